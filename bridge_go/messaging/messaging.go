@@ -1,0 +1,141 @@
+// Package messaging is the seam between the bridge and the systems that carry events.
+//
+// A connector is one folder under this one. It turns a URL into a [Connection], which opens sources and sinks by topic;
+// it registers itself by URL scheme in its init function, and it is finished when the battery in messagingtest passes.
+// The dispatcher reads from a [Source], has events scored, writes to a [Sink], and commits the contiguous prefix of what
+// has reached its fate. Nothing here knows of workers, batches or models.
+package messaging
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// A Record is one event as a broker keeps it. A nil Value is a null value (a tombstone), a nil Key is no key.
+// The receiver owns all slices of a record that a Source returns.
+type Record struct {
+	Key, Value []byte
+	Headers    []Header
+	Time       int64 // nanoseconds since 1970 UTC; 0 where the system keeps none
+	Partition  int32
+	Offset     int64 // increasing within a partition, not necessarily by one
+}
+
+// A Header is one name and value. Names may repeat; order is kept.
+type Header struct {
+	Name  string
+	Value []byte
+}
+
+// Outgoing is a record to be written. ID, when not empty, is the same for the same output however often it is produced;
+// sinks that can de-duplicate do it by ID and say so by [SinkInfo].
+type Outgoing struct {
+	Record
+	ID string
+}
+
+// A Position says that everything of a partition up to and with Offset is settled.
+type Position struct {
+	Partition int32
+	Offset    int64
+}
+
+// Limit bounds one Read. At least one record is returned whatever its size.
+type Limit struct{ Events, Bytes int }
+
+// A Source is read by one goroutine; Commit and Lag may be called from another.
+type Source interface {
+	// Read blocks until it has at least one record, the context ends, or a bounded source is exhausted (io.EOF).
+	// Offsets of a partition increase from one call to the next, also over restarts from the committed position.
+	Read(ctx context.Context, limit Limit) ([]Record, error)
+	// Commit records that all up to these positions is settled. A restarted source goes on behind the last commit
+	// that returned nil, or earlier, never later.
+	Commit(ctx context.Context, upTo []Position) error
+	// Lag is the number of records behind the last one read, -1 when unknown.
+	Lag(ctx context.Context) int64
+	Close(ctx context.Context) error
+}
+
+// A Sink is written by one goroutine.
+type Sink interface {
+	// Write returns nil when every record is as durable as the connection promises. A [WriteError] tells which records
+	// were refused for good or may be tried again; all others are stored. Any other error says nothing about any of them.
+	Write(ctx context.Context, records []Outgoing) error
+	Info() SinkInfo
+	Close(ctx context.Context) error
+}
+
+// SinkInfo is what a sink can promise.
+type SinkInfo struct {
+	Deduplicates bool // by Outgoing.ID, within a window that the connector documents
+	MaxBytes     int  // largest value that is accepted, 0 for no limit
+}
+
+// SourceConfig opens a source. Group names the reader whose position is kept: program/command.
+type SourceConfig struct {
+	Topic, Group string
+	Schema       []byte // JSON Schema of the event type, may be empty: for formats without types of their own (csv)
+	// OnRevoke is called when the system takes partitions away, before it gives them to another reader. It returns
+	// within a second and never waits for a worker. Nil where the caller does not care.
+	OnRevoke func(partitions []int32)
+}
+
+// SinkConfig opens a sink. Group names the writer, so that a resumable sink finds its journal.
+type SinkConfig struct{ Topic, Group string }
+
+// A Connection is one broker, file system or memory.
+type Connection interface {
+	Source(ctx context.Context, c SourceConfig) (Source, error)
+	Sink(ctx context.Context, c SinkConfig) (Sink, error)
+	// Browse reads up to max records from the position next (0 is the oldest kept, -1 behind the newest), without a
+	// group and without moving one. It waits for the first up to the context's deadline and returns the position behind the last.
+	Browse(ctx context.Context, topic string, next int64, max int) (records []Record, after int64, err error)
+	// Delete removes single records, for dead letters that have been dealt with. ErrNotSupported where that cannot be.
+	Delete(ctx context.Context, topic string, offsets []int64) error
+	// Incarnation identifies this life of a topic: it changes when the topic is deleted and made again.
+	Incarnation(ctx context.Context, topic string) (string, error)
+	Close(ctx context.Context) error
+}
+
+// Options of a connection come from program.yaml, with secrets resolved.
+type Options struct {
+	Name     string
+	URL      string
+	StateDir string            // where embedded stores and journals live
+	Settings map[string]string // the connection's further keys
+}
+
+// Connect opens a connection. The context bounds the opening alone.
+type Connect func(ctx context.Context, o Options) (Connection, error)
+
+var connectors = map[string]Connect{}
+
+// Register makes a connector known by its URL scheme. It is called from init functions.
+func Register(scheme string, c Connect) {
+	if _, dup := connectors[scheme]; dup {
+		panic("messaging: scheme registered twice: " + scheme)
+	}
+	connectors[scheme] = c
+}
+
+// Errors that callers tell apart.
+var (
+	ErrNotSupported = errors.New("not supported by this connector")
+	ErrNoTopic      = errors.New("no such topic")
+	ErrClosed       = errors.New("connection is closed")
+)
+
+// A WriteError lists the records of one Write that were not stored, by index, ascending.
+type WriteError struct{ Failed []WriteFailure }
+
+// A WriteFailure is one record that was not stored. A permanent one (size, rights, format) will never be.
+type WriteFailure struct {
+	Index     int
+	Permanent bool
+	Err       error
+}
+
+func (e *WriteError) Error() string {
+	return fmt.Sprintf("%d records not written, first: %v", len(e.Failed), e.Failed[0].Err)
+}
