@@ -1,0 +1,110 @@
+"""Peer: a hand-tuned confluent-kafka loop (consume 500, msgspec in and out, produce) against librdkafka's mock broker.
+
+    python -m tests.bench.peers.confluent_loop N       prints {"n": N, "cpu_s": ...}; runs in the peers' environment
+
+The mock broker lives in a process of its own, so that only the loop's CPU time is counted. Offsets are stored for what
+has been produced, as a careful user writes it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import multiprocessing
+import sys
+import time
+from multiprocessing.connection import Connection
+
+import msgspec
+from confluent_kafka import Consumer, Message, Producer
+
+from ..events import payloads
+
+CONSUME = 500
+
+
+class Click(msgspec.Struct, gc=False):
+    event_id: str
+    ts: int
+    user_id: int
+    session: str
+    kind: str
+    path: str
+    referrer: str
+    country: str
+    dwell_ms: float
+    scroll: float
+    priority: int
+    is_member: bool
+
+
+class Score(msgspec.Struct, gc=False):
+    event_id: str
+    score: float
+
+
+def score(e: Click) -> Score:
+    z = 1e-4 * e.dwell_ms - 0.7 * e.scroll + 0.3 * e.priority + 0.2 * e.is_member + 1e-7 * e.user_id - 0.4
+    return Score(event_id=e.event_id, score=1 / (1 + math.exp(-z)))
+
+
+def broker(n: int, ready: Connection) -> None:
+    """A mock cluster with n events in topic `in`, alive until the parent closes the pipe."""
+    producer = Producer(
+        {"bootstrap.servers": "x", "test.mock.num.brokers": 1, "queue.buffering.max.messages": 2_000_000}
+    )
+    metadata = producer.list_topics("in", timeout=10)
+    address = next(iter(metadata.brokers.values()))
+    for i, payload in enumerate(payloads(n)):
+        producer.produce("in", payload, key=b"k%d" % (i % 1000), partition=i % 4)
+        if i % 1000 == 0:
+            producer.poll(0)
+    producer.flush(60)
+    producer.list_topics("out", timeout=10)
+    ready.send(f"{address.host}:{address.port}")
+    ready.poll(None)
+
+
+def loop(servers: str, n: int) -> tuple[int, float]:
+    consumer = Consumer(
+        {
+            "bootstrap.servers": servers,
+            "group.id": "peer",
+            "auto.offset.reset": "earliest",
+            "enable.auto.offset.store": False,
+        }
+    )
+    consumer.subscribe(["in"])
+    producer = Producer(
+        {"bootstrap.servers": servers, "linger.ms": 5, "queue.buffering.max.messages": 2_000_000}
+    )
+    decode, encode = msgspec.json.Decoder(Click).decode, msgspec.json.Encoder().encode
+    done, skipped, start = 0, 0, None
+    while done < n:
+        messages: list[Message] = consumer.consume(CONSUME, 0.2)
+        if not messages:
+            continue
+        if start is None:  # joining the group is not counted, nor is the first fetch
+            start, skipped = time.process_time(), len(messages)
+        for message in messages:
+            producer.produce("out", encode(score(decode(message.value()))), key=message.key())
+        producer.poll(0)
+        done += len(messages)
+        for message in messages[-4:]:
+            consumer.store_offsets(message)
+    producer.flush()
+    assert start is not None
+    return done - skipped, time.process_time() - start
+
+
+def main(n: int) -> None:
+    ours, theirs = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=broker, args=(n, theirs), daemon=True)
+    process.start()
+    counted, cpu = loop(ours.recv(), n)
+    print(json.dumps({"n": counted, "cpu_s": cpu}))
+    process.terminate()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

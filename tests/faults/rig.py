@@ -1,0 +1,217 @@
+"""A pod on this machine whose parts can be killed: one bridge, one runner with workers, one producer.
+
+The rig uses only what a user has: the `ds-bridge` binary, `ds-runner score-stream`, and the control client. The bridge
+is started again on the same port with the same state folder, as a kubelet would do; the runner is left to find it.
+Everything that the rig starts is ended by `close`, by process id.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from pyrunner.bridge import find_bridge
+from pyrunner.client.control import ControlClient
+
+from .auditor import Ledger
+
+PROGRAM = """\
+apiVersion: ds-runner.dev/v1alpha1
+kind: Program
+metadata: {{name: rig}}
+spec:
+  model: rig_science:{model}
+  connections:
+    events: {{url: "embedded:"}}
+  streams:
+    numbers: {{connection: events, topic: numbers}}
+    answers: {{connection: events, topic: answers}}
+  commands:
+    - {{name: score-stream, input: numbers, output: answers, workers: {workers}, deadline: {deadline}, order: {order}}}
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until(condition: Callable[[], bool], *, seconds: float, what: str) -> None:
+    """Poll a condition up to a deadline; say what was awaited when it does not come."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds:g} s: {what}")
+        time.sleep(0.02)
+
+
+class Rig:
+    """One pod in a folder. `science` is the text of the model file, `model` the class in it."""
+
+    def __init__(
+        self,
+        folder: Path,
+        science: str,
+        *,
+        model: str = "Double",
+        workers: int = 2,
+        deadline: str = "5s",
+        order: str = "key",
+        environment: dict[str, str] | None = None,
+    ) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.environment = {**os.environ, "PYTHONPATH": str(folder), **(environment or {})}
+        self.token = folder / "token"
+        self.token.write_text("0123456789abcdef0123456789abcdef\n")
+        self.token.chmod(0o600)
+        (folder / "rig_science.py").write_text(science)
+        (folder / "program.yaml").write_text(
+            PROGRAM.format(model=model, workers=workers, deadline=deadline, order=order)
+        )
+        self.bridge: subprocess.Popen[bytes] | None = None
+        self.runner: subprocess.Popen[bytes] | None = None
+        self.ledger = Ledger()
+        self._logs = (folder / "bridge.log").open("ab"), (folder / "runner.log").open("ab")
+
+    # -- the parts -----------------------------------------------------------------------------------------------
+
+    def start_bridge(self) -> None:
+        command = [
+            str(find_bridge()), "run", "--program", "program.yaml", "--command", "score-stream",
+            "--listen", f"tcp://127.0.0.1:{self.port}", "--token-file", str(self.token),
+            "--state", "state", "--log-format", "json",
+        ]  # fmt: skip
+        self.bridge = subprocess.Popen(
+            command, cwd=self.folder, env=self.environment, stdout=self._logs[0], stderr=self._logs[0]
+        )
+
+    def start_runner(self) -> None:
+        command = [
+            sys.executable, "-m", "pyrunner.cli", "score-stream",
+            "--bridge", f"tcp://127.0.0.1:{self.port}", "--token-file", str(self.token),
+        ]  # fmt: skip
+        self.runner = subprocess.Popen(
+            command, cwd=self.folder, env=self.environment, stdout=self._logs[1], stderr=self._logs[1]
+        )
+
+    def kill_bridge(self) -> None:
+        """SIGKILL, then a new one on the same port and state."""
+        assert self.bridge is not None
+        self.bridge.kill()
+        self.bridge.wait()
+        self.start_bridge()
+
+    def kill_worker(self, rng: random.Random) -> bool:
+        """SIGKILL one worker of the runner; False when none lives at this moment."""
+        workers = self.workers()
+        if not workers:
+            return False
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(rng.choice(workers), signal.SIGKILL)
+        return True
+
+    def workers(self) -> list[int]:
+        """The process ids of the runner's workers, from /proc."""
+        assert self.runner is not None
+        children = Path(f"/proc/{self.runner.pid}/task/{self.runner.pid}/children")
+        found = []
+        for pid in map(int, children.read_text().split()):
+            with contextlib.suppress(OSError):
+                if b"pyrunner.runtime.worker" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    found.append(pid)
+        return found
+
+    def close(self) -> None:
+        for process in (self.runner, self.bridge):
+            if process is not None and process.poll() is None:
+                process.terminate()
+                try:
+                    process.wait(20)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+        for log in self._logs:
+            log.close()
+        shutil.rmtree(self.folder / "state", ignore_errors=True)
+
+    # -- events --------------------------------------------------------------------------------------------------
+
+    def control(self) -> ControlClient:
+        return ControlClient(f"tcp://127.0.0.1:{self.port}", self.token)
+
+    def call(self, method: str, *arguments: object, seconds: float = 30.0) -> object:
+        """A control call that is tried again until the bridge is there."""
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                with self.control() as client:
+                    return client.call(method, *arguments, deadline=10.0)
+            except (OSError, EOFError, TimeoutError) as error:
+                if time.monotonic() > deadline:
+                    raise AssertionError(f"{method}: the bridge did not answer: {error}") from error
+                time.sleep(0.05)
+
+    def publish(self, events: Iterator[dict[str, object]], *, batch: int = 500) -> None:
+        """Publish all, batch by batch. A batch whose answer was lost was attempted and is published again under
+        new ids, so that acknowledged ids are known to be stored."""
+        pending = list(events)
+        for start in range(0, len(pending), batch):
+            chunk = pending[start : start + batch]
+            attempt = 0
+            while True:
+                ids = [f"{event['id']}" if attempt == 0 else f"r{attempt}.{event['id']}" for event in chunk]
+                self.ledger.attempted.update(ids)
+                records = [
+                    [json.dumps({**event, "id": id}).encode(), id.rsplit("-", 1)[0].encode()]
+                    for event, id in zip(chunk, ids, strict=True)
+                ]
+                try:
+                    with self.control() as client:
+                        client.call("publish", "numbers", records, deadline=10.0)
+                except (OSError, EOFError, TimeoutError):
+                    attempt += 1
+                    time.sleep(0.05)
+                    continue
+                self.ledger.acknowledged.update(ids)
+                break
+
+    def collect(self) -> Ledger:
+        """Read the output and the dead letters to their ends."""
+        self.ledger.results = [
+            (answer["id"], answer["value"]) for answer in map(json.loads, self._values("answers"))
+        ]
+        self.ledger.dead = [json.loads(value)["id"] for value in self._values("numbers.dead")]
+        return self.ledger
+
+    def _values(self, stream: str) -> Iterator[bytes]:
+        after = 0
+        while True:
+            records, after = self.call("tail", stream, after, 5000, 0)  # type: ignore[misc]
+            if not records:
+                return
+            yield from (record[4] for record in records)
+
+    def settled(self) -> int:
+        return len({id for id, _ in self.collect().results} | set(self.ledger.dead))
+
+    def wait_settled(self, *, seconds: float) -> Ledger:
+        """Wait until every acknowledged id has a fate, or the time is over; the audit says what is missing."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            status = json.loads(self.call("status"))  # type: ignore[arg-type]
+            if status["commands"]["score-stream"]["pending"] == 0:
+                break
+            time.sleep(0.2)
+        return self.collect()
