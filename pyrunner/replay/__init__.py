@@ -1,0 +1,1 @@
+"""Replay: a file of events through the wire and the model, and the golden diff of what came out."""
