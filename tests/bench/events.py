@@ -11,7 +11,7 @@ import random
 WEIGHTS = (1e-4, -0.7, 0.3, 0.2, 1e-7)
 BIAS = -0.4
 
-SCIENCE = '''\
+SCIENCE = """\
 import math
 
 from pyrunner import Event, Model
@@ -46,7 +46,7 @@ class Scorer(Model[Click, Score]):
             1e-4 * e.dwell_ms - 0.7 * e.scroll + 0.3 * e.priority + 0.2 * e.is_member + 1e-7 * e.user_id - 0.4
         )
         return Score(event_id=e.event_id, score=1 / (1 + math.exp(-z)))
-'''
+"""
 
 
 def payloads(n: int, seed: int = 7) -> list[bytes]:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,3 +27,22 @@ def rig(tmp_path: Path) -> Iterator[Callable[..., Rig]]:
         one.close()
         for log in ("bridge.log", "runner.log"):
             print(f"--- {log}, its end\n" + "\n".join((one.folder / log).read_text().splitlines()[-40:]))
+
+
+@pytest.fixture(scope="session")
+def faulty_binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """ds-bridge with the seeded bugs compiled in."""
+    binary = tmp_path_factory.mktemp("faulty") / "ds-bridge"
+    root = Path(__file__).parents[2]
+    subprocess.run(
+        ["go", "build", "-buildvcs=false", "-tags", "faults", "-o", binary, "./bridge_go/cmd/ds-bridge"],
+        cwd=root,
+        env={**os.environ, "CGO_ENABLED": "0"},
+        check=True,
+    )
+    return binary
+
+
+@pytest.fixture
+def faulty_bridge(faulty_binary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DS_BRIDGE", str(faulty_binary))

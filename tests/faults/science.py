@@ -2,7 +2,8 @@
 
 HEADER = """\
 from typing import Annotated
-import os, time
+import os
+import time
 from pyrunner import Event, Key, Model
 
 

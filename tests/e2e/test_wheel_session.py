@@ -1,0 +1,216 @@
+"""The newcomer's session from README, from the wheel, in an empty virtual environment without Go on the PATH."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .shell import Shell, free_port, terminate
+
+ROOT = Path(__file__).parents[2]
+ROW = {"flight_id": "1", "carrier": "UA", "origin": "JFK", "distance": 1400, "dep_delay": 12}
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("dist")
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, ROOT], check=True
+    )
+    (built,) = folder.glob("ds_runner-*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def project(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    """An empty environment with the wheel, and the flights project made and installed in it."""
+    home = tmp_path_factory.mktemp("newcomer")
+    subprocess.run([sys.executable, "-m", "venv", home / "venv"], check=True)
+    shell = Shell(home, path=f"{home / 'venv' / 'bin'}:/usr/bin:/bin")
+    shell.run("pip", "install", "-q", f"{wheel}[frames]", "pytest", seconds=300)
+    assert shell.run("sh", "-c", "command -v go || echo none").out.strip() == "none"
+    created = shell.run("ds-runner", "new", "my-flights", "--example", "flights", "--no-input")
+    assert re.search(r"created my-flights/ \(\d+ files\)\. You edit my_flights/science\.py\.", created.out)
+    shell.cd("my-flights")
+    shell.run("pip", "install", "-q", "-e", ".", seconds=300)
+    shell.run("ds-runner", "train", seconds=120)
+    yield shell
+
+
+@pytest.fixture(scope="module")
+def up(project: Shell) -> Iterator[Shell]:
+    """`ds-runner up` in the background, HTTP on a free port."""
+    port = free_port()
+    program = project.folder / "program.yaml"
+    program.write_text(re.sub(r"port: \d+", f"port: {port}", program.read_text()))
+    process = project.start("ds-runner", "up")
+    project.url = f"http://127.0.0.1:{port}"
+    project.wait_ready(process)
+    yield project
+    terminate(process)
+    assert process.returncode == 0, project.log()
+
+
+def test_check_says_what_it_found(project: Shell) -> None:
+    out = project.run("ds-runner", "check").out
+    assert "ok  model FlightDelays[Departure -> Estimate], predict takes list[Departure]" in out
+    assert re.search(r"ok  history [\d,]+ rows, 6 of 6 columns", out)
+    assert "ok  answers do not depend on the batch" in out
+
+
+def test_train_beats_the_mean_and_saves_a_new_version(project: Shell) -> None:
+    out = project.run("ds-runner", "train", seconds=120).out
+    match = re.search(
+        r"fit ([\d,]+) rows in [\d.]+ s, validation rmse ([\d.]+) \(mean baseline ([\d.]+)\), "
+        r"saved models/my-flights/(\d+) \(latest -> (\d+)\)",
+        out,
+    )
+    assert match, out
+    assert float(match[2]) < float(match[3]) / 2
+    assert match[4] == match[5]
+
+
+def test_predict_needs_no_server(project: Shell) -> None:
+    answer = json.loads(project.run("ds-runner", "predict", json.dumps(ROW)).out)
+    assert answer["late"] is False or answer["late"] is True
+    assert -60 < answer["arr_delay"] < 60
+
+
+def test_replay_writes_a_ledger_and_the_golden_diff_is_clean(project: Shell) -> None:
+    project.run("ds-runner", "replay", "data/departures.jsonl", "--output", "out.jsonl")
+    ledger = [json.loads(line) for line in (project.folder / "out.jsonl").read_text().splitlines()]
+    assert len(ledger) == 1000
+    assert {entry["event"] for entry in ledger} == {f"departures/0/{i}" for i in range(1000)}
+    project.run("ds-runner", "replay", "data/departures.jsonl", "--expect", "out.jsonl")
+
+
+def test_a_changed_answer_is_explained_and_ends_with_1(project: Shell) -> None:
+    project.run("ds-runner", "replay", "data/departures.jsonl", "--output", "golden.jsonl")
+    golden = project.folder / "golden.jsonl"
+    lines = [json.loads(line) for line in golden.read_text().splitlines()]
+    entry = next(entry for entry in lines if entry["event"] == "departures/0/17")
+    entry["outputs"][0]["arr_delay"] += 1.0
+    golden.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    done = project.run("ds-runner", "replay", "data/departures.jsonl", "--expect", "golden.jsonl", code=1)
+    assert "departures/0/17" in done.text
+    assert "arr_delay" in done.text
+
+
+def test_score_batch_scores_the_whole_history(project: Shell) -> None:
+    project.run(
+        "ds-runner",
+        "score-batch",
+        "--input",
+        "data/history.parquet",
+        "--output",
+        "scored.parquet",
+        seconds=120,
+    )
+    assert (project.folder / "scored.parquet").stat().st_size > 10_000
+
+
+def test_evaluate_models_config_and_doctor_answer(project: Shell) -> None:
+    assert "rmse" in project.run("ds-runner", "evaluate", seconds=120).out
+    assert "latest" in project.run("ds-runner", "models", "list").out
+    assert "sha256" in project.run("ds-runner", "models", "show", "1").out
+    project.run("ds-runner", "models", "alias", "champion", "1")
+    assert "departures" in project.run("ds-runner", "config").out
+    assert "ds-bridge" in project.run("ds-runner", "doctor").out
+
+
+def test_the_programs_own_cli_has_the_same_commands(project: Shell) -> None:
+    assert "score-stream" in project.run("my-flights", "--help").out
+    assert "rmse" in project.run("my-flights", "evaluate", seconds=120).out
+
+
+def test_up_streams_serves_and_shows_dead_letters(up: Shell) -> None:
+    up.run("ds-runner", "publish", "departures", "data/departures.jsonl", "--rate", "2000")
+    bad = up.folder / "bad.jsonl"
+    bad.write_text(json.dumps({**ROW, "carrier": "TOOLONG"}) + "\n")
+    up.run("ds-runner", "publish", "departures", str(bad))
+    cancelled = sum(
+        json.loads(line).get("dep_delay") is None
+        for line in (up.folder / "data/departures.jsonl").read_text().splitlines()
+    )
+
+    def estimates() -> int:
+        return len(up.run("ds-runner", "tail", "estimates", "-n", "2000").out.splitlines())
+
+    deadline = time.monotonic() + 30
+    while estimates() < 1000 - cancelled and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert estimates() == 1000 - cancelled
+    while "departures.dead" not in (listing := up.run("ds-runner", "dead", "list").out):
+        assert time.monotonic() < deadline, listing
+    shown = up.run("ds-runner", "dead", "show", "departures.dead", "1").out
+    assert "carrier" in shown
+    assert "TOOLONG" in shown
+
+
+def test_curl_without_a_content_type_gets_the_same_answer(up: Shell) -> None:
+    served = json.loads(up.run("curl", "-sf", f"{up.url}/predict", "-d", json.dumps(ROW)).out)
+    assert served == json.loads(up.run("ds-runner", "predict", json.dumps(ROW)).out)
+
+
+def test_a_wrong_field_over_http_names_field_value_and_type(up: Shell) -> None:
+    request = urllib.request.Request(
+        f"{up.url}/predict", data=json.dumps({**ROW, "dep_delay": "twelve"}).encode()
+    )
+    with pytest.raises(urllib.error.HTTPError) as error:
+        urllib.request.urlopen(request, timeout=10)
+    assert error.value.code == 422
+    assert json.loads(error.value.read()) == {
+        "errors": [{"field": "dep_delay", "got": "twelve", "expected": "number or null"}]
+    }
+
+
+class TestMistakes:
+    """Each answer names the place and the fix; exit code 2; no traceback of ours."""
+
+    def test_a_stream_that_is_not_declared(self, project: Shell) -> None:
+        with project.edited("program.yaml", "input: departures", "input: departure"):
+            done = project.run("ds-runner", "check", code=2)
+        assert re.search(
+            r'program\.yaml:\d+:\d+ commands\.score-stream\.input: no stream "departure"\. '
+            r"Declared: departures, estimates\. Did you mean departures\?",
+            done.text,
+        )
+        assert "Traceback" not in done.text
+
+    def test_a_predict_that_loses_rows(self, project: Shell) -> None:
+        with project.edited(
+            "my_flights/science.py", "for e in events]", "for e in events if e.flight_id != '17']"
+        ):
+            done = project.run("ds-runner", "check", code=2)
+        assert re.search(
+            r"science\.py:\d+ FlightDelays\.predict returned \d+ rows? for \d+ events?", done.text
+        )
+        assert "Return Reject for rows you cannot score." in done.text
+
+    def test_no_trained_model(self, project: Shell) -> None:
+        models = project.folder / "models"
+        models.rename(project.folder / "models.away")
+        try:
+            done = project.run("ds-runner", "serve-api", code=2)
+        finally:
+            (project.folder / "models.away").rename(models)
+        assert "serve-api: no trained model for my-flights in models/. Run: ds-runner train" in done.text
+
+    def test_a_model_that_was_trained_with_another_type(self, project: Shell) -> None:
+        with (
+            project.edited("my_flights/science.py", "distance: Annotated[float,", "distance: Annotated[str,"),
+            project.edited("my_flights/science.py", "Field(gt=0, ", "Field("),
+        ):
+            done = project.run("ds-runner", "predict", json.dumps(ROW), code=2)
+        assert re.search(
+            r"model \d+ was trained with distance: float64, the class now has str\. Retrain, or pin --model",
+            done.text,
+        )

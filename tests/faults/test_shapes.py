@@ -1,0 +1,77 @@
+"""Rows in the wrong place and events that join never reach a neighbour (T43, T45)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from .rig import Rig
+from .science import DOUBLE, HEADER, twice
+
+FRAME = (
+    HEADER
+    + """
+import pandas as pd
+
+
+class Frame(Model[Number, Answer]):
+    def predict(self, events: pd.DataFrame) -> pd.DataFrame:
+        out = pd.DataFrame({{"id": events["id"], "value": events["n"] * 2.0}})
+        if (events["n"] == 77).any():
+            out = {spoil}
+        return out
+"""
+)
+
+SPOILS = {
+    "reversed rows": "out.iloc[::-1].reset_index(drop=True).iloc[::-1]",
+    "a dropped row": "out[out['id'] != 'a-77']",
+    "a wrong index": "out.set_axis(range(1, len(out) + 1))",
+    "two rows merged": "pd.concat([out, out.iloc[:1]])",
+}
+
+
+@pytest.mark.parametrize("spoil", SPOILS.values(), ids=SPOILS.keys())
+def test_T43_rows_out_of_place_are_refused_and_no_answer_moves(rig: Callable[..., Rig], spoil: str) -> None:
+    pod = rig(FRAME.format(spoil=spoil), model="Frame", workers=1)
+    pod.start_bridge()
+    pod.start_runner()
+    pod.ledger.poisons = {"a-77"}
+    pod.publish({"id": f"a-{n}", "n": n} for n in range(200))
+
+    verdict = pod.wait_settled(seconds=30).audit(twice)
+
+    assert not verdict.wrong, verdict
+    assert not verdict.lost, verdict
+    assert set(pod.ledger.dead) <= {"a-77"}, verdict
+
+
+def test_T45_smuggled_events_die_and_no_neighbours_answer_moves(rig: Callable[..., Rig]) -> None:
+    pod = rig(DOUBLE, workers=1)
+    pod.start_bridge()
+    pod.start_runner()
+    good = [json.dumps({"id": f"a-{n}", "n": n}).encode() for n in range(6)]
+    smuggled = [
+        b'{"id":"a-100","n":100}{"id":"a-101","n":101}',  # two values in one payload
+        b'{"id":"',  # these two join into one event
+        b'","n":7}',
+        b'{"id":"a-102","n":102}\n{"id":"a-103","n":103}',
+    ]
+    values = [*good[:2], smuggled[0], good[2], smuggled[1], smuggled[2], good[3], smuggled[3], *good[4:]]
+    pod.call("publish", "numbers", [[value, b"k"] for value in values])
+    wanted = {f"a-{n}" for n in range(6)}
+    pod.ledger.attempted = pod.ledger.acknowledged = wanted
+
+    dead: list[bytes] = []
+    for _ in range(100):
+        records, _after = pod.call("tail", "numbers.dead", 0, 100, 200)
+        dead = [record[4] for record in records]
+        if len(dead) == len(smuggled):
+            break
+    answers, _ = pod.call("tail", "answers", 0, 100, 0)
+    results = {json.loads(record[4])["id"]: json.loads(record[4])["value"] for record in answers}
+
+    assert sorted(dead) == sorted(smuggled)
+    assert results == {event: twice(event) for event in wanted}
