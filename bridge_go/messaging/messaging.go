@@ -10,17 +10,27 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // A Record is one event as a broker keeps it. A nil Value is a null value (a tombstone), a nil Key is no key.
-// The receiver owns all slices of a record that a Source returns.
+// The slices of a record that a Source returns are never changed afterwards, by either side, and may be kept for ever.
 type Record struct {
 	Key, Value []byte
 	Headers    []Header
 	Time       int64 // nanoseconds since 1970 UTC; 0 where the system keeps none
 	Partition  int32
 	Offset     int64 // increasing within a partition, not necessarily by one
+	// Fault, when not nil, says why the source could not read this one record (a line above the limit, a broken row). Such
+	// a record has a position like any other, is never scored, and goes to the dead letters with this reason; Value holds
+	// what there is of it.
+	Fault *Fault
 }
+
+// A Fault is what is wrong with a record that a source could not read.
+type Fault struct{ Code, Reason string }
 
 // A Header is one name and value. Names may repeat; order is kept.
 type Header struct {
@@ -50,7 +60,7 @@ type Source interface {
 	// Offsets of a partition increase from one call to the next, also over restarts from the committed position.
 	Read(ctx context.Context, limit Limit) ([]Record, error)
 	// Commit records that all up to these positions is settled. A restarted source goes on behind the last commit
-	// that returned nil, or earlier, never later.
+	// that returned nil, or earlier, never later. A position behind an earlier commit changes nothing.
 	Commit(ctx context.Context, upTo []Position) error
 	// Lag is the number of records behind the last one read, -1 when unknown.
 	Lag(ctx context.Context) int64
@@ -59,7 +69,7 @@ type Source interface {
 
 // A Sink is written by one goroutine.
 type Sink interface {
-	// Write returns nil when every record is as durable as the connection promises. A [WriteError] tells which records
+	// Write does not keep the records' slices after it has returned. It returns nil when every record is as durable as the connection promises. A [WriteError] tells which records
 	// were refused for good or may be tried again; all others are stored. Any other error says nothing about any of them.
 	Write(ctx context.Context, records []Outgoing) error
 	Info() SinkInfo
@@ -72,7 +82,8 @@ type SinkInfo struct {
 	MaxBytes     int  // largest value that is accepted, 0 for no limit
 }
 
-// SourceConfig opens a source. Group names the reader whose position is kept: program/command.
+// SourceConfig opens a source. Group names the reader whose position is kept: program/command. Without a group nothing is
+// kept and the source reads from the oldest record on.
 type SourceConfig struct {
 	Topic, Group string
 	Schema       []byte // JSON Schema of the event type, may be empty: for formats without types of their own (csv)
@@ -89,7 +100,8 @@ type Connection interface {
 	Source(ctx context.Context, c SourceConfig) (Source, error)
 	Sink(ctx context.Context, c SinkConfig) (Sink, error)
 	// Browse reads up to max records from the position next (0 is the oldest kept, -1 behind the newest), without a
-	// group and without moving one. It waits for the first up to the context's deadline and returns the position behind the last.
+	// group and without moving one. It waits for the first up to the context's deadline and returns the position behind
+	// the last; none in time is no error. A next of -1 answers at once, with the position behind the newest.
 	Browse(ctx context.Context, topic string, next int64, max int) (records []Record, after int64, err error)
 	// Delete removes single records, for dead letters that have been dealt with. ErrNotSupported where that cannot be.
 	Delete(ctx context.Context, topic string, offsets []int64) error
@@ -102,8 +114,11 @@ type Connection interface {
 type Options struct {
 	Name     string
 	URL      string
+	Dir      string            // the project's folder, where relative paths begin; the current one when empty
 	StateDir string            // where embedded stores and journals live
 	Settings map[string]string // the connection's further keys
+	Log      *slog.Logger      // nil for none
+	Metrics  prometheus.Registerer
 }
 
 // Connect opens a connection. The context bounds the opening alone.
@@ -124,7 +139,20 @@ var (
 	ErrNotSupported = errors.New("not supported by this connector")
 	ErrNoTopic      = errors.New("no such topic")
 	ErrClosed       = errors.New("connection is closed")
+	ErrBusy         = errors.New("another reader of this group is open")
 )
+
+// A GapError says that records which a group had not read are gone: retention dropped them, or the store lost them. It is
+// never passed over in silence; a connection with the setting gap=continue logs and counts it instead and reads on.
+type GapError struct {
+	Topic, Group string
+	Want, Have   int64 // the next offset of the group, and the oldest that is left
+}
+
+func (e *GapError) Error() string {
+	return fmt.Sprintf("%s: records %d to %d were dropped before %s had read them. "+
+		"Set gap=continue on the connection to go on at %d without them", e.Topic, e.Want, e.Have-1, e.Group, e.Have)
+}
 
 // A WriteError lists the records of one Write that were not stored, by index, ascending.
 type WriteError struct{ Failed []WriteFailure }

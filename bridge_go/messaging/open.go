@@ -1,0 +1,105 @@
+package messaging
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Open connects by the URL's scheme. Settings may stand in the URL's query too (memory:?preload=a.jsonl); the options'
+// own come first.
+func Open(ctx context.Context, o Options) (Connection, error) {
+	base, query, _ := strings.Cut(o.URL, "?")
+	scheme, _, ok := strings.Cut(base, ":")
+	connect := connectors[scheme]
+	if !ok || connect == nil {
+		return nil, fmt.Errorf("connection %s: no connector for %q. Known: %s", o.Name, Mask(o.URL), strings.Join(Schemes(), ", "))
+	}
+	settings, err := url.ParseQuery(query)
+	if err != nil {
+		return nil, fmt.Errorf("connection %s: settings in the URL: %w", o.Name, err)
+	}
+	merged := make(map[string]string, len(settings)+len(o.Settings))
+	for name, values := range settings {
+		merged[name] = values[len(values)-1]
+	}
+	maps.Copy(merged, o.Settings)
+	o.URL, o.Settings = base, merged
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	o.Log = o.Log.With("connection", o.Name)
+	return connect(ctx, o)
+}
+
+// Schemes lists the URL schemes that have a connector.
+func Schemes() []string { return slices.Sorted(maps.Keys(connectors)) }
+
+// Split takes a URL that names a topic apart: file:///data/in.jsonl is the connection file: and the topic
+// /data/in.jsonl, memory:events?keep=0 the connection memory:?keep=0 and the topic events.
+func Split(raw string) (connection, topic string, err error) {
+	base, query, hasQuery := strings.Cut(raw, "?")
+	scheme, rest, ok := strings.Cut(base, ":")
+	if !ok || connectors[scheme] == nil {
+		return "", "", fmt.Errorf("%s: not a URL of a known scheme (%s)", Mask(raw), strings.Join(Schemes(), ", "))
+	}
+	connection = scheme + ":"
+	if host, path, found := authority(rest); found {
+		connection, rest = connection+host, path
+	}
+	if rest == "" {
+		return "", "", fmt.Errorf("%s names no topic", Mask(raw))
+	}
+	if hasQuery {
+		connection += "?" + query
+	}
+	return connection, rest, nil
+}
+
+// authority parts //host/topic. Without a host (file:///a) all is path.
+func authority(rest string) (host, path string, found bool) {
+	after, ok := strings.CutPrefix(rest, "//")
+	if !ok {
+		return "", rest, false
+	}
+	if strings.HasPrefix(after, "/") {
+		return "", after, true
+	}
+	name, path, _ := strings.Cut(after, "/")
+	return "//" + name, path, true
+}
+
+// Mask takes user names, passwords and settings out of a URL, for messages and logs.
+func Mask(raw string) string {
+	base, _, _ := strings.Cut(raw, "?")
+	before, after, found := strings.Cut(base, "@")
+	if !found {
+		return base
+	}
+	if scheme, _, ok := strings.Cut(before, "//"); ok {
+		return scheme + "//" + after
+	}
+	return after
+}
+
+// Counter makes a counter of this connection, labelled with its name. Several sources and sinks may ask for the same one.
+func (o Options) Counter(name, help string) prometheus.Counter {
+	c := prometheus.NewCounter(prometheus.CounterOpts{
+		Name: name, Help: help, ConstLabels: prometheus.Labels{"connection": o.Name},
+	})
+	if o.Metrics == nil {
+		return c
+	}
+	var known prometheus.AlreadyRegisteredError
+	if err := o.Metrics.Register(c); errors.As(err, &known) {
+		return known.ExistingCollector.(prometheus.Counter)
+	}
+	return c
+}

@@ -1,0 +1,41 @@
+package state
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+)
+
+// leastToken is PROTOCOL.md's shortest token.
+const leastToken = 16
+
+// Token returns the folder's token and the file that holds it, and makes both on first use: 32 random bytes in hex,
+// readable by their owner alone.
+func (d *Dir) Token() (token, path string, err error) {
+	path = d.Path("token")
+	token, err = ReadToken(path)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return token, path, err
+	}
+	raw := make([]byte, 32)
+	rand.Read(raw)
+	token = hex.EncodeToString(raw)
+	return token, path, WriteFile(path, []byte(token+"\n"), 0o600, false)
+}
+
+// ReadToken reads a token file: its content without surrounding white space, at least 16 bytes. The errors never show it.
+func ReadToken(path string) (string, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	token := strings.TrimSpace(string(data))
+	if len(token) < leastToken {
+		return "", fmt.Errorf("token file %s holds %d bytes, at least %d are needed", path, len(token), leastToken)
+	}
+	return token, nil
+}
