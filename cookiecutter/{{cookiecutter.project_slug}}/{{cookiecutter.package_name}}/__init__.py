@@ -1,0 +1,1 @@
+"""The program {{ cookiecutter.project_slug }}: its model is in science.py."""
