@@ -1,0 +1,189 @@
+"""From the bytes of a file to a tree. What YAML allows and a program.yaml does not is refused here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import yaml
+
+from pyrunner.program.places import Place, Problems
+from pyrunner.program.scalars import ScalarProblem, plain
+from pyrunner.program.tree import Node, render
+from pyrunner.program.words import quote
+
+MAX_BYTES = 1 << 20
+MAX_DEPTH = 32
+MAX_NODES = 20_000
+_VALUES = (yaml.ScalarEvent, yaml.SequenceStartEvent, yaml.MappingStartEvent)
+_TAG = "tags such as !!str are not used here. Quote what is text"
+
+
+class Unreadable(Exception):
+    """The file holds no tree at all; why is in the problems."""
+
+
+def compose(data: bytes, file: str, problems: Problems) -> Node:
+    """The tree of one document. Mistakes that leave a tree are added to `problems`; others raise Unreadable."""
+    problems.files.append(file)
+    composer = _Composer(file, problems)
+    text = composer.decode(data)
+    try:
+        return composer.document(yaml.parse(text, Loader=yaml.SafeLoader))
+    except yaml.YAMLError as error:
+        composer.syntax(text, error)
+    raise Unreadable
+
+
+class _Composer:
+    def __init__(self, file: str, problems: Problems) -> None:
+        self.file, self.problems = file, problems
+        self.anchors: dict[str, Node] = {}
+        self.open: set[str] = set()
+        self.nodes = 0
+
+    def fail(self, place: Place, code: str, text: str) -> Unreadable:
+        self.problems.add(place, "", code, text)
+        return Unreadable()
+
+    def decode(self, data: bytes) -> str:
+        start = Place(self.file, 1, 1)
+        if len(data) > MAX_BYTES:
+            raise self.fail(start, "size", "the file is larger than 1 MiB")
+        try:
+            return data.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            raise self.fail(start, "encoding", "the file is not UTF-8") from None
+
+    def syntax(self, text: str, error: yaml.YAMLError) -> None:
+        if tab := _tab(text):
+            self.problems.add(
+                Place(self.file, *tab), "", "tab", "a tab indents this line. YAML takes spaces only"
+            )
+            return
+        mark = getattr(error, "problem_mark", None)
+        place = Place(self.file, mark.line + 1, mark.column + 1) if mark else Place(self.file, 1, 1)
+        self.problems.add(place, "", "yaml", f"not YAML: {getattr(error, 'problem', None) or error}")
+
+    def document(self, events: Iterator[yaml.Event]) -> Node:
+        root: Node | None = None
+        for event in events:
+            if isinstance(event, yaml.DocumentStartEvent):
+                if root:
+                    text = "a second document starts here. One file holds one program"
+                    raise self.fail(self.place(event), "documents", text)
+                root = self.node(next(events), events, 1)
+        if root is None or (root.value is None and not root.bad):
+            text = "the file is empty. A program starts with apiVersion: ds-runner.dev/v1alpha1"
+            raise self.fail(Place(self.file, 1, 1), "empty", text)
+        self.tell_troubles(root)
+        if not root.is_map:
+            raise self.fail(root.place, "type", "a program is a map of apiVersion, kind, metadata and spec")
+        return root
+
+    def tell_troubles(self, root: Node) -> None:
+        """Only the whole tree knows a value's path: commands are named by a key that may come behind the value."""
+        for path, node in root.walk():
+            if node.trouble:
+                self.problems.add(node.place, render(root, path), *node.trouble)
+
+    def place(self, event: yaml.Event) -> Place:
+        mark = event.start_mark
+        return Place(self.file, mark.line + 1, mark.column + 1) if mark else Place(self.file, 1, 1)
+
+    def node(self, event: yaml.Event, events: Iterator[yaml.Event], depth: int) -> Node:
+        place = self.place(event)
+        self.nodes += 1
+        if depth > MAX_DEPTH or self.nodes > MAX_NODES:
+            raise self.fail(place, "size", f"more than {MAX_DEPTH} levels or {MAX_NODES} values")
+        if isinstance(event, yaml.AliasEvent):
+            return self.alias(event, place, depth)
+        assert isinstance(event, _VALUES)
+        if event.anchor:
+            self.open.add(event.anchor)
+        node = self.content(event, events, place, depth)
+        if event.tag not in (None, "!"):
+            node.bad, node.trouble = True, ("tag", _TAG)
+        if event.anchor:
+            self.open.discard(event.anchor)
+            self.anchors[event.anchor] = node
+        return node
+
+    def content(self, event: yaml.Event, events: Iterator[yaml.Event], place: Place, depth: int) -> Node:
+        if isinstance(event, yaml.MappingStartEvent):
+            return self.mapping(events, place, depth)
+        if isinstance(event, yaml.SequenceStartEvent):
+            items = []
+            while not isinstance(item := next(events), yaml.SequenceEndEvent):
+                items.append(self.node(item, events, depth + 1))
+            return Node(items, place, origin=str(place))
+        assert isinstance(event, yaml.ScalarEvent)
+        return self.scalar(event, place)
+
+    def scalar(self, event: yaml.ScalarEvent, place: Place) -> Node:
+        if event.style is not None:
+            return Node(event.value, place, raw=event.value, origin=str(place))
+        try:
+            return Node(plain(event.value), place, raw=event.value, origin=str(place))
+        except ScalarProblem as problem:
+            trouble = (problem.code, problem.text)
+            return Node(event.value, place, raw=event.value, origin=str(place), bad=True, trouble=trouble)
+
+    def mapping(self, events: Iterator[yaml.Event], place: Place, depth: int) -> Node:
+        node = Node({}, place, origin=str(place))
+        while not isinstance(event := next(events), yaml.MappingEndEvent):
+            at = self.place(event)
+            if not isinstance(event, yaml.ScalarEvent):
+                self.node(event, events, depth + 1)
+            elif event.anchor:
+                self.anchors[event.anchor] = Node(event.value, at, raw=event.value, origin=str(at))
+            value = self.node(next(events), events, depth + 1)
+            if value.raw == "" and value.value is None:
+                value.place = at  # an empty value stands nowhere: its key does
+            self.entry(node, event, at, value)
+        return node
+
+    def entry(self, node: Node, event: yaml.Event, at: Place, value: Node) -> None:
+        if not isinstance(event, yaml.ScalarEvent):
+            self.problems.add(at, "", "key", "a key is a plain word")
+        elif event.tag not in (None, "!"):
+            self.problems.add(at, "", "tag", _TAG)
+        elif event.value == "<<" and event.style is None:
+            self.problems.add(at, "", "merge", "merge keys are not used here. Write the keys out")
+        elif event.value in node.map:
+            text = (
+                f"the key {quote(event.value)} is written twice, first in line {node.keys[event.value].line}"
+            )
+            self.problems.add(at, "", "duplicate-key", text)
+        else:
+            node.put(event.value, value)
+            node.keys[event.value] = at
+
+    def alias(self, event: yaml.AliasEvent, place: Place, depth: int) -> Node:
+        if event.anchor in self.open:
+            raise self.fail(place, "alias", f"*{event.anchor} contains itself")
+        if event.anchor not in self.anchors:
+            raise self.fail(place, "yaml", f"not YAML: *{event.anchor} names no anchor")
+        return self.copy(self.anchors[event.anchor], place, depth)
+
+    def copy(self, node: Node, place: Place, depth: int) -> Node:
+        """Each use of an anchor is its own tree, or else merging into one would change the others.
+
+        Troubles are told once, where they were written.
+        """
+        self.nodes += 1
+        if depth > MAX_DEPTH or self.nodes > MAX_NODES:
+            raise self.fail(place, "size", f"more than {MAX_DEPTH} levels or {MAX_NODES} values")
+        value = node.value
+        if isinstance(value, dict):
+            value = {k: self.copy(n, place, depth + 1) for k, n in value.items()}
+        elif isinstance(value, list):
+            value = [self.copy(n, place, depth + 1) for n in value]
+        return Node(value, node.place, raw=node.raw, keys=dict(node.keys), origin=node.origin, bad=node.bad)
+
+
+def _tab(text: str) -> tuple[int, int] | None:
+    for number, line in enumerate(text.split("\n"), 1):
+        indent = line[: len(line) - len(line.lstrip(" \t"))]
+        if "\t" in indent and line.strip():
+            return number, indent.index("\t") + 1
+    return None

@@ -1,0 +1,199 @@
+"""The shape of a program.yaml, as pydantic models: what may be written, and after `resolve` what is in force.
+
+A field that a kind of command does not take is None. Durations and sizes keep their spelling (`5s`, `256KiB`) and give
+their value by `.seconds` and `.bytes`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+
+from pyrunner.program import leaves as is_
+from pyrunner.program.kinds import kind_of
+from pyrunner.program.leaves import Duration, Size
+
+__all__ = [
+    "Batch",
+    "Breaker",
+    "Command",
+    "Connection",
+    "Dataset",
+    "Deploy",
+    "Duration",
+    "Metadata",
+    "Program",
+]
+__all__ += ["Queue", "Scale", "Size", "Spec", "Stream"]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Metadata(_Strict):
+    name: is_.LowerName = Field(examples=["flight-delays"])
+    """Names the program in metrics, logs, the model store and the cluster."""
+
+
+class Connection(_Strict):
+    url: is_.Url = Field(examples=["embedded:"])
+    """Where the system is. A secret is written ${env:NAME} or ${file:/path} and read by the bridge alone."""
+    settings: dict[is_.Name, is_.Setting] = Field(default_factory=dict)
+    """Further settings of the connector."""
+
+
+class Dataset(_Strict):
+    path: is_.Word = Field(examples=["data/history.parquet"])
+    """A file or folder, relative to program.yaml."""
+    description: is_.Text | None = None
+
+
+class Stream(_Strict):
+    connection: is_.Name | None = None
+    """One of connections. Default: the only one."""
+    topic: is_.Word | None = None
+    """The name there. Default: the stream's own name."""
+    description: is_.Text | None = None
+    dead_letter: is_.Name | None = None
+    """The stream for events of this one that could not be scored. Default: its name with .dead."""
+
+
+class Batch(_Strict):
+    events: is_.Events | None = None
+    """Most events in one call of the model."""
+    bytes: is_.Bytes | None = None
+    """Most bytes in one call of the model; a larger event comes alone."""
+    linger: is_.Time | None = None
+    """How long to wait for a fuller batch while a worker is free."""
+
+
+class Breaker(_Strict):
+    run: is_.Run | None = None
+    """The number of failed events in a row that pauses the input."""
+    hold: is_.Time | None = None
+    """How long the pause lasts before one batch is tried."""
+
+
+class Queue(_Strict):
+    rows: is_.Rows | None = None
+    """Most rows that wait; then 429."""
+    bytes: is_.Bytes | None = None
+    """Most bytes of rows that wait; then 429."""
+
+
+class Scale(_Strict):
+    min: is_.Replicas | None = None
+    max: is_.Replicas | None = None
+    lag: is_.Lag | None = None
+    """Events behind that call for one more replica."""
+
+
+class Deploy(BaseModel):
+    """What the operator and the manifests read. Further keys go through as they are."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, use_attribute_docstrings=True)
+
+    scale: Scale | None = None
+    cron: is_.Cron | None = None
+    resources: dict[is_.Name, is_.Setting] | None = None
+
+
+class Command(_Strict):
+    name: is_.LowerName = Field(examples=["score-stream"])
+    """train, evaluate, score-stream, serve-api, score-batch, replay, or a name of your own with a kind."""
+    kind: is_.LowerName | None = None
+    """The kind of a command with a name of its own; `own` for one that the program brings itself."""
+    input: is_.Name | None = None
+    """The stream (score-stream) or dataset that is read."""
+    output: is_.Name | None = None
+    """The stream or dataset that is written."""
+    validation: is_.Name | None = None
+    """The dataset that a trained model is measured with."""
+    rejected: is_.Name | None = None
+    """Where events that the model rejects are told of. Default: they are counted only."""
+    dead_letter: is_.Name | None = None
+    """The stream for events that could not be scored. Default: the input's."""
+    workers: is_.Workers | None = None
+    """Processes that hold the model; auto is one less than there are processors."""
+    batch: Batch | None = None
+    order: is_.Order | None = None
+    """What keeps its order: events of one key, of one partition, or none."""
+    deadline: is_.Time | None = None
+    """The longest that one batch may take; then the worker is ended."""
+    attempts: is_.Attempts | None = None
+    """Failures alone on a fresh worker before an event is a dead letter."""
+    breaker: Breaker | None = None
+    guarantee: is_.Guarantee | None = None
+    host: is_.Word | None = None
+    """The address to listen on; 0.0.0.0 is all."""
+    port: is_.Port | None = None
+    """The port to listen on; 0 is any."""
+    max_body: is_.Bytes | None = None
+    """Largest body of a request."""
+    queue: Queue | None = None
+    request_timeout: is_.Time | None = None
+    """The longest that a request may take, its body included; then 504."""
+    drain_delay: is_.Time | None = None
+    """How long the server answers on after it has said that it ends, so that load balancers notice."""
+    deploy: Deploy | None = None
+
+
+class Spec(_Strict):
+    model: is_.ClassRef = Field(examples=["flight_delays.science:FlightDelays"])
+    """The class that is trained and scores."""
+    params: dict[str, Any] = Field(default_factory=dict)
+    """Parameters of the model, by the names of its Params class."""
+    connections: dict[is_.Name, Connection] = Field(default_factory=dict)
+    datasets: dict[is_.Name, Dataset] = Field(default_factory=dict)
+    streams: dict[is_.Name, Stream] = Field(default_factory=dict)
+    commands: list[Command] = Field(default_factory=list)
+    """Those that are not listed exist with their defaults."""
+
+
+class Program(_Strict):
+    """One program: a model, what it reads and writes, and its commands."""
+
+    apiVersion: is_.ApiVersion = Field(examples=["ds-runner.dev/v1alpha1"])
+    kind: is_.Kind = Field(examples=["Program"])
+    metadata: Metadata
+    spec: Spec
+
+    _origins: dict[str, str] = PrivateAttr(default_factory=dict)
+    _folder: Path = PrivateAttr(default=Path())
+
+    @property
+    def name(self) -> str:
+        return str(self.metadata.name)
+
+    @property
+    def origins(self) -> dict[str, str]:
+        """Who gave each value, by path: a place in a file, `--param`, `default`, or `inferred from ...`."""
+        return self._origins
+
+    @property
+    def folder(self) -> Path:
+        """The folder of program.yaml, which paths of datasets start from."""
+        return self._folder
+
+    @property
+    def commands(self) -> list[Command]:
+        return self.spec.commands
+
+    def command(self, name: str) -> Command:
+        """The command of that name (`stream-score` is `score-stream`). Raises KeyError."""
+        for wanted in (name, kind_of(name)):
+            for command in self.spec.commands:
+                if command.name == wanted:
+                    return command
+        raise KeyError(name)
+
+    def stream(self, name: str) -> Stream:
+        """The stream of that name. Raises KeyError."""
+        return self.spec.streams[name]
+
+    def dataset(self, name: str) -> Dataset:
+        """The dataset of that name. Raises KeyError."""
+        return self.spec.datasets[name]

@@ -1,0 +1,128 @@
+"""Do the names in a resolved tree fit together? Kinds, references, what a kind takes, circles, ranges."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pyrunner.program.circles import check_circles
+from pyrunner.program.kinds import COMMON_FIELDS, DATASET, KINDS, STREAM
+from pyrunner.program.places import Path, Problems
+from pyrunner.program.resolve import command_kind
+from pyrunner.program.tree import Node, render
+from pyrunner.program.words import quote, unknown
+
+_SECTIONS = {"stream": "streams", "dataset": "datasets", "connection": "connections"}
+
+
+def check_duplicates(root: Node, problems: Problems) -> None:
+    """Two commands of one name in one file, before another file is merged by name."""
+    first: dict[str, int] = {}
+    for path, command in _commands(root):
+        name = command.get("name")
+        if name is None or not name.text:
+            continue
+        if name.text in first:
+            text = f"a second command {quote(name.text)}, the first is in line {first[name.text]}"
+            problems.add(name.place, render(root, (*path, "name")), "duplicate", text)
+        first.setdefault(name.text, name.place.line)
+
+
+def check_names(root: Node, problems: Problems) -> None:
+    """Adds a problem for each name that does not fit."""
+    _check_streams(root, problems)
+    for path, command in _commands(root):
+        kind = command_kind(command)
+        if kind:
+            _check_command(root, path, command, kind, problems)
+        else:
+            _unknown_kind(root, path, command, problems)
+    check_circles(root, problems)
+
+
+def _commands(root: Node) -> Iterator[tuple[Path, Node]]:
+    commands = root.get("spec", "commands")
+    for at, command in enumerate(commands.items if commands else []):
+        yield ("spec", "commands", at), command
+
+
+def _declared(root: Node, what: str) -> list[str]:
+    part = root.get("spec", _SECTIONS[what])
+    return [n for n, node in part.map.items() if not node.origin.startswith("inferred")] if part else []
+
+
+def _known(root: Node, what: str) -> list[str]:
+    part = root.get("spec", _SECTIONS[what])
+    return list(part.map) if part else []
+
+
+def _check_streams(root: Node, problems: Problems) -> None:
+    streams = root.get("spec", "streams")
+    for name, stream in streams.map.items() if streams else ():
+        path: Path = ("spec", "streams", name)
+        if (
+            stream.is_map
+            and not stream.bad
+            and "connection" not in stream.map
+            and not stream.origin.startswith("inf")
+        ):
+            text = f"is missing. Declared: {', '.join(_declared(root, 'connection')) or 'none'}."
+            problems.add(stream.place, render(root, (*path, "connection")), "missing", text)
+        _check_reference(root, (*path, "connection"), stream.get("connection"), "connection", problems)
+        dead = stream.get("dead_letter")
+        if dead and dead.text != f"{name}.dead":
+            _check_reference(root, (*path, "dead_letter"), dead, "stream", problems)
+
+
+def _unknown_kind(root: Node, path: Path, command: Node, problems: Problems) -> None:
+    key = "kind" if "kind" in command.map else "name"
+    node = command.get(key)
+    if node is None or not node.text:
+        return
+    text = unknown("no kind of command", node.text, KINDS, "Known")
+    if key == "name":
+        text += " A command with a name of its own says its kind."
+    problems.add(node.place, render(root, (*path, key)), "kind", text)
+
+
+def _check_command(root: Node, path: Path, command: Node, kind: str, problems: Problems) -> None:
+    fields = KINDS[kind]["fields"]
+    for key, node in command.map.items():
+        if key in fields:
+            if fields[key]:
+                _check_reference(root, (*path, key), command.get(key), fields[key], problems)
+        elif key not in COMMON_FIELDS and not node.bad:
+            text = f"a command of kind {kind} takes no {key}. It takes: {', '.join(fields)}."
+            problems.add(command.keys[key], render(root, (*path, key)), "not-for-kind", text)
+    if kind == "score-stream":
+        for key in ("input", "output"):
+            if key not in command.map:
+                text = f"is missing. Declared: {', '.join(_declared(root, 'stream')) or 'none'}."
+                problems.add(command.place, render(root, (*path, key)), "missing", text)
+    _check_scale(root, path, command, problems)
+
+
+def _check_reference(root: Node, path: Path, node: Node | None, what: str, problems: Problems) -> None:
+    if node is None or not node.text:
+        return
+    kinds = what.split(" or ")
+    if any(node.text in _known(root, k) for k in kinds):
+        return
+    other = {STREAM: DATASET, DATASET: STREAM}.get(what)
+    if other and node.text in _known(root, other):
+        text = f"{quote(node.text)} is a {other}, and a {what} is wanted here"
+    else:
+        text = unknown(f"no {what}", node.text, [n for k in kinds for n in _declared(root, k)])
+    problems.add(node.place, render(root, path), "unknown-name", text)
+
+
+def _check_scale(root: Node, path: Path, command: Node, problems: Problems) -> None:
+    least, most = command.get("deploy", "scale", "min"), command.get("deploy", "scale", "max")
+    if (
+        least
+        and most
+        and isinstance(least.value, int)
+        and isinstance(most.value, int)
+        and least.value > most.value
+    ):
+        text = f"{least.value} is more than max, which is {most.value}"
+        problems.add(least.place, render(root, (*path, "deploy", "scale", "min")), "range", text)
