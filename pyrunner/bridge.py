@@ -3,7 +3,7 @@
 The binary `ds-bridge` holds brokers and data. In a pod it is a container of its own and the CLI is told where it listens
 (`--bridge`). On a laptop `up`, `replay`, `score-stream` and `serve-api` start one themselves:
 
-    find_binary() -> start(...) -> Bridge -> Supervisor dials Bridge.wire -> Bridge.stop()
+    find_bridge() -> start(...) -> Bridge -> Supervisor dials Bridge.wire -> Bridge.stop()
 
 A bridge that is ready writes `<state>/bridge.json` and removes it when it ends. That file is how `start` knows that it may
 go on, and how `publish`, `tail` and `dead` in a second terminal find the first (`discover`).
@@ -47,7 +47,7 @@ class Running:
     version: str = ""
 
 
-def find_binary() -> Path:
+def find_bridge() -> Path:
     """The `ds-bridge` to use: `DS_BRIDGE`, else the one in the wheel, else the first on PATH."""
     named = os.environ.get("DS_BRIDGE")
     if named:
@@ -64,7 +64,7 @@ def find_binary() -> Path:
     )
 
 
-def binary_version(binary: Path) -> str:
+def version_of(binary: Path) -> str:
     """What `ds-bridge --version` says, in one line."""
     try:
         out = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=10, check=True)
@@ -188,7 +188,7 @@ def start(options: Options, *, log: Path | None = None, seconds: float = READY_S
     UserError, everything else that keeps it from getting ready as Unavailable. Call it on the main thread: Linux ends
     the child with the thread that started it.
     """
-    binary = find_binary()
+    binary = find_bridge()
     _refuse_second(options.state)
     _prepare_state(options.state, options.token_file)
     errors = log.open("wb") if log else None
@@ -254,7 +254,6 @@ def _prepare_state(state: Path, token_file: Path) -> None:
     """Make the folder, readable by the owner alone, and a token that lives as long as this bridge."""
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     token_file.unlink(missing_ok=True)
-    (state / "bridge.json").unlink(missing_ok=True)  # left by a killed one: `discover` said that nobody is there
     handle = os.open(token_file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     with os.fdopen(handle, "w") as f:
         f.write(secrets.token_hex(32))

@@ -1,0 +1,183 @@
+"""A project as commands see it: where its program.yaml is, what it resolves to, its class, its data, its trained models.
+
+    find_program() -> open_project() -> Project -> model_class(), store(), data_path(), state
+
+Paths in program.yaml are relative to its folder, never to where the command was typed. The folder goes to the front of
+`sys.path`, so that a project works without being installed.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pyrunner.errors import UserError
+
+if TYPE_CHECKING:
+    from pyrunner.models import Loaded, ModelStore
+    from pyrunner.program import Program
+
+FILE = "program.yaml"
+STATE = ".ds-runner"
+MODELS = "models"
+
+_package: ContextVar[str | None] = ContextVar("package", default=None)
+
+
+@dataclass(frozen=True)
+class Project:
+    """One program, resolved. Opening reads files and imports nothing of the user's."""
+
+    path: Path  # of program.yaml, absolute
+    program: Program
+    env: str | None = None
+    params: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return self.program.name
+
+    @property
+    def folder(self) -> Path:
+        return self.path.parent
+
+    @property
+    def state(self) -> Path:
+        """Where the embedded store, its lock and the discovery file are."""
+        return self.folder / STATE
+
+    @property
+    def store(self) -> ModelStore:
+        """The trained models, by name and version."""
+        from pyrunner.models import ModelStore
+
+        return ModelStore(self.folder / MODELS)
+
+    def model_class(self) -> type[Any]:
+        """Import the class that `spec.model` names. An import that fails is shown from the user's frame."""
+        module_name, _, class_name = self.program.spec.model.partition(":")
+        module = import_user_module(module_name, place=self._place("spec.model"))
+        found = getattr(module, class_name, None)
+        if not isinstance(found, type):
+            classes = [n for n, v in vars(module).items() if isinstance(v, type) and v.__module__ == module.__name__]
+            from pyrunner.program.words import unknown
+
+            raise UserError(unknown(f"spec.model: {module_name} has no class", class_name, classes, "It has"), place=self._place("spec.model"))
+        return found
+
+    def new_model(self) -> Any:
+        """The model as its class makes it, with this program's parameters; not fitted."""
+        return self.model_class()(**self.program.spec.params)
+
+    def trained(self, ref: str | None = None, *, verb: str = "") -> Loaded:
+        """The trained model of that version or alias (`latest`), or the class's own when it has nothing to fit."""
+        return self.store.load(self.name, ref or "latest", cls=self.model_class())
+
+    def data_path(self, dataset: str) -> Path:
+        """The file of a dataset that program.yaml names."""
+        return self.folder / self.program.dataset(dataset).path
+
+    def _place(self, path: str) -> str:
+        origin = self.program.origins.get(path, "")
+        return origin if ":" in origin else self.path.name
+
+
+def find_program(given: Path | None, *, missing_ok: bool = False) -> Path | None:
+    """The program.yaml that a command means: the one given (a file or its folder), else here or the nearest above.
+
+    For a program's own CLI it must be that program's, and if none is here, the one beside the installed package counts.
+    """
+    if given is not None:
+        path = given / FILE if given.is_dir() else given
+        if not path.is_file():
+            raise UserError(f"no {path}. --program takes a program.yaml or the folder that holds one")
+        return path.resolve()
+    package = _package.get()
+    for folder in _places(package):
+        path = folder / FILE
+        if path.is_file() and (package is None or _belongs(path, package)):
+            return path
+    if missing_ok:
+        return None
+    raise UserError(
+        f"no {FILE} in {Path.cwd()} or above. Go to your project's folder, name it with --program PATH, "
+        "or make one: ds-runner new my-project"
+    )
+
+
+def open_project(given: Path | None = None, env: str | None = None, params: Sequence[str] | None = None) -> Project:
+    """Find, read and resolve. All mistakes in program.yaml are told at once, as one UserError."""
+    from pyrunner.program import load_program
+
+    path = find_program(given)
+    assert path is not None
+    folder = str(path.parent)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    return Project(path, load_program(path, env, tuple(params or ())), env, tuple(params or ()))
+
+
+def import_user_module(name: str, *, place: str) -> Any:
+    """Import a module of the project. What the user's code raises is told from its frame, with the place that names it."""
+    from pyrunner.userframes import told
+
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as e:
+        if e.name and (name == e.name or name.startswith(e.name + ".")):
+            raise UserError(f"spec.model: no module {name} in {sys.path[0]} or installed", place=place) from None
+        raise UserError(f"spec.model: {name} cannot be imported\n{told(e)}", place=place) from e
+    except UserError:
+        raise
+    except Exception as e:
+        raise UserError(f"spec.model: {name} cannot be imported\n{told(e)}", place=place) from e
+
+
+def import_commands(project: Project) -> str:
+    """Import what may hold `@command` functions: the model's module and, where it exists, `<package>.commands`."""
+    module_name = project.program.spec.model.partition(":")[0]
+    package = module_name.partition(".")[0]
+    import_user_module(module_name, place=project.path.name)
+    beside = f"{package}.commands"
+    if "." in module_name and importlib.util.find_spec(beside):
+        import_user_module(beside, place=project.path.name)
+    return package
+
+
+@contextmanager
+def looking_for(package: str | None) -> Iterator[None]:
+    """Within, `find_program` looks for the program of this package."""
+    before = _package.set(package)
+    try:
+        yield
+    finally:
+        _package.reset(before)
+
+
+def _places(package: str | None) -> Iterator[Path]:
+    here = Path.cwd()
+    yield from (here, *here.parents)
+    if package is None:
+        return
+    spec = importlib.util.find_spec(package)
+    for root in (spec.submodule_search_locations or []) if spec else []:
+        yield from (Path(root), Path(root).parent)
+
+
+def _belongs(path: Path, package: str) -> bool:
+    """Whether the file's model is of this package: a cheap look, the real reading comes after."""
+    import yaml
+
+    try:
+        model = yaml.safe_load(path.read_text(encoding="utf-8"))["spec"]["model"]
+    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
+        return path.parent == Path(os.getcwd())  # broken and here: it is meant, and its mistakes are to be told
+    return str(model).partition(":")[0].partition(".")[0] == package
