@@ -1,0 +1,214 @@
+"""Frames to bytes and back.
+
+A batch, the one frame that is large and frequent, is decoded by a single typed call: its shape bounds its values (at
+most 6 an event), so it needs no walk. All other frames are walked first (`budget`), then decoded by type, then judged by
+the rules that types cannot tell (`rules`). Verdicts are the same as those of bridge_go/wire and pyrunner/plain.py; tests
+hold them together.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import msgspec
+
+from pyrunner.protocol import budget, rules
+from pyrunner.protocol.errors import DecodeError, malformed, over_limit
+from pyrunner.protocol.frames import (
+    FIRST_MAX_FRAME,
+    LAST_FATAL_TYPE,
+    MAX_ELEMENTS,
+    AnyFrame,
+    Batch,
+    ByeCode,
+    Frame,
+    HeaderList,
+)
+
+Body = bytes | bytearray | memoryview
+
+
+class _BareBatch(Batch):
+    """A batch as most classes ask for it. With headers, counts inside could ask for more memory than its bytes."""
+
+    headers: None
+
+
+class _HeaderBatch(Batch):
+    """A batch whose header lists are only skipped over, so that they can be counted first."""
+
+    headers: list[msgspec.Raw]
+
+
+_TYPES: dict[int, type[Frame]] = {t.__struct_config__.tag: t for t in AnyFrame.__args__}
+_encoder = msgspec.msgpack.Encoder()
+_decoders = {number: msgspec.msgpack.Decoder(frame) for number, frame in _TYPES.items()}
+_bare = msgspec.msgpack.Decoder(_BareBatch)
+_with_headers = msgspec.msgpack.Decoder(_HeaderBatch)
+_header_list = msgspec.msgpack.Decoder(HeaderList)
+_BATCH_START = b"\x9c\x04"  # an array of 12 whose first item is 4
+_SHORT_HEADERS = 64
+
+
+def encode(frame: Frame, max_frame: int) -> bytearray:
+    """Length and body of a frame, ready to be sent. Raises ValueError when it is over the limit."""
+    out = bytearray(4)
+    _encoder.encode_into(frame, out, 4)
+    length = len(out) - 4
+    if length > max_frame:
+        raise ValueError(f"{name(frame)} of {length} bytes is over the frame limit of {max_frame}")
+    out[:4] = length.to_bytes(4, "big")
+    return out
+
+
+def decode(body: Body, minor: int = 0) -> Frame | None:
+    """The frame in a body, None when its type is unknown and may be skipped. Raises DecodeError, and nothing else.
+
+    `minor` is the negotiated minor version: above ours, frames may be longer than we know.
+    """
+    if body[:2] == _BATCH_START and (batch := _decode_batch(body)) is not None:
+        return batch
+    return _decode_any(memoryview(body), minor)
+
+
+def encode_value(value: Any) -> msgspec.Raw:
+    """The raw part of a call or an answer."""
+    return msgspec.Raw(_encoder.encode(value))
+
+
+def decode_value(raw: msgspec.Raw | bytes) -> Any:
+    """The raw part of a frame that `decode` let through."""
+    return msgspec.msgpack.decode(raw)
+
+
+def name(frame: Frame) -> str:
+    """The name of a frame in PROTOCOL.md."""
+    return _TYPES[type(frame).__struct_config__.tag].__name__.upper()
+
+
+def check_length(header: Body, max_frame: int) -> int:
+    """The length in a header of four bytes. Raises DecodeError when it is not from 1 to `max_frame`."""
+    length = int.from_bytes(header, "big")
+    if length == 0:
+        raise malformed("frame of no bytes")
+    if length > max_frame:
+        raise over_limit(f"frame of {length} bytes, the limit is {max_frame}")
+    return length
+
+
+class FrameBuffer:
+    """Bytes in, bodies out. Memory grows with the bytes fed, never with a length announced."""
+
+    def __init__(self, max_frame: int = FIRST_MAX_FRAME) -> None:
+        self.max_frame = max_frame
+        self._pending = bytearray()
+
+    def feed(self, data: Body) -> None:
+        self._pending += data
+
+    def __iter__(self) -> Iterator[bytes]:
+        """The bodies that are complete. Raises DecodeError for a length that is over the limit, or 0."""
+        while len(self._pending) >= 4:
+            end = 4 + check_length(self._pending[:4], self.max_frame)
+            if len(self._pending) < end:
+                return
+            body = bytes(self._pending[4:end])
+            del self._pending[:end]
+            yield body
+
+
+# ---- batches
+
+
+def _decode_batch(body: Body) -> Batch | None:
+    """The batch in a body, None when it is to be judged at leisure: it is malformed, or encoded in an unusual way."""
+    batch: Batch
+    try:
+        batch = _bare.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        maybe = _decode_batch_with_headers(body)
+        if maybe is None:
+            return None
+        batch = maybe
+    rules.check(batch)
+    return batch
+
+
+def _decode_batch_with_headers(body: Body) -> Batch | None:
+    try:
+        raw = _with_headers.decode(body)
+        lists = list(map(memoryview, raw.headers))
+        if sum(budget.array_length(array, 0) or 0 for array in lists) > MAX_ELEMENTS - 6 * len(raw.payloads):
+            return None
+        values = {field: getattr(raw, field) for field in raw.__struct_fields__}
+        return Batch(**values | {"headers": list(map(_decode_header_list, lists))})
+    except (msgspec.DecodeError, DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _decode_header_list(array: memoryview) -> list[Any] | None:
+    count = budget.array_length(array, 0)
+    if count is None and array == b"\xc0":
+        return None
+    if count is not None and count <= _SHORT_HEADERS:
+        return list(_short_headers(count).decode(array))
+    budget.check(array)
+    return _header_list.decode(array)
+
+
+@cache
+def _short_headers(count: int) -> msgspec.msgpack.Decoder[tuple[Any, ...]]:
+    """A decoder for exactly so many names and values in turn: no walk is needed where the types leave no room."""
+    pairs = (str, bytes) * (count // 2) + (str,) * (count % 2)
+    return msgspec.msgpack.Decoder(tuple[pairs] if pairs else tuple[()])  # type: ignore[valid-type]
+
+
+# ---- all frames, with a verdict that names the field
+
+
+def _decode_any(body: memoryview, minor: int) -> Frame | None:
+    if not body:
+        raise malformed("frame of no bytes")
+    number = budget.frame_type(body)
+    known = _TYPES.get(number)
+    if known is None and number <= LAST_FATAL_TYPE:
+        raise DecodeError(ByeCode.UNKNOWN_TYPE, f"frame type {number} is not known")
+    try:
+        budget.check(body)
+    except budget.ShapeError as error:
+        raise DecodeError(error.code, f"{_place(known, error.item)}: {error.reason}") from None
+    return None if known is None else _decode_known(number, known, body, minor)
+
+
+def _decode_known(number: int, known: type[Frame], body: Body, minor: int) -> Frame:
+    if minor > 0:
+        body = _encoder.encode(msgspec.msgpack.decode(body)[: len(known.__struct_fields__) + 1])
+    try:
+        frame: Frame = _decoders[number].decode(body)
+    except msgspec.DecodeError as error:
+        raise _translate(known, str(error)) from None
+    rules.check(frame)
+    return frame
+
+
+_WHERE = re.compile(r" - at `\$\[(\d+)\].*`$")
+
+
+def _translate(known: type[Frame], text: str) -> DecodeError:
+    """msgspec's verdict, with the names of the protocol."""
+    where = _WHERE.search(text)
+    item = int(where[1]) if where else None
+    code = ByeCode.LIMIT if " of length <= " in text else ByeCode.MALFORMED
+    return DecodeError(code, f"{_place(known, item)}: {_WHERE.sub('', text).lower()}")
+
+
+def _place(known: type[Frame] | None, item: int | None) -> str:
+    if known is None:
+        return "frame of unknown type"
+    fields = known.__struct_fields__
+    if item is None or not 1 <= item <= len(fields):
+        return known.__name__.upper()
+    return f"{known.__name__.upper()}.{fields[item - 1]}"
