@@ -1,0 +1,230 @@
+package delivery
+
+import "slices"
+
+// A suspicion is a frame whose worker died of it, as far as anybody can tell. Its events are scored alone until the one
+// that kills is found: the whole once more, then by halves from left to right, on a worker that has nothing else in
+// flight. What passes is kept. For a batch of 256 that is 18 calls at most: the whole, two a level of the bisection, and the
+// culprit once more, since an event is dead only after two deaths alone.
+//
+// The lanes of its events stand still meanwhile, since they count as out.
+type suspicion struct {
+	units     []*unit // to be tried, the next one last
+	out       *Lease
+	worker    *Worker // that is kept free for it, or has it
+	last      string  // name of the worker that died last
+	notBefore int64
+	died      bool // again, while it was alone
+}
+
+// A unit is a part of a suspicion that is tried together.
+type unit struct {
+	events []*Event
+	deaths int // alone with a worker
+}
+
+// suspect opens a suspicion of a lost frame, or goes on with the one that it belongs to.
+func (c *Core) suspect(x *loss, cause string) {
+	l := x.lease
+	events := c.living(l)
+	if l.unit == nil {
+		c.close(l)
+		if len(events) == 0 {
+			return
+		}
+		c.stats.Suspects++
+		c.cases = append(c.cases, &suspicion{units: []*unit{{events: events}}, last: x.worker.ID})
+		return
+	}
+	s := c.caseOf(l)
+	s.out, s.last, s.died = nil, x.worker.ID, true
+	deaths := l.unitDeaths(len(events))
+	c.close(l)
+	c.diedAgain(s, events, deaths, failureOfDeath(x.worker, cause))
+}
+
+// living are the unanswered events of a lost lease that are still ours, now suspects.
+func (c *Core) living(l *Lease) []*Event {
+	var events []*Event
+	for _, e := range l.unanswered() {
+		if e.part.revoked {
+			c.dropLeased(e)
+			continue
+		}
+		e.state = suspect
+		events = append(events, e)
+	}
+	return events
+}
+
+// diedAgain narrows a suspicion down after a worker died of one of its units.
+func (c *Core) diedAgain(s *suspicion, events []*Event, deaths int, f *Failure) {
+	switch n := len(events); {
+	case n == 0:
+	case n > 1:
+		s.units = append(s.units, &unit{events: events[n/2:]}, &unit{events: events[:n/2]})
+	case deaths >= 2:
+		e := events[0]
+		e.state = leased
+		c.breaker.bad(e)
+		c.verdict(e, f)
+		c.breaker.afterFrame(c)
+	default:
+		s.units = append(s.units, &unit{events: events, deaths: deaths})
+	}
+	c.closeCase(s)
+}
+
+// isolate gives suspects to workers that have nothing else in flight, or keeps workers from getting more until they
+// have not. At most half of the workers are used for it, so that the others go on.
+func (c *Core) isolate() {
+	most := max(1, len(c.workers)/2)
+	for _, s := range c.cases {
+		if s.worker != nil {
+			most--
+		}
+	}
+	for _, s := range c.cases {
+		if s.out != nil {
+			continue
+		}
+		if s.worker != nil && (s.notBefore > c.now || !s.worker.usable()) {
+			s.worker.apart, s.worker = nil, nil
+			most++
+		}
+		if s.notBefore > c.now {
+			continue
+		}
+		if s.worker == nil && most > 0 {
+			if s.worker = c.standby(s.last); s.worker != nil {
+				s.worker.apart = s
+				most--
+			}
+		}
+		if w := s.worker; w != nil && len(w.line) == 0 && w.usable() {
+			c.try(s)
+		}
+	}
+}
+
+// standby chooses a worker for suspects: rather one that did not just die, with as little in flight as may be.
+func (c *Core) standby(last string) (best *Worker) {
+	worse := func(a, b *Worker) bool {
+		if (a.ID == last) != (b.ID == last) {
+			return a.ID == last
+		}
+		return len(a.line) > len(b.line)
+	}
+	for _, w := range c.workers {
+		if w.usable() && w.apart == nil && (best == nil || worse(best, w)) {
+			best = w
+		}
+	}
+	return best
+}
+
+// try leases the next unit of a suspicion, as much of it as the worker's window takes.
+func (c *Core) try(s *suspicion) {
+	u := s.units[len(s.units)-1]
+	s.units = s.units[:len(s.units)-1]
+	l := c.newLease(s.worker)
+	for i, e := range u.events {
+		if i >= s.worker.window.Events || i > 0 && !c.fits(l, e, s.worker.window.Bytes) {
+			s.units = append(s.units, &unit{events: u.events[i:]})
+			u = &unit{events: u.events[:i]}
+			break
+		}
+		l.add(e)
+	}
+	l.unit, s.out = u, l
+	c.send(l)
+}
+
+// unitDeaths counts one more death of an event alone: it was alone only if the unit was no more than it.
+func (l *Lease) unitDeaths(left int) int {
+	if left != 1 || len(l.events) != 1 {
+		return 0
+	}
+	return l.unit.deaths + 1
+}
+
+// passed ends a unit that was answered.
+func (c *Core) passed(l *Lease) {
+	s := c.caseOf(l)
+	s.out = nil
+	c.closeCase(s)
+}
+
+// unitBack takes a unit back that was not tried to its end.
+func (c *Core) unitBack(l *Lease, notBefore int64) {
+	s := c.caseOf(l)
+	s.out, s.notBefore = nil, notBefore
+	if events := c.living(l); len(events) > 0 {
+		s.units = append(s.units, &unit{events: events, deaths: l.unit.deaths})
+	}
+	c.close(l)
+	c.closeCase(s)
+}
+
+// closeCase ends a suspicion of which nothing is left, and lets its worker take other events again.
+func (c *Core) closeCase(s *suspicion) {
+	if len(s.units) > 0 || s.out != nil {
+		return
+	}
+	if !s.died {
+		c.stats.Cleared++
+	}
+	if s.worker != nil {
+		s.worker.apart = nil
+	}
+	c.cases = slices.DeleteFunc(c.cases, func(x *suspicion) bool { return x == s })
+}
+
+func (c *Core) caseOf(l *Lease) *suspicion {
+	for _, s := range c.cases {
+		if s.out == l {
+			return s
+		}
+	}
+	panic("delivery: a unit without its suspicion")
+}
+
+// filterCases lets go of the suspects that keep does not hold for.
+func (c *Core) filterCases(keep func(*Event) bool) {
+	for _, s := range slices.Clone(c.cases) {
+		for _, u := range s.units {
+			u.events = slices.DeleteFunc(u.events, func(e *Event) bool {
+				if keep(e) {
+					return false
+				}
+				if e.lane != nil {
+					c.release(e.lane)
+				}
+				return true
+			})
+		}
+		s.units = slices.DeleteFunc(s.units, func(u *unit) bool { return len(u.events) == 0 })
+		c.closeCase(s)
+	}
+}
+
+// failureOfDeath is why an event is dead of which workers died.
+func failureOfDeath(w *Worker, cause string) *Failure {
+	f := &Failure{Reason: w.detail, Model: w.Model}
+	switch cause {
+	case CauseHang:
+		f.Code = "worker_hung"
+	case CauseOOM:
+		f.Code = "out_of_memory"
+	case CauseMalformed:
+		f.Code = "malformed_result"
+	case CauseKilled:
+		f.Code = "worker_killed"
+	default:
+		f.Code = "worker_died"
+	}
+	if f.Reason == "" {
+		f.Reason = "the worker that scored it alone was lost twice: " + cause
+	}
+	return f
+}

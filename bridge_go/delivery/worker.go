@@ -1,0 +1,101 @@
+package delivery
+
+import "slices"
+
+// A Worker is one events connection, from its joining to its loss.
+type Worker struct {
+	ID     string
+	PID    uint64 // 0 when unknown
+	Model  string // version
+	Handle any    // the caller's own
+
+	window Room
+	used   Room
+	line   []*Lease // unanswered, oldest first
+	since  int64    // when the first of the line became it
+	mine   laneList // lanes that have events out here and more waiting
+
+	gone    bool
+	died    string // the parent's word
+	detail  string
+	judgeBy int64 // when a socket that stays open in spite of it is no longer waited for
+	closeAt int64 // when a worker that was cut is closed
+	stuck   bool  // had nothing that fits, in this tick
+	apart   *suspicion
+}
+
+// Join takes a worker in. A worker of the same name that is still there is replaced: its connection is closed, and its
+// leases come back.
+func (c *Core) Join(now int64, id string, pid uint64, model string, handle any) *Worker {
+	c.now = now
+	for _, old := range slices.Clone(c.workers) {
+		if old.ID == id {
+			c.effects.Closes = append(c.effects.Closes, Close{old, CloseReplaced})
+			c.lose(old)
+		}
+	}
+	c.survived(id, pid)
+	w := &Worker{ID: id, PID: pid, Model: model, Handle: handle}
+	c.workers = append(c.workers, w)
+	return w
+}
+
+// Ready sets a worker's window. Leases are given from the first one on.
+func (c *Core) Ready(now int64, w *Worker, window Room) {
+	c.now = now
+	w.window = window
+}
+
+// Supervised says whether a parent of workers is connected.
+func (c *Core) Supervised(now int64, yes bool) {
+	c.now = now
+	if c.supervised && !yes {
+		c.orphaned = now
+	}
+	c.supervised = yes
+}
+
+// InFlight is what the worker has not answered.
+func (w *Worker) InFlight() (frames int, used Room) { return len(w.line), w.used }
+
+// Window is what the worker takes at once.
+func (w *Worker) Window() Room { return w.window }
+
+// Since is when its oldest unanswered frame became that.
+func (w *Worker) Since() int64 { return w.since }
+
+// Workers are those that are there.
+func (c *Core) Workers() []*Worker { return c.workers }
+
+// Ready workers are those that can be given leases, now or when they have answered.
+func (c *Core) ReadyWorkers() (n int) {
+	for _, w := range c.workers {
+		if w.usable() {
+			n++
+		}
+	}
+	return n
+}
+
+func (w *Worker) usable() bool { return w.window.Events > 0 && w.died == "" && !w.gone }
+
+// remove takes a worker out; its leases have been taken back or will be.
+func (c *Core) remove(w *Worker) {
+	w.gone = true
+	c.workers = slices.DeleteFunc(c.workers, func(x *Worker) bool { return x == w })
+	if w.apart != nil {
+		w.apart.worker = nil
+		w.apart = nil
+	}
+}
+
+// answered takes the oldest frame off the line.
+func (w *Worker) answered(l *Lease, now int64) {
+	i := slices.Index(w.line, l)
+	w.line = slices.Delete(w.line, i, i+1)
+	w.used.Events -= len(l.events)
+	w.used.Bytes -= l.bytes
+	if i == 0 {
+		w.since = now
+	}
+}
