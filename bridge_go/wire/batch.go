@@ -134,7 +134,7 @@ func (f *fields) run() Run {
 		f.malformed("offset %d, wants 0 or more", first)
 	case n < 1:
 		f.malformed("a run of %d events", n)
-	case first > maxInt-n:
+	case first > maxInt-(n-1):
 		f.malformed("a run past offset 2^63-1")
 	}
 	return Run{int32(partition), first, n}
