@@ -1,0 +1,114 @@
+"""The second connection of a worker: calls and pulses, on a thread of its own.
+
+A large transfer or a slow answer here never delays events there. The thread reads and pulses; any thread may call. One lock
+guards the session and the order of bytes sent; nobody holds it while waiting for the bridge, except for a write that the
+bridge's reader takes (it never waits for its own writer).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+from pyrunner.client.connection import Connection, LinkLost
+from pyrunner.client.dialler import Dialler
+from pyrunner.client.pending import CallError, Pending
+from pyrunner.protocol import Answer, Drain, Lease, LocalError
+
+_GRACE = 0.5  # the bridge keeps the deadline; this is for the way back
+_LOST = CallError("link_lost", "the connection to the bridge ended before the answer", True)
+
+
+class Calls:
+    """Start it, call, close it. `close` ends the thread and waits for it."""
+
+    def __init__(self, dialler: Dialler) -> None:
+        self._dialler = dialler
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._connected = threading.Condition(self._lock)
+        self._connection: Connection | None = None
+        self._pending: dict[int, Pending] = {}
+        self._thread = threading.Thread(target=self._run, name="ds-runner-calls", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def close(self) -> None:
+        self._stop.set()
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close(goodbye=True)
+        self._thread.join(timeout=2)
+
+    def call(self, method: str, *args: Any, lease: Lease | None = None, deadline: float = 5.0) -> Any:
+        """The bridge's answer. Raises CallError; safe from any thread."""
+        until = time.monotonic() + deadline
+        with self._connected:
+            if not self._connected.wait_for(lambda: self._connection is not None or self._stop.is_set(), deadline):
+                raise CallError("unreachable", "no connection to the bridge", True)
+            pending = self._send(method, args, lease, until)
+        return pending.wait(max(0.0, until - time.monotonic()) + _GRACE)
+
+    def _send(self, method: str, args: tuple[Any, ...], lease: Lease | None, until: float) -> Pending:
+        if self._connection is None:
+            raise _LOST
+        left = max(1, int((until - time.monotonic()) * 1000))
+        try:
+            number, data = self._connection.session.call(method, args, left, lease)
+        except LocalError as error:
+            raise CallError("too_many_calls", str(error), True) from None
+        self._pending[number] = pending = Pending()
+        try:
+            self._connection.send(data)
+        except LinkLost:
+            self._pending.pop(number, None)
+            raise _LOST from None
+        return pending
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            connection = self._dialler.dial_until(self._stop.wait)
+            if connection is None:
+                return
+            self._serve(connection)
+
+    def _serve(self, connection: Connection) -> None:
+        with self._connected:
+            self._connection = connection
+            self._connected.notify_all()
+        try:
+            self._read(connection)
+        except LinkLost:
+            pass  # dialled again; the events connection tells of it
+        finally:
+            self._drop()
+
+    def _read(self, connection: Connection) -> None:
+        every = max(0.1, connection.welcome.heartbeat_ms / 1000)
+        seq, due = 0, time.monotonic()
+        while not self._stop.is_set():
+            if (now := time.monotonic()) >= due:
+                seq, due = seq + 1, now + every
+                with self._lock:
+                    connection.send(connection.session.pulse(seq))
+            body = connection.receive_body(due - now)
+            if body is None:
+                continue
+            with self._lock:
+                frame = connection.accept(body)
+                pending = self._pending.pop(frame.id, None) if isinstance(frame, Answer) else None
+            if isinstance(frame, Answer) and pending is not None:
+                pending.answer(frame)
+            if isinstance(frame, Drain) or pending is not None:
+                self._dialler.settled()
+
+    def _drop(self) -> None:
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+            self._connection = None
+            lost, self._pending = self._pending, {}
+        for pending in lost.values():
+            pending.fail(_LOST)
