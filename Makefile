@@ -93,11 +93,11 @@ go-test: setup ## go test, with the race detector where a C compiler is found
 
 .PHONY: pytest
 pytest: build ## pytest, all of it
-	pytest -n $(JOBS)
+	pytest -n $(JOBS) --dist loadscope
 
 .PHONY: faults
 faults: build ## kills, hangs and hostile bytes, at their full length
-	DS_RUNNER_FAULTS=full pytest -n $(JOBS) --timeout 1200 tests/faults
+	DS_RUNNER_FAULTS=full pytest -n $(JOBS) --dist loadscope --timeout 1200 tests/faults
 
 .PHONY: bench
 bench: build ## the benchmark and its peers: tests/bench/results/latest.json
@@ -116,13 +116,8 @@ wheels: setup ## the wheels for Linux and macOS, x86-64 and arm64, into dist/
 	done
 
 .PHONY: lock
-lock: ## resolve requirements-dev.lock anew, in a scratch environment
-	scratch=$$(mktemp -d); trap 'rm -rf "$$scratch"' EXIT; \
-	.ci/venv $$scratch/env $(PYTHON); \
-	python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; x = p["optional-dependencies"]; \
-	  print(*p["dependencies"], *x["frames"], *(d for d in x["dev"] if not d.startswith("ds-runner")), sep="\n")' > $$scratch/wanted; \
-	$$scratch/env/bin/python -m pip install --quiet --requirement $$scratch/wanted; \
-	{ echo "# Exact versions for developers and CI, made by: make lock"; $$scratch/env/bin/python -m pip freeze; } > requirements-dev.lock
+lock: ## resolve the exact versions anew: requirements-dev.lock and the template's
+	.ci/lock $(PYTHON)
 
 .PHONY: clean
 clean: ## remove what was built, and the virtual environment
