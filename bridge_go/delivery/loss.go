@@ -166,6 +166,7 @@ func (c *Core) expire() {
 	}
 	for _, x := range slices.Clone(c.losses) {
 		if x.until <= c.now {
+			c.left = append(c.left, departure{x.worker.ID, c.now})
 			c.convict(x, c.presumed())
 		}
 	}

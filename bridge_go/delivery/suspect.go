@@ -43,16 +43,19 @@ func (c *Core) suspect(x *loss, cause string) {
 	c.diedAgain(s, events, deaths, failureOfDeath(x.worker, cause))
 }
 
-// living are the unanswered events of a lost lease that are still ours, now suspects.
+// living are the unanswered events of a lost lease that are still ours and whose turn it is in their lanes, now suspects.
 func (c *Core) living(l *Lease) []*Event {
 	var events []*Event
 	for _, e := range l.unanswered() {
-		if e.part.revoked {
+		switch {
+		case e.part.revoked:
 			c.dropLeased(e)
-			continue
+		case e.lane != nil && e.lane.passed(e):
+			c.goBack(e, 0)
+		default:
+			e.state = suspect
+			events = append(events, e)
 		}
-		e.state = suspect
-		events = append(events, e)
 	}
 	return events
 }
