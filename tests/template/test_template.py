@@ -45,11 +45,11 @@ def test_a_project_has_few_files(project: Baked) -> None:
 
 
 def test_the_package_is_formatted_and_typed(project: Baked) -> None:
-    ruff = ("ruff", "--config", str(ROOT / "pyproject.toml"))
+    config = ("--config", str(ROOT / "pyproject.toml"), "--config", "lint.isort.known-first-party=['my_flights']")
     project.run(
         "ruff", "check", *ruff[1:], "--config", "lint.isort.known-first-party=['pyrunner', 'my_flights']", "."
     )
-    project.run("ruff", "format", "--check", *ruff[1:], ".")
+    project.run("ruff", "format", "--check", *config, ".")
     project.run("mypy", "--strict", "--ignore-missing-imports", "my_flights")
 
 

@@ -18,5 +18,6 @@ def test_a_model_trained_here_gives_the_golden_answers(tmp_path: Path) -> None:
 
 
 def ds_runner(folder: Path, *command: str) -> None:
-    done = subprocess.run([sys.executable, "-m", "pyrunner.cli", *command], cwd=folder, capture_output=True, text=True)
+    runner = [sys.executable, "-m", "pyrunner.cli"]
+    done = subprocess.run([*runner, *command], cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

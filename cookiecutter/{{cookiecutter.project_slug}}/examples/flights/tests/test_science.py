@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-
 from pyrunner import Reject, check_model
+
 from {{ cookiecutter.package_name }}.science import Departure, Estimate, FlightDelays
 
 DATA = Path(__file__).parents[1] / "data"

@@ -3,8 +3,8 @@
 from typing import Annotated, Literal, Self
 
 import pandas as pd
-
-from pyrunner import Event, Field, Key, Model, Params, Reject
+import pyrunner
+from pyrunner import Event, Field, Key, Model, Reject
 
 
 class Departure(Event):
@@ -27,8 +27,8 @@ class Estimate(Event):
 class FlightDelays(Model[Departure, Estimate]):
     """Arrival delay = departure delay + what the carrier usually makes good in the air."""
 
-    class Params(Params):
-        shrink: Annotated[float, Field(ge=0, description="flights of a carrier's own that outweigh none")] = 50.0
+    class Params(pyrunner.Params):
+        shrink: Annotated[float, Field(ge=0, description="flights at which half is believed")] = 50.0
 
     def fit(self, history: pd.DataFrame) -> Self:
         gain = (history.arr_delay - history.dep_delay).groupby(history.carrier)

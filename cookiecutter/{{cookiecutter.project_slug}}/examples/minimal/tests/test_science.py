@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-
 from pyrunner import check_model
+
 from {{ cookiecutter.package_name }}.science import Line, Question
 
 DATA = Path(__file__).parents[1] / "data"

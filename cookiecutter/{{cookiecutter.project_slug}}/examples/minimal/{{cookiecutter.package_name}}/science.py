@@ -4,7 +4,6 @@ from statistics import linear_regression
 from typing import Annotated, Self
 
 import pandas as pd
-
 from pyrunner import Event, Key, Model
 
 
