@@ -62,7 +62,8 @@ class _Composer:
             return
         mark = getattr(error, "problem_mark", None)
         place = Place(self.file, mark.line + 1, mark.column + 1) if mark else Place(self.file, 1, 1)
-        self.problems.add(place, "", "yaml", f"not YAML: {getattr(error, 'problem', None) or error}")
+        reason = getattr(error, "problem", None) or getattr(error, "reason", "cannot be read")
+        self.problems.add(place, "", "yaml", f"not YAML: {reason}")
 
     def document(self, events: Iterator[yaml.Event]) -> Node:
         root: Node | None = None
@@ -147,6 +148,8 @@ class _Composer:
             self.problems.add(at, "", "key", "a key is a plain word")
         elif event.tag not in (None, "!"):
             self.problems.add(at, "", "tag", _TAG)
+        elif event.anchor:
+            self.problems.add(at, "", "alias", "an anchor on a key is not used here")
         elif event.value == "<<" and event.style is None:
             self.problems.add(at, "", "merge", "merge keys are not used here. Write the keys out")
         elif event.value in node.map:

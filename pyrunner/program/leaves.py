@@ -84,7 +84,7 @@ def leaf(base: Any, expect: str, **schema: Any) -> Any:
         return value
 
     if base in (Duration, Size):
-        as_text = PlainSerializer(str, return_type=str)
+        as_text = PlainSerializer(lambda v: int(v) if v.isdigit() else str(v))
         return Annotated[base, PlainValidator(lambda v: base(check(v))), as_text, WithJsonSchema(schema)]
     return Annotated[base, BeforeValidator(check), WithJsonSchema(schema)]
 
@@ -94,7 +94,7 @@ def _count(least: int, most: int, expect: str) -> Any:
 
 
 def _choice(*words: str) -> Any:
-    return leaf(str, " or ".join(words), enum=list(words))
+    return leaf(str, " or ".join([", ".join(words[:-1]), words[-1]][len(words) < 2 :]), enum=list(words))
 
 
 _NAME = "[A-Za-z0-9]([A-Za-z0-9._-]{0,126}[A-Za-z0-9])?"
@@ -131,7 +131,7 @@ Bytes = leaf(
     Size,
     "a size such as 512B, 256KiB or 4MiB",
     anyOf=[
-        {"type": "string", "pattern": "[0-9]{1,12}(B|KiB|MiB|GiB)?"},
+        {"type": "string", "pattern": "[0-9]{1,12}(B|KiB|MiB|GiB)"},
         {"type": "integer", "minimum": 0, "maximum": 10**12},
     ],
 )

@@ -12,6 +12,7 @@ from pyrunner.program.scalars import ScalarProblem, plain
 from pyrunner.program.tree import Node, grow
 from pyrunner.program.words import quote
 
+_DECLARING = [("spec", "connections"), ("spec", "datasets"), ("spec", "streams")]
 _PARAM = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
 
 
@@ -44,12 +45,15 @@ def _by_name(base: Node, over: Node) -> Node:
 
 
 def drop_nulls(node: Node, path: tuple[str, ...] = ()) -> None:
-    """A key without a value is a key that is absent, but for parameters, where null is a value."""
+    """A key without a value is a key that is absent; but null is a value in parameters, and a name is declared by itself."""
     if path == ("spec", "params"):
         return
     for key, child in list(node.map.items()):
         if child.value is None and not child.bad:
-            del node.map[key]
+            if path in _DECLARING:
+                child.value = {}
+            else:
+                del node.map[key]
         else:
             drop_nulls(child, (*path, key))
     for item in node.items:

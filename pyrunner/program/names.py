@@ -55,6 +55,13 @@ def _known(root: Node, what: str) -> list[str]:
     return list(part.map) if part else []
 
 
+def _unsound(root: Node, what: str) -> bool:
+    """A section that is no map has been told of; nobody knows what it would have declared."""
+    spec = root.get("spec")
+    section = spec.child(_SECTIONS[what]) if spec else None
+    return section is not None and section.bad
+
+
 def _check_streams(root: Node, problems: Problems) -> None:
     streams = root.get("spec", "streams")
     for name, stream in streams.map.items() if streams else ():
@@ -102,10 +109,10 @@ def _check_command(root: Node, path: Path, command: Node, kind: str, problems: P
 
 
 def _check_reference(root: Node, path: Path, node: Node | None, what: str, problems: Problems) -> None:
-    if node is None or not node.text:
+    if node is None or not node.text or node.origin.startswith("inferred"):
         return
     kinds = what.split(" or ")
-    if any(node.text in _known(root, k) for k in kinds):
+    if any(_unsound(root, k) or node.text in _known(root, k) for k in kinds):
         return
     other = {STREAM: DATASET, DATASET: STREAM}.get(what)
     if other and node.text in _known(root, other):

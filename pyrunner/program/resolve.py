@@ -83,6 +83,7 @@ def _complete_command(spec: Node, command: Node) -> None:
         return
     name = command.map["name"].text if command.get("name") else kind
     _ensure(command, "kind", kind, f"inferred from commands.{name}.name")
+    command.map["kind"].value = kind
     if kind == "train":
         _infer_datasets(spec, command)
     elif kind == "evaluate":

@@ -28,7 +28,7 @@ def unknown(what: str, name: str, known: Iterable[str], label: str = "Declared")
 
 def nearest(word: str, names: Iterable[str]) -> str | None:
     """The name that is closest in spelling, if one is close enough; of equals the first."""
-    best, least = None, max(1, len(word) // 3) + 1
+    best, least = None, max(1, (len(word) + 1) // 3) + 1
     for name in names:
         steps = distance(word.lower(), name.lower())
         if steps < least:

@@ -1,0 +1,222 @@
+package program
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v3"
+)
+
+const (
+	maxBytes = 1 << 20
+	maxDepth = 32
+	maxNodes = 20_000
+
+	tagText = "tags such as !!str are not used here. Quote what is text"
+)
+
+// errUnreadable: the file holds no tree at all; why is in the problems.
+var errUnreadable = errors.New("program: unreadable")
+
+// compose is the tree of one document. Mistakes that leave a tree are added to the problems. What YAML allows and a
+// program.yaml does not is refused here.
+func compose(data []byte, file string, ps *problems) (*node, error) {
+	ps.files = append(ps.files, file)
+	c := &composer{file: file, problems: ps, open: map[*yaml.Node]bool{}}
+	start := Place{file, 1, 1}
+	switch {
+	case len(data) > maxBytes:
+		return nil, c.fail(start, "size", "the file is larger than 1 MiB")
+	case !utf8.Valid(data):
+		return nil, c.fail(start, "encoding", "the file is not UTF-8")
+	}
+	return c.document(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")))
+}
+
+type composer struct {
+	file     string
+	problems *problems
+	open     map[*yaml.Node]bool
+	nodes    int
+}
+
+func (c *composer) fail(at Place, code, text string) error {
+	c.problems.add(at, "", code, text)
+	return errUnreadable
+}
+
+func (c *composer) place(n *yaml.Node) Place { return Place{c.file, n.Line, n.Column} }
+
+func (c *composer) document(data []byte) (*node, error) {
+	decoder := yaml.NewDecoder(bytes.NewReader(data))
+	var first, second yaml.Node
+	err := decoder.Decode(&first)
+	if err == nil {
+		if err = decoder.Decode(&second); err == nil {
+			return nil, c.fail(c.place(&second), "documents", "a second document starts here. One file holds one program")
+		}
+	}
+	if !errors.Is(err, io.EOF) {
+		return nil, c.syntax(string(data), err)
+	}
+	if first.Kind != yaml.DocumentNode {
+		return nil, c.empty()
+	}
+	return c.root(first.Content[0])
+}
+
+func (c *composer) empty() error {
+	return c.fail(Place{c.file, 1, 1}, "empty", "the file is empty. A program starts with apiVersion: ds-runner.dev/v1alpha1")
+}
+
+func (c *composer) root(top *yaml.Node) (*node, error) {
+	root, err := c.node(top, 1)
+	if err != nil {
+		return nil, err
+	}
+	if root.shape == scalarShape && root.scalar == nil && !root.bad {
+		return nil, c.empty()
+	}
+	c.tellTroubles(root)
+	if root.shape != mapShape {
+		return nil, c.fail(root.place, "type", "a program is a map of apiVersion, kind, metadata and spec")
+	}
+	return root, nil
+}
+
+// tellTroubles comes last, because only the whole tree knows a value's path: commands are named by a key that may come
+// behind the value.
+func (c *composer) tellTroubles(root *node) {
+	root.walk(nil, func(p path, n *node) {
+		if n.trouble != nil {
+			c.problems.add(n.place, render(root, p), n.trouble.code, n.trouble.text)
+		}
+	})
+}
+
+func (c *composer) syntax(text string, err error) error {
+	if line, col := tabAt(text); line > 0 {
+		return c.fail(Place{c.file, line, col}, "tab", "a tab indents this line. YAML takes spaces only")
+	}
+	at := Place{c.file, 1, 1}
+	reason := strings.TrimPrefix(err.Error(), "yaml: ")
+	if _, scanErr := fmt.Sscanf(reason, "line %d:", &at.Line); scanErr == nil {
+		_, reason, _ = strings.Cut(reason, ": ")
+	}
+	return c.fail(at, "yaml", "not YAML: "+reason)
+}
+
+func tabAt(text string) (line, col int) {
+	for i, l := range strings.Split(text, "\n") {
+		indent := l[:len(l)-len(strings.TrimLeft(l, " \t"))]
+		if at := strings.IndexByte(indent, '\t'); at >= 0 && strings.TrimSpace(l) != "" {
+			return i + 1, at + 1
+		}
+	}
+	return 0, 0
+}
+
+// node turns a YAML node into ours. Each use of an anchor becomes its own tree, or else merging into one would change the
+// others; its places are those of the anchor.
+func (c *composer) node(y *yaml.Node, depth int) (*node, error) {
+	if c.nodes++; depth > maxDepth || c.nodes > maxNodes {
+		return nil, c.fail(c.place(y), "size", fmt.Sprintf("more than %d levels or %d values", maxDepth, maxNodes))
+	}
+	if y.Kind == yaml.AliasNode {
+		return c.alias(y, depth)
+	}
+	c.open[y] = true
+	defer delete(c.open, y)
+	n, err := c.content(y, depth)
+	if err == nil && y.Style&yaml.TaggedStyle != 0 {
+		n.bad, n.trouble = true, &trouble{"tag", tagText}
+	}
+	return n, err
+}
+
+func (c *composer) alias(y *yaml.Node, depth int) (*node, error) {
+	if c.open[y.Alias] {
+		return nil, c.fail(c.place(y), "alias", fmt.Sprintf("*%s contains itself", y.Value))
+	}
+	n, err := c.node(y.Alias, depth)
+	if err != nil {
+		last := &c.problems.found[len(c.problems.found)-1]
+		if last.Code == "size" {
+			last.Place = c.place(y)
+		}
+		return nil, err
+	}
+	// Troubles are told once, where they were written.
+	n.walk(nil, func(_ path, below *node) { below.trouble = nil })
+	return n, nil
+}
+
+func (c *composer) content(y *yaml.Node, depth int) (*node, error) {
+	at := c.place(y)
+	switch y.Kind {
+	case yaml.MappingNode:
+		return c.mapping(y, depth)
+	case yaml.SequenceNode:
+		n := &node{shape: listShape, place: at, origin: at.String()}
+		for _, item := range y.Content {
+			child, err := c.node(item, depth+1)
+			if err != nil {
+				return nil, err
+			}
+			n.list = append(n.list, child)
+		}
+		return n, nil
+	}
+	n := &node{scalar: y.Value, raw: y.Value, place: at, origin: at.String()}
+	if y.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) == 0 {
+		if n.scalar, n.trouble = plainScalar(y.Value); n.trouble != nil {
+			n.scalar, n.bad = y.Value, true
+		}
+	}
+	return n, nil
+}
+
+func (c *composer) mapping(y *yaml.Node, depth int) (*node, error) {
+	n := newMap(c.place(y), c.place(y).String())
+	for i := 0; i < len(y.Content); i += 2 {
+		key := y.Content[i]
+		if key.Kind != yaml.ScalarNode {
+			if _, err := c.node(key, depth+1); err != nil {
+				return nil, err
+			}
+		}
+		value, err := c.node(y.Content[i+1], depth+1)
+		if err != nil {
+			return nil, err
+		}
+		if value.shape == scalarShape && value.raw == "" && value.scalar == nil {
+			value.place = c.place(key) // an empty value stands nowhere: its key does
+		}
+		c.entry(n, key, value)
+	}
+	return n, nil
+}
+
+func (c *composer) entry(n *node, key *yaml.Node, value *node) {
+	at := c.place(key)
+	quoted := key.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) != 0
+	switch first, twice := n.keys[key.Value]; {
+	case key.Kind != yaml.ScalarNode:
+		c.problems.add(at, "", "key", "a key is a plain word")
+	case key.Style&yaml.TaggedStyle != 0:
+		c.problems.add(at, "", "tag", tagText)
+	case key.Anchor != "":
+		c.problems.add(at, "", "alias", "an anchor on a key is not used here")
+	case key.Value == "<<" && !quoted:
+		c.problems.add(at, "", "merge", "merge keys are not used here. Write the keys out")
+	case twice:
+		c.problems.addf(at, "", "duplicate-key", "the key %s is written twice, first in line %d", quote(key.Value), first.Line)
+	default:
+		n.put(key.Value, value)
+		n.keys[key.Value] = at
+	}
+}

@@ -1,0 +1,144 @@
+// Package program reads program.yaml: what a program is made of, read the same by the bridge, by Python and by a cluster.
+//
+// [Load] turns the file (with an environment's file and parameters over it) into a resolved [Program], or into one error
+// that lists every problem with file, line, column and path. In this order: compose (bytes to a tree with places), merge
+// (overlay and parameters), structure (keys and values by program.schema.json, which pyrunner/program generates), secrets
+// (references), resolve (defaults and inferred values), names (whether all of it fits together). pyrunner/program does the
+// same in Python; tests/vectors/program holds both to the same verdicts and the same texts.
+package program
+
+import "time"
+
+// A Program is resolved: every value that a command of its kind has is set.
+type Program struct {
+	APIVersion string   `json:"apiVersion"`
+	Kind       string   `json:"kind"`
+	Metadata   Metadata `json:"metadata"`
+	Spec       Spec     `json:"spec"`
+
+	folder  string
+	origins map[string]string
+	places  map[string]Place
+	plain   any
+}
+
+// Metadata names a program in metrics, logs, the model store and the cluster.
+type Metadata struct {
+	Name string `json:"name"`
+}
+
+// Spec is what a program is made of.
+type Spec struct {
+	Model       string                `json:"model"`
+	Params      map[string]any        `json:"params"`
+	Connections map[string]Connection `json:"connections"`
+	Datasets    map[string]Dataset    `json:"datasets"`
+	Streams     map[string]Stream     `json:"streams"`
+	Commands    []Command             `json:"commands"`
+}
+
+// A Connection as written: secrets are references, so it may be printed. [Program.Reveal] reads what they name.
+type Connection struct {
+	URL      string             `json:"url"`
+	Settings map[string]Setting `json:"settings"`
+}
+
+// A Dataset is bounded: a file or folder, relative to [Program.Folder].
+type Dataset struct {
+	Path        string `json:"path"`
+	Description string `json:"description"`
+}
+
+// A Stream is a topic of a connection.
+type Stream struct {
+	Connection  string `json:"connection"`
+	Topic       string `json:"topic"`
+	Description string `json:"description"`
+	DeadLetter  string `json:"dead_letter"`
+}
+
+// A Command is one entry point. What its kind does not take is zero.
+type Command struct {
+	Name       string `json:"name"`
+	Kind       string `json:"kind"`
+	Input      string `json:"input"`
+	Output     string `json:"output"`
+	Validation string `json:"validation"`
+	Rejected   string `json:"rejected"`
+	DeadLetter string `json:"dead_letter"`
+
+	Workers   Workers  `json:"workers"`
+	Batch     Batch    `json:"batch"`
+	Order     string   `json:"order"` // key, partition or none
+	Deadline  Duration `json:"deadline"`
+	Attempts  int      `json:"attempts"`
+	Breaker   Breaker  `json:"breaker"`
+	Guarantee string   `json:"guarantee"`
+
+	Host           string   `json:"host"`
+	Port           int      `json:"port"`
+	MaxBody        Size     `json:"max_body"`
+	Queue          Queue    `json:"queue"`
+	RequestTimeout Duration `json:"request_timeout"`
+	DrainDelay     Duration `json:"drain_delay"`
+
+	Deploy map[string]any `json:"deploy"`
+}
+
+// Batch bounds one call of the model.
+type Batch struct {
+	Events int      `json:"events"`
+	Bytes  Size     `json:"bytes"`
+	Linger Duration `json:"linger"`
+}
+
+// Breaker pauses an input after Run failed events in a row, for Hold.
+type Breaker struct {
+	Run  int      `json:"run"`
+	Hold Duration `json:"hold"`
+}
+
+// Queue bounds what waits in front of the model.
+type Queue struct {
+	Rows  int  `json:"rows"`
+	Bytes Size `json:"bytes"`
+}
+
+// Name is the program's name.
+func (p *Program) Name() string { return p.Metadata.Name }
+
+// Folder is where program.yaml lies; paths of datasets start from it.
+func (p *Program) Folder() string { return p.folder }
+
+// Origins tells who gave each value, by path: a place in a file, --param, default, or "inferred from ...".
+func (p *Program) Origins() map[string]string { return p.origins }
+
+// Plain is the resolved program as plain maps, lists and scalars. It holds references, never secrets.
+func (p *Program) Plain() any { return p.plain }
+
+// Command is the command of that name; stream-score is score-stream.
+func (p *Program) Command(name string) (Command, bool) {
+	for _, wanted := range []string{name, kindOf(name, "")} {
+		for _, c := range p.Spec.Commands {
+			if c.Name == wanted {
+				return c, true
+			}
+		}
+	}
+	return Command{}, false
+}
+
+// Stream is the stream of that name.
+func (p *Program) Stream(name string) (Stream, bool) {
+	s, ok := p.Spec.Streams[name]
+	return s, ok
+}
+
+// Dataset is the dataset of that name.
+func (p *Program) Dataset(name string) (Dataset, bool) {
+	d, ok := p.Spec.Datasets[name]
+	return d, ok
+}
+
+// Std is the duration as the standard library has it.
+func (d Duration) Std() time.Duration { return time.Duration(d) }
