@@ -1,0 +1,31 @@
+"""`pd.DataFrame`: a frame with dtypes by the declaration, whatever the values of the batch are; pandas 2.3 and 3."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import pandas as pd
+
+from pyrunner.containers.base import TypedBatch
+from pyrunner.containers.columns import ColumnAnswers
+from pyrunner.containers.dtypes import Columns
+from pyrunner.context import Context
+from pyrunner.signature import Signature
+
+
+class PandasContainer:
+    name: ClassVar[str] = "pandas"
+
+    def __init__(self, signature: Signature) -> None:
+        self._columns = Columns(signature.input_schema)
+        self._answers = ColumnAnswers(signature)
+
+    def build(self, batch: TypedBatch) -> pd.DataFrame:
+        data = {name: make(batch.column(name)) for name, make in self._columns.makers.items()}
+        return pd.DataFrame(data, index=pd.RangeIndex(len(batch)), copy=False)
+
+    def outcomes(self, answer: Any, ctx: Context) -> list[Any]:
+        return self._answers.outcomes(answer, ctx)
+
+
+CONTAINER = PandasContainer

@@ -1,0 +1,202 @@
+"""`Scorer`: one model behind one codec. What every way in calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from pyrunner import containers
+from pyrunner.containers.base import BadAnswer, TypedBatch
+from pyrunner.context import Context
+from pyrunner.meta import NOTHING, Meta
+from pyrunner.model import Model, overrides
+from pyrunner.outcomes import Reject
+from pyrunner.scoring.decode import EventDecoder, Payload
+from pyrunner.scoring.failures import (
+    RowError,
+    exception_failure,
+    mark_as_users,
+    surroundings_of,
+)
+from pyrunner.scoring.isolate import Isolation
+from pyrunner.scoring.layout import Layout, lay_out, rejection
+from pyrunner.scoring.unknown import UnknownFields
+from pyrunner.scoring.verify import OutputCheck
+from pyrunner.signature import Signature, read_signature
+
+
+class Scored(NamedTuple):
+    """The answer to a batch of payloads, laid out as RESULT's fields (PROTOCOL.md, section 3).
+
+    `outputs` is one bin of lines. `errors` are by position in the batch, ascending.
+    """
+
+    outputs: bytes
+    counts: list[int] | None
+    routes: list[int | str] | None
+    errors: list[RowError]
+
+    def split(self) -> list[bytes]:
+        """Each output by itself, without its newline."""
+        return self.outputs.split(b"\n")[:-1]
+
+
+class ScoredEvents(NamedTuple):
+    """As Scored, but `outputs` are the objects that the model returned."""
+
+    outputs: list[Any]
+    counts: list[int] | None
+    routes: list[int | str] | None
+    errors: list[RowError]
+
+
+class Scorer:
+    """Answers batches with one model. One thread at a time; it holds no resource and needs no closing.
+
+    Raises `UserError` when the class cannot be called, and from `score` only `Surroundings`: the whole batch is to come again.
+    """
+
+    def __init__(self, model: Model[Any, Any], *, model_version: str = "") -> None:
+        self.model = model
+        self.model_version = model_version
+        self.signature: Signature = read_signature(type(model))
+        self._decoder = EventDecoder(self.signature.input_schema, nulls=self.signature.nulls)
+        self._container = containers.load(self.signature)
+        self._check = OutputCheck(self.signature.output_schema, self.signature.call)
+        self._verb: Callable[..., Any] = getattr(model, self.signature.verb)
+        self._direct = self._direct_call()
+        mark_as_users(type(model))
+
+    @property
+    def unknown_fields(self) -> UnknownFields:
+        """Counts of the fields that events have and the class does not name."""
+        return self._decoder.unknown
+
+    def score(self, payloads: Sequence[Payload], meta: Meta | None = None) -> Scored:
+        """Answer JSON payloads, one event each; None is a null value."""
+        try:
+            events = self._decoder.all(payloads)
+        except Exception as error:
+            if surroundings := surroundings_of(error):
+                raise surroundings from error
+            return self._score_each(payloads, meta or NOTHING)
+        if self._direct is not None:
+            try:
+                answer = self._direct(events)
+            except Exception as error:
+                return _scored(self._laid_out(self._isolated(events, meta or NOTHING, error)))
+            if type(answer) is list and len(answer) == len(events):
+                return self._scored_list(answer)
+            return _scored(self._laid_out(self._read(answer, events, meta or NOTHING)))
+        return self._scored_list(self._outcomes(events, meta or NOTHING))
+
+    def score_events(self, events: list[Any], meta: Meta | None = None) -> ScoredEvents:
+        """Answer events that are typed already. They belong to the model from now on."""
+        laid = self._laid_out(self._outcomes(events, meta or NOTHING))
+        return ScoredEvents(laid.outputs, laid.counts, laid.routes, laid.errors)
+
+    def warm_up(self, sample: Sequence[bytes] = ()) -> None:
+        """Pay first-call costs: the model's own warm_up, or else an answer to a few sample payloads."""
+        if overrides(type(self.model), "warm_up"):
+            self.model.warm_up()
+        elif sample:
+            self.score(list(sample))
+
+    def _direct_call(self) -> Callable[[list[Any]], Any] | None:
+        """What turns events into outcomes with nothing in between, for containers that are the events themselves."""
+        if "ctx" in self.signature.arguments:
+            return None
+        if self.signature.container == "list":
+            return self._verb
+        if self.signature.container == "one":
+            one = self._verb
+            return lambda events: [one(event) for event in events]
+        return None
+
+    def _scored_list(self, outcomes: list[Any]) -> Scored:
+        """Lines of outcomes, of which most batches have only outputs, and many besides some rejections."""
+        lines = self._check.lines(outcomes)
+        if lines is not None:
+            return Scored(lines, None, None, [])
+        rejected = [RowError(row, *rejection(o)) for row, o in enumerate(outcomes) if type(o) is Reject]
+        if rejected:
+            lines = self._check.lines([o for o in outcomes if type(o) is not Reject])
+            if lines is not None:
+                return Scored(lines, None, None, rejected)
+        return _scored(self._laid_out(outcomes))
+
+    def _score_each(self, payloads: Sequence[Payload], meta: Meta) -> Scored:
+        """A batch in which some payloads are no events: the others are answered as if they had come alone."""
+        decoded = self._decoder.each(payloads)
+        outcomes: list[Any] = [None] * len(payloads)
+        for row, failure in decoded.failures.items():
+            outcomes[row] = failure
+        if decoded.events:
+            some = meta if len(decoded.rows) == len(payloads) else meta.take(decoded.rows)
+            for row, outcome in zip(decoded.rows, self._outcomes(decoded.events, some), strict=True):
+                outcomes[row] = outcome
+        return _scored(self._laid_out(outcomes))
+
+    def _laid_out(self, outcomes: list[Any]) -> Layout:
+        return lay_out(outcomes, self._check)
+
+    def _outcomes(self, events: list[Any], meta: Meta) -> list[Any]:
+        """One outcome an event, whatever happens."""
+        if not events:
+            return []
+        if self.signature.container == "one":
+            return [self._one_outcome(row, event, meta) for row, event in enumerate(events)]
+        try:
+            return self._call(events, meta)
+        except Exception as error:
+            return self._isolated(events, meta, error)
+
+    def _one_outcome(self, row: int, event: Any, meta: Meta) -> Any:
+        """Of predict_one, where the culprit is known at once."""
+        ctx = Context(1, seed=self.model.seed, meta=meta.take([row]) if meta.positions else meta)
+        try:
+            outcome = self._verb(event, ctx=ctx) if "ctx" in self.signature.arguments else self._verb(event)
+        except Exception as error:
+            if surroundings := surroundings_of(error):
+                raise surroundings from error
+            return exception_failure(error)
+        return ctx.rejected.get(0, outcome)
+
+    def _call(self, events: list[Any], meta: Meta) -> list[Any]:
+        """One call of the model, and its answer told apart into events. Raises what the model raises, and BadAnswer."""
+        ctx = Context(len(events), seed=self.model.seed, meta=meta)
+        batch = self._container.build(TypedBatch(self.signature.input_schema, events, meta))
+        answer = self._verb(batch, ctx=ctx) if "ctx" in self.signature.arguments else self._verb(batch)
+        return self._container.outcomes(answer, ctx)
+
+    def _read(self, answer: Any, events: list[Any], meta: Meta) -> list[Any]:
+        try:
+            return self._container.outcomes(answer, Context(len(events), seed=self.model.seed, meta=meta))
+        except BadAnswer as error:
+            return self._isolated(events, meta, error)
+
+    def _isolated(self, events: list[Any], meta: Meta, error: Exception) -> list[Any]:
+        if self.signature.container == "one":
+            if surroundings := surroundings_of(error):
+                raise surroundings from error
+            return [self._one_outcome(row, event, meta) for row, event in enumerate(events)]
+
+        def attempt(low: int, high: int) -> list[Any]:
+            whole = not meta.positions and meta.keys is None
+            return self._call(events[low:high], meta if whole else meta.take(range(low, high)))
+
+        return Isolation(attempt, self._sentence).solve(len(events), error)
+
+    def _sentence(self, error: BadAnswer, culprits: Sequence[int]) -> str:
+        """`science.py:31 FlightDelays.predict returned 254 rows for 256 events (rows 17, 99 missing). Return Reject ...`"""
+        text = f"{self.signature.place} {self.signature.call} {error.problem}"
+        if culprits and error.code == "wrong_count":
+            shown = ", ".join(map(str, culprits[:10])) + (", ..." if len(culprits) > 10 else "")
+            text += f" (rows {shown} missing)" if len(culprits) > 1 else f" (row {shown} missing)"
+        return f"{text}. {error.fix}" if error.fix else f"{text}."
+
+
+def _scored(laid: Layout) -> Scored:
+    return Scored(laid.lines, laid.counts, laid.routes, laid.errors)
+
+
