@@ -1,0 +1,119 @@
+package session
+
+import (
+	"fmt"
+
+	"ds-runner.dev/ds-runner/bridge_go/wire"
+)
+
+// leases are the unanswered batches of a connection, oldest first, and the window that they fill.
+type leases struct {
+	line   []lease
+	events uint64 // unanswered
+	bytes  uint64
+	window wire.Ready // the largest granted so far: a smaller one may cross a batch that is under way
+}
+
+// A lease is one batch of which the events before next are answered.
+type lease struct {
+	*wire.Batch
+	next uint64
+}
+
+func (l lease) end() uint64 { return uint64(len(l.Payloads)) }
+
+func (l *leases) empty() bool { return len(l.line) == 0 }
+
+func (l *leases) grant(w *wire.Ready) {
+	l.window.Events = max(l.window.Events, w.Events)
+	l.window.Bytes = max(l.window.Bytes, w.Bytes)
+}
+
+// open adds a batch. It guards what the dispatcher has already counted: the other side closes a bridge that overruns.
+func (l *leases) open(b *wire.Batch) error {
+	for _, other := range l.line {
+		if other.Lease == b.Lease {
+			return fmt.Errorf("session: batch %d is leased already", b.Batch)
+		}
+	}
+	events, bytes := uint64(len(b.Payloads)), uint64(b.Bytes())
+	alone := events == 1 && l.empty()
+	if l.events+events > l.window.Events || l.bytes+bytes > l.window.Bytes && !alone {
+		return fmt.Errorf("session: batch %d of %d events, %d bytes overruns the window of %d events, %d bytes",
+			b.Batch, events, bytes, l.window.Events, l.window.Bytes)
+	}
+	l.line = append(l.line, lease{Batch: b})
+	l.events += events
+	l.bytes += bytes
+	return nil
+}
+
+// settle takes a result. A lease that is open is answered in turn and without gaps, or the worker's bookkeeping cannot be
+// trusted with the rest; found is false for one that is not open.
+func (l *leases) settle(r *wire.Result) (last, found bool, err error) {
+	head, found, err := l.oldest(r.Lease, "RESULT.batch")
+	if !found || err != nil {
+		return false, found, err
+	}
+	switch {
+	case r.First != head.next:
+		return false, true, &wire.Error{Code: wire.ByeOrder, At: "RESULT.first", Why: fmt.Sprintf("%d, the next is %d", r.First, head.next)}
+	case r.First+r.Count > head.end():
+		return false, true, &wire.Error{Code: wire.ByeOrder, At: "RESULT.count",
+			Why: fmt.Sprintf("events up to %d of a batch of %d", r.First+r.Count, head.end())}
+	}
+	l.answered(head, r.Count)
+	return l.retire(), true, nil
+}
+
+func (l *leases) giveBack(r *wire.Return) (found bool, err error) {
+	head, found, err := l.oldest(r.Lease, "RETURN.batch")
+	if !found || err != nil {
+		return found, err
+	}
+	l.answered(head, head.end()-head.next)
+	l.retire()
+	return true, nil
+}
+
+// oldest finds an open lease, which must be the oldest.
+func (l *leases) oldest(name wire.Lease, at string) (*lease, bool, error) {
+	for i := range l.line {
+		if l.line[i].Lease != name {
+			continue
+		}
+		if i > 0 {
+			return nil, true, &wire.Error{Code: wire.ByeOrder, At: at,
+				Why: fmt.Sprintf("%d is answered before %d", name.Batch, l.line[0].Lease.Batch)}
+		}
+		return &l.line[0], true, nil
+	}
+	return nil, false, nil
+}
+
+func (l *leases) answered(head *lease, n uint64) {
+	for _, p := range head.Payloads[head.next : head.next+n] {
+		l.bytes -= uint64(len(p))
+	}
+	l.events -= n
+	head.next += n
+}
+
+// retire takes the head off if all of it is answered.
+func (l *leases) retire() bool {
+	if head := l.line[0]; head.next < head.end() {
+		return false
+	}
+	l.line[0] = lease{} // the payloads are not kept alive by the line
+	l.line = l.line[1:]
+	return true
+}
+
+func (l *leases) all() []wire.Lease {
+	names := make([]wire.Lease, 0, len(l.line))
+	for _, open := range l.line {
+		names = append(names, open.Lease)
+	}
+	l.line = nil
+	return names
+}

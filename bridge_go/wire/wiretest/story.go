@@ -1,0 +1,59 @@
+package wiretest
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// A Story is a file of dialogues/.
+type Story struct {
+	Story, Role    string
+	BreaksTheRules string `json:"breaks_the_rules"`
+	Steps          []Step
+}
+
+// A Step is one thing that happens in a story.
+type Step struct {
+	From, Event, Hex string
+	Told             Form `json:"frame"` // as the story tells it
+	Frame            Form `json:"-"`     // with what the story leaves out
+	State, Outcome   string
+	Returned         *[]uint64
+}
+
+// Body is the step's frame without its length.
+func (s *Step) Body(t testing.TB) []byte {
+	t.Helper()
+	if s.Frame == nil {
+		return Hex(t, s.Hex)
+	}
+	return s.Frame.Encode(t)
+}
+
+// Stories reads all dialogues, by name.
+func Stories(t testing.TB) map[string]*Story {
+	t.Helper()
+	var defaults map[string]Form
+	Load(t, "dialogues/defaults.json", &defaults)
+	files, err := os.ReadDir(filepath.Join(Root(), "dialogues"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stories := map[string]*Story{}
+	for _, file := range files {
+		if file.Name() == "defaults.json" {
+			continue
+		}
+		story := &Story{}
+		Load(t, "dialogues/"+file.Name(), story)
+		for i := range story.Steps {
+			if told := story.Steps[i].Told; told != nil {
+				story.Steps[i].Frame = told.With(defaults[told.Type()])
+			}
+		}
+		stories[strings.TrimSuffix(file.Name(), ".json")] = story
+	}
+	return stories
+}
