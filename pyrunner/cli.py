@@ -1,0 +1,147 @@
+"""The command line: `ds-runner`, and the same verbs under a program's own name.
+
+This file assembles. Each verb is a file in `pyrunner/commands/`; exit codes are in that package's docstring; mistakes are
+turned into a message and an exit code in one place, `Verbs.invoke`.
+
+A program makes its own CLI (the template does):
+
+    # my_flights/__main__.py, and in pyproject.toml: my-flights = "my_flights.__main__:main"
+    main = program_app("my_flights")
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from pyrunner.bridge import Unavailable
+from pyrunner.commands import INTERRUPTED, MISTAKE, UNAVAILABLE
+from pyrunner.commands import check as check_verb
+from pyrunner.commands import config as config_verb
+from pyrunner.commands import dead as dead_verb
+from pyrunner.commands import doctor as doctor_verb
+from pyrunner.commands import evaluate as evaluate_verb
+from pyrunner.commands import models as models_verb
+from pyrunner.commands import new as new_verb
+from pyrunner.commands import predict as predict_verb
+from pyrunner.commands import publish as publish_verb
+from pyrunner.commands import replay as replay_verb
+from pyrunner.commands import schema as schema_verb
+from pyrunner.commands import score_batch as score_batch_verb
+from pyrunner.commands import score_stream as score_stream_verb
+from pyrunner.commands import serve_api as serve_api_verb
+from pyrunner.commands import tail as tail_verb
+from pyrunner.commands import train as train_verb
+from pyrunner.commands import up as up_verb
+from pyrunner.commands import version as version_verb
+from pyrunner.commands.console import note
+from pyrunner.commands.userverbs import user_verb, user_verbs
+from pyrunner.errors import UserError
+from pyrunner.project import looking_for
+
+EPILOG = "Exit codes: 0 done, 1 not so (differs, failed check), 2 a mistake to mend, 3 unavailable, 130 interrupted."
+DEBUG = "--debug"
+
+
+class Verbs(TyperGroup):
+    """The group of verbs: knows the program's own commands too, and turns mistakes into messages and exit codes."""
+
+    package: str | None = None  # of the program whose own CLI this is
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Take `--debug` wherever it stands, so that it can be added behind a command that failed."""
+        if DEBUG in args:
+            args.remove(DEBUG)
+            os.environ["DS_DEBUG"] = "1"
+        return super().parse_args(ctx, args)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        known = super().get_command(ctx, cmd_name)
+        return known or _translated(lambda: user_verb(cmd_name, self.package))
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        own = _translated(lambda: user_verbs(self.package)) if self.package else []
+        return [*super().list_commands(ctx), *own]
+
+    def invoke(self, ctx: Any) -> Any:
+        with looking_for(self.package):
+            return _translated(lambda: super(Verbs, self).invoke(ctx))
+
+
+def _translated(act: Callable[[], Any]) -> Any:
+    """Run it; say a mistake in words and end with its exit code. With `--debug` (or DS_DEBUG=1) the traceback is shown."""
+    try:
+        return act()
+    except (UserError, Unavailable, KeyboardInterrupt) as e:
+        if os.environ.get("DS_DEBUG") == "1":
+            raise
+        if isinstance(e, KeyboardInterrupt):
+            note("interrupted")
+            raise typer.Exit(INTERRUPTED) from None
+        note(str(e))
+        raise typer.Exit(MISTAKE if isinstance(e, UserError) else UNAVAILABLE) from None
+
+
+def _assemble(name: str, verbs: type[Verbs]) -> typer.Typer:
+    app = typer.Typer(
+        name=name,
+        cls=verbs,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,  # an exception of ours is a bug: the plain traceback is what a report needs
+        rich_markup_mode=None,
+        epilog=EPILOG,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_root)
+    app.command("new")(new_verb.new)
+    app.command("check")(check_verb.check)
+    app.command("train")(train_verb.train)
+    app.command("evaluate")(evaluate_verb.evaluate)
+    app.command("predict")(predict_verb.predict)
+    app.command("replay")(replay_verb.replay)
+    app.command("up")(up_verb.up)
+    app.command("publish")(publish_verb.publish)
+    app.command("tail")(tail_verb.tail)
+    app.add_typer(dead_verb.app, name="dead")
+    app.command("score-stream")(score_stream_verb.score_stream)
+    app.command("stream-score", hidden=True)(score_stream_verb.score_stream)
+    app.command("serve-api")(serve_api_verb.serve_api)
+    app.command("score-batch")(score_batch_verb.score_batch)
+    app.add_typer(models_verb.app, name="models")
+    app.command("config")(config_verb.config)
+    app.command("schema")(schema_verb.schema)
+    app.command("doctor")(doctor_verb.doctor)
+    app.command("version")(version_verb.version)
+    return app
+
+
+def _root(
+    debug: Annotated[bool, typer.Option(DEBUG, help="Show the traceback of a mistake. May stand anywhere.")] = False,
+    version: Annotated[bool, typer.Option("--version", is_eager=True, callback=version_verb.print_and_exit)] = False,
+) -> None:
+    """One class, trained, stream-scored, served and replayed."""
+
+
+app = _assemble("ds-runner", Verbs)
+
+
+def main() -> None:
+    """The console script `ds-runner`."""
+    app()
+
+
+def program_app(package: str) -> typer.Typer:
+    """The CLI of a program: every verb of `ds-runner`, bound to this package, and its own `@command` functions.
+
+    The result is called without arguments by a console script. It works in the project's folder, below it, and, for a package
+    installed with `pip install -e`, from anywhere.
+    """
+    bound = type("ProgramVerbs", (Verbs,), {"package": package})
+    return _assemble(package.replace("_", "-"), bound)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""What commands print: results on stdout, everything for people only on stderr."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+
+def say(line: str = "") -> None:
+    """A line of the result."""
+    sys.stdout.write(line + "\n")
+
+
+def note(line: str) -> None:
+    """A line for the person who waits; nothing that a program would parse."""
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
+
+
+def emit(value: Any) -> None:
+    """The result as JSON, for `--json`."""
+    say(json.dumps(value, ensure_ascii=False, indent=2, default=str))
+
+
+def ok(text: str) -> None:
+    """A check that holds."""
+    say(f"  {_coloured('ok', 32)}  {text}")
+
+
+def no(text: str) -> None:
+    """A check that does not. Further lines of the text are indented below the first."""
+    first, *rest = text.splitlines()
+    say(f"  {_coloured('no', 31)}  {first}")
+    for line in rest:
+        say(f"      {line}")
+
+
+def progress() -> Progress:
+    """A progress display on a terminal; nothing without one."""
+    console = Console(stderr=True)
+    columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+@contextmanager
+def working(what: str) -> Iterator[None]:
+    """A spinner with the time passed while something of unknown length runs."""
+    console = Console(stderr=True)
+    columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as p:
+        p.add_task(what, total=None)
+        yield
+
+
+def count(n: int, noun: str) -> str:
+    """`1 command`, `3 commands`, `252,484 rows`."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
+def _coloured(text: str, code: int) -> str:
+    return f"\x1b[{code}m{text}\x1b[0m" if sys.stdout.isatty() else text

@@ -1,0 +1,106 @@
+"""`ds-runner replay`: a file of events through bridge, wire and one worker, and the golden diff of what came out."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pyrunner.commands import NOT_SO
+from pyrunner.commands.console import count, emit, say
+from pyrunner.commands.options import Env, Json, ModelRef, Params, ProgramPath
+from pyrunner.errors import UserError
+from pyrunner.project import Project, open_project
+from pyrunner.replay.diff import TOLERANCE, Comparison, compare
+from pyrunner.replay.ledger import Fate, read_ledger
+from pyrunner.replay.run import Request, Result, run
+
+Output = Annotated[Path | None, typer.Option("--output", metavar="FILE", help="Keep the ledger: one JSON line an event.")]
+Expect = Annotated[Path | None, typer.Option("--expect", metavar="FILE", help="Compare with this ledger; exit code 1 if it differs.")]
+Only = Annotated[list[str] | None, typer.Option("--only", metavar="ID", help="Only this event (stream/partition/offset). May be repeated.")]
+Pdb = Annotated[bool, typer.Option("--pdb", help="In this process, with a debugger at your frame. Needs --only.")]
+Tolerance = Annotated[float, typer.Option("--tolerance", min=0, help="By how much floats may differ, absolute or relative.")]
+CommandName = Annotated[str, typer.Option("--command", help="The command whose input the file stands for.")]
+
+
+def replay(
+    file: Annotated[Path, typer.Argument(help="Events as jsonl or csv, also gzipped.")],
+    output: Output = None,
+    expect: Expect = None,
+    only: Only = None,
+    pdb: Pdb = False,
+    tolerance: Tolerance = TOLERANCE,
+    model: ModelRef = None,
+    command: CommandName = "score-stream",
+    program: ProgramPath = None,
+    env: Env = None,
+    param: Params = None,
+    json: Json = False,
+) -> None:
+    """Replay a file through the same wire as a stream. With --expect, explain the first difference and end with 1."""
+    project = open_project(program, env, param)
+    _require(file, expect)
+    if pdb:
+        _debug(project, file, only or [], model, command)
+        return
+    with _ledger(output) as ledger:
+        done = run(project, Request(file, ledger, tuple(only or ()), model, command))
+        outcome = compare(_expected(expect, only), read_ledger(ledger), tolerance) if expect else None
+    _tell(done, outcome, file, output, json)
+    if outcome and not outcome.same:
+        raise typer.Exit(NOT_SO)
+
+
+def _require(file: Path, expect: Path | None) -> None:
+    if not file.is_file():
+        raise UserError(f"replay: no file {file}")
+    if expect and not expect.is_file():
+        raise UserError(f"replay: no file {expect} to compare with. Make it with: ds-runner replay {file} --output {expect}")
+
+
+def _debug(project: Project, file: Path, only: list[str], model: str | None, command: str) -> None:
+    if not only:
+        raise UserError("replay: --pdb needs the event. For example: --only departures/0/17 --pdb")
+    from pyrunner.replay.inprocess import debug
+
+    for event in only:
+        debug(project, file, event, model, command)
+
+
+@contextmanager
+def _ledger(output: Path | None) -> Iterator[Path]:
+    """Where the bridge writes. `output` appears when the block ends, whole or not at all."""
+    with tempfile.TemporaryDirectory(prefix="ds-runner-replay-") as folder:
+        ledger = Path(folder) / "ledger.jsonl"
+        yield ledger
+        if output:
+            output.parent.mkdir(parents=True, exist_ok=True)
+            partial = output.with_name(f".{output.name}.partial")
+            shutil.copyfile(ledger, partial)
+            partial.replace(output)
+
+
+def _expected(expect: Path, only: list[str] | None) -> dict[str, Fate]:
+    fates = read_ledger(expect)
+    return {i: f for i, f in fates.items() if i in only} if only else fates
+
+
+def _tell(done: Result, outcome: Comparison | None, file: Path, output: Path | None, json: bool) -> None:
+    if json:
+        emit({**done.as_json(), **({"differences": [vars(d) for d in outcome.differences]} if outcome else {})})
+        return
+    say(
+        f"replayed {count(done.events, 'event')} in {done.seconds:.1f} s: {done.scored:,} scored, {done.rejected:,} rejected, "
+        f"{done.dead:,} dead, model {done.model or '?'}" + (f", ledger in {output}" if output else "")
+    )
+    if outcome and outcome.same:
+        say(f"same as expected: {count(outcome.events, 'event')} compared")
+    elif outcome:
+        first = outcome.differences[0]
+        n = len(outcome.differences)
+        say(f"first difference: {first.explain()}")
+        say(f"{n:,} of {count(outcome.events, 'event')} {'differs' if n == 1 else 'differ'}. "
+            f"Look closer: ds-runner replay {file} --only {first.event} --pdb")  # fmt: skip

@@ -1,0 +1,26 @@
+"""`ds-runner score-stream` (alias `stream-score`): workers that score a stream, beside a bridge or with one of their own."""
+
+from typing import Annotated
+
+import typer
+
+from pyrunner.commands.options import BridgeAddress, Env, ModelRef, Params, ProgramPath, TokenFile, Workers
+from pyrunner.local import serve
+from pyrunner.project import open_project
+
+Name = Annotated[str, typer.Option("--command", metavar="NAME", help="A command of program.yaml of this kind.")]
+
+
+def score_stream(
+    bridge: BridgeAddress = None,
+    token_file: TokenFile = None,
+    workers: Workers = None,
+    model: ModelRef = None,
+    command: Name = "score-stream",
+    program: ProgramPath = None,
+    env: Env = None,
+    param: Params = None,
+) -> None:
+    """Score a stream until SIGTERM or Ctrl-C, then drain. With --bridge only the workers run here, as in a pod."""
+    project = open_project(program, env, param)
+    raise typer.Exit(serve(project, "score-stream", command, bridge, token_file, model=model, workers=workers))

@@ -1,0 +1,68 @@
+"""The program's own `@command` functions as verbs of the CLI."""
+
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, get_type_hints
+
+import typer
+from typer.main import get_command
+
+from pyrunner.commands.options import Env, Params, ProgramPath
+from pyrunner.project import Project, find_program, import_commands, open_project
+from pyrunner.usercommands import UserCommand, commands_of
+
+
+def user_verbs(package: str | None) -> list[str]:
+    """The names of the program's own commands; none outside a project."""
+    return list(_commands(package))
+
+
+def user_verb(name: str, package: str | None) -> Any:
+    """The program's own command as one of typer's, or None."""
+    found = _commands(package).get(name)
+    return _as_verb(found) if found else None
+
+
+def _commands(package: str | None) -> dict[str, UserCommand]:
+    if package is None:
+        path = find_program(None, missing_ok=True)
+        if path is None:
+            return {}
+        package = import_commands(open_project(path))
+    else:
+        import_commands(package)
+    return commands_of(package)
+
+
+def _as_verb(command: UserCommand) -> Any:
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    app.command(command.name)(_with_project(command.function))
+    return get_command(app)
+
+
+def _with_project(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give the function its `Project`, opened by the options that all verbs have, in place of the parameter."""
+    hints = get_type_hints(function, include_extras=True)
+    signature = inspect.signature(function)
+    wanted = [n for n in signature.parameters if hints.get(n) is Project]
+    if not wanted:
+        return function
+
+    @wraps(function)
+    def verb(*, program: Any, env: Any, param: Any, **given: Any) -> Any:
+        project = open_project(program, env, param or ())
+        return function(**given, **dict.fromkeys(wanted, project))
+
+    own = [
+        p.replace(kind=p.KEYWORD_ONLY, annotation=hints.get(n, p.annotation))
+        for n, p in signature.parameters.items()
+        if n not in wanted
+    ]
+    shared = [
+        inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=a)
+        for n, a in (("program", ProgramPath), ("env", Env), ("param", Params))
+    ]
+    verb.__signature__ = inspect.Signature([*own, *shared])  # type: ignore[attr-defined]
+    verb.__annotations__ = {p.name: p.annotation for p in (*own, *shared)}
+    return verb

@@ -1,0 +1,97 @@
+"""One replay: a bridge of its own that reads the file, one worker over the real wire, a ledger of every event's fate.
+
+The bridge's state is a temporary folder, so that a replay neither needs nor disturbs one that runs for the project.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pyrunner import bridge as bridges
+from pyrunner.bridge import Bridge, Options, Unavailable
+from pyrunner.local import command_of, run_beside, worker_spec
+from pyrunner.project import Project
+
+END_SECONDS = 10.0  # between the last worker's goodbye and the bridge's end: a flush and a summary
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is replayed, where its ledger goes, which events of it, with which model."""
+
+    file: Path
+    ledger: Path
+    only: tuple[str, ...] = ()
+    model: str | None = None
+    command: str = "score-stream"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What the bridge says in its summary."""
+
+    events: int
+    scored: int
+    rejected: int
+    dead: int
+    seconds: float
+    model: str
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def run(project: Project, request: Request) -> Result:
+    """Replay a file and return when every event of it has its fate in the ledger."""
+    command = command_of(project, "score-stream", request.command)
+    version = project.require_trained(request.model, verb="replay")
+    with tempfile.TemporaryDirectory(prefix="ds-runner-replay-") as folder:
+        state = Path(folder)
+        options = Options(
+            program=project.path,
+            commands=[command.name],
+            state=state,
+            env=project.env,
+            params=project.params,
+            input=request.file.resolve().as_uri(),
+            ledger=request.ledger.resolve(),
+            only=request.only,
+            exit_at_end=True,
+            summary=state / "summary.json",
+        )
+        with bridges.running(options, log=state / "bridge.log") as child:
+            _score(project, request, child, options)
+            _await_end(child)
+        return _result(state / "summary.json", version)
+
+
+def _score(project: Project, request: Request, child: Bridge, options: Options) -> None:
+    from pyrunner import logs
+    from pyrunner.runtime import Supervisor
+
+    logs.configure(level="warning")
+    spec = worker_spec(project, project.program.command(request.command), model=request.model, workers=1)
+    supervisor = Supervisor([spec], bridge=child.wire, token_file=options.token_file, log=logs.get(program=project.name))
+    run_beside(child, supervisor)
+
+
+def _await_end(child: Bridge) -> None:
+    code = child.wait(END_SECONDS)
+    if code:
+        raise Unavailable(f"replay: ds-bridge ended with exit code {code}. {child.last_words()}".rstrip())
+
+
+def _result(summary: Path, version: str) -> Result:
+    said = json.loads(summary.read_bytes())
+    return Result(
+        events=said["events"],
+        scored=said["scored"],
+        rejected=said["rejected"],
+        dead=said["dead"],
+        seconds=said["seconds"],
+        model=version,
+    )
