@@ -139,7 +139,7 @@ var (
 	ErrNotSupported = errors.New("not supported by this connector")
 	ErrNoTopic      = errors.New("no such topic")
 	ErrClosed       = errors.New("connection is closed")
-	ErrBusy         = errors.New("another reader of this group is open")
+	ErrBusy         = errors.New("open already, and one at a time is allowed")
 )
 
 // A GapError says that records which a group had not read are gone: retention dropped them, or the store lost them. It is
