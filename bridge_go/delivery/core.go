@@ -42,6 +42,8 @@ type Core struct {
 	out        int    // leases with workers, losses included
 	spare      []*Lease
 	draining   bool
+	onHold     bool
+	served     []Service
 
 	effects Effects
 	stats   Stats
@@ -139,12 +141,24 @@ func (c *Core) Wants() Room {
 			return Room{}
 		}
 	}
-	r := Room{Events: max(0, c.cfg.Intake.Events-c.live.Events), Bytes: max(0, c.cfg.Intake.Bytes-c.live.Bytes)}
+	r := Room{Events: max(0, min(c.cfg.Intake.Events-c.live.Events, c.ahead())), Bytes: max(0, c.cfg.Intake.Bytes-c.live.Bytes)}
 	if c.breaker.isOpen() {
 		// The source pauses, but for a few events that a probe takes along: those that failed may fail for ever.
 		r.Events = min(r.Events, max(0, c.cfg.Breaker.Probe/2-c.fresh.n))
 	}
 	return r
+}
+
+// ahead is how many more events the workers could use soon: what their windows take, and two batches to choose from.
+// Events that wait for their lane or their time are not counted, so that a hot key does not keep the others from being read.
+func (c *Core) ahead() int {
+	n := 2*c.cfg.Batch.Events - c.fresh.n - c.again.n - c.free.events
+	for _, w := range c.workers {
+		if w.usable() {
+			n += w.window.Events - w.used.Events - w.mine.events
+		}
+	}
+	return n
 }
 
 // Fates returns the fates given since it was last called, in the order in which they are to be written. The slice is
@@ -185,6 +199,22 @@ func (c *Core) Refused(e Ticket, f Failure) {
 	c.finish(e, Dead, &f)
 }
 
+// Hold stops the giving of leases for a while, and lets it go on: while fates pile up that cannot be written.
+func (c *Core) Hold(yes bool) { c.onHold = yes }
+
+// Served returns how long the events answered since it was last called were with their workers, by frame.
+func (c *Core) Served() []Service {
+	s := c.served
+	c.served = c.served[:0]
+	return s
+}
+
+// A Service is the time that a number of events were with their worker.
+type Service struct {
+	Nanos  int64
+	Events int
+}
+
 // Drain ends the giving of leases. What is out may still be answered; the rest is left to the next reader.
 func (c *Core) Drain() { c.draining = true }
 
@@ -200,7 +230,7 @@ func (c *Core) Tick(now int64) Effects {
 	c.wake()
 	c.expire()
 	c.breaker.tick(c)
-	if !c.draining {
+	if !c.draining && !c.onHold {
 		c.dispatch()
 	}
 	e := c.effects

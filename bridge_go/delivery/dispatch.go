@@ -5,6 +5,7 @@ type Lease struct {
 	Batch, Epoch uint64
 	Worker       *Worker
 	Attempt      int
+	Sent         int64
 
 	events []*Event
 	bytes  int
@@ -186,7 +187,7 @@ func (l *Lease) add(e *Event) {
 func (c *Core) send(l *Lease) {
 	w := l.Worker
 	c.leases++
-	l.Batch, l.Epoch = c.leases, c.epoch
+	l.Batch, l.Epoch, l.Sent = c.leases, c.epoch, c.now
 	if len(w.line) == 0 {
 		w.since = c.now
 	}

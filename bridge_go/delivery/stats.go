@@ -36,23 +36,23 @@ func (c *Core) Stats() Stats {
 
 // Gauges is what is, not what has been.
 type Gauges struct {
-	Live        Room // offered and not settled
-	InFlight    Room // with workers
-	Window      Room // of all workers
-	Queued      int
-	Parked      int
-	Held        int // verdicts that the breaker doubts
-	Suspicions  int
-	Frames      int
-	Oldest      int64 // when the oldest event that is not settled came in, 0 for none
-	BreakerOpen bool
-	Draining    bool
+	Live           Room // offered and not settled
+	InFlight       Room // with workers
+	Window         Room // of all workers
+	Queued         int
+	Parked         int
+	Held           int // verdicts that the breaker doubts
+	Suspicions     int
+	InFlightFrames int
+	Oldest         int64 // when the oldest event that is not settled came in, 0 for none
+	BreakerOpen    bool
+	Draining       bool
 }
 
 // Gauges looks at everything once; it is for a look now and then, not for each event.
 func (c *Core) Gauges() Gauges {
 	g := Gauges{
-		Live: c.live, Parked: c.parked, Held: len(c.breaker.held), Suspicions: len(c.cases), Frames: c.out,
+		Live: c.live, Parked: c.parked, Held: len(c.breaker.held), Suspicions: len(c.cases), InFlightFrames: c.out,
 		BreakerOpen: c.breaker.open, Draining: c.draining,
 		Queued: c.fresh.n + c.again.n + c.free.events,
 	}
