@@ -11,7 +11,7 @@ from typing import Any
 STREAM, DATASET, EITHER, VALUE = "stream", "dataset", "stream or dataset", ""
 
 _BATCH = {"events": 256, "bytes": "256KiB", "linger": "0ms"}
-_BREAKER = {"run": 20, "hold": "30s"}
+_BREAKER = {"run": 20, "hold": "2s"}
 
 KINDS: dict[str, dict[str, Any]] = {
     "train": {"fields": {"input": DATASET, "validation": DATASET}, "defaults": {}},
@@ -65,7 +65,7 @@ KINDS: dict[str, dict[str, Any]] = {
             "batch": _BATCH,
             "deadline": "10s",
             "attempts": 2,
-            "breaker": _BREAKER,
+            "breaker": {"run": 20, "hold": "200ms"},
         },
     },
     "score-batch": {

@@ -72,9 +72,9 @@ class Batch(_Strict):
 
 class Breaker(_Strict):
     run: is_.Run | None = None
-    """The number of failed events in a row that pauses the input."""
+    """The number of different events that fail in a row and pause the input: then it is not the events' fault."""
     hold: is_.Time | None = None
-    """How long the pause lasts before one batch is tried."""
+    """How long the verdict on a failed event waits for a success, which confirms that it was the event's fault."""
 
 
 class Queue(_Strict):
