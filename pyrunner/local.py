@@ -44,16 +44,16 @@ def serve(
     project.require_trained(model, verb=command.name)
     specs = [worker_spec(project, command, model=model, workers=workers)]
     if address:
-        return _supervisor(project, specs, address, require_token(token_file)).run()
+        return supervisor(project, specs, address, require_token(token_file)).run()
     options = bridge_options(project, [command])
     with bridges.running(options) as child:
-        return run_beside(child, _supervisor(project, specs, child.wire, options.token_file))
+        return run_beside(child, supervisor(project, specs, child.wire, options.token_file))
 
 
-def run_beside(child: Bridge, supervisor: Supervisor) -> int:
+def run_beside(child: Bridge, supervising: Supervisor) -> int:
     """Run a supervisor on this thread while the bridge lives. A bridge that fails meanwhile is Unavailable."""
-    with _watched(child, supervisor):
-        code = supervisor.run()
+    with _watched(child, supervising):
+        code = supervising.run()
     ended = child.poll()
     if ended:
         raise Unavailable(f"ds-bridge ended with exit code {ended}. {child.last_words()}".rstrip())
@@ -87,6 +87,18 @@ def worker_spec(project: Project, command: Command, *, model: str | None = None,
         model_ref=model,
         name=project.name,
     )
+
+
+def supervisor(
+    project: Project, specs: Sequence[WorkerSpec], address: str, token_file: Path, *, log_level: str = "info"
+) -> Supervisor:
+    """The parent of these workers, logging to standard error."""
+    from pyrunner import logs
+    from pyrunner.runtime import Supervisor
+
+    logs.configure(level=log_level)
+    log = logs.get(program=project.name)
+    return Supervisor(specs, bridge=address, token_file=token_file, log=log, log_level=log_level)
 
 
 def worker_count(wanted: int | str | None) -> int:
@@ -132,19 +144,11 @@ def require_token(token_file: Path | None) -> Path:
     return token_file
 
 
-def _supervisor(project: Project, specs: Sequence[WorkerSpec], address: str, token_file: Path) -> Supervisor:
-    from pyrunner import logs
-    from pyrunner.runtime import Supervisor
-
-    logs.configure()
-    return Supervisor(specs, bridge=address, token_file=token_file, log=logs.get(program=project.name))
-
-
 @contextmanager
-def _watched(child: Bridge, supervisor: Supervisor) -> Iterator[None]:
+def _watched(child: Bridge, supervising: Supervisor) -> Iterator[None]:
     """Within, the end of the bridge ends the supervisor."""
     over = threading.Event()
-    thread = threading.Thread(target=_watch, args=(child, supervisor.stop, over), name="bridge-watch", daemon=True)
+    thread = threading.Thread(target=_watch, args=(child, supervising.stop, over), name="bridge-watch", daemon=True)
     thread.start()
     try:
         yield

@@ -13,7 +13,7 @@ from typing import Any
 
 from pyrunner import bridge as bridges
 from pyrunner.bridge import Bridge, Options, Unavailable
-from pyrunner.local import command_of, run_beside, worker_spec
+from pyrunner.local import command_of, run_beside, supervisor, worker_spec
 from pyrunner.project import Project
 
 END_SECONDS = 10.0  # between the last worker's goodbye and the bridge's end: a flush and a summary
@@ -70,13 +70,8 @@ def run(project: Project, request: Request) -> Result:
 
 
 def _score(project: Project, request: Request, child: Bridge, options: Options) -> None:
-    from pyrunner import logs
-    from pyrunner.runtime import Supervisor
-
-    logs.configure(level="warning")
     spec = worker_spec(project, project.program.command(request.command), model=request.model, workers=1)
-    supervisor = Supervisor([spec], bridge=child.wire, token_file=options.token_file, log=logs.get(program=project.name))
-    run_beside(child, supervisor)
+    run_beside(child, supervisor(project, [spec], child.wire, options.token_file, log_level="warning"))
 
 
 def _await_end(child: Bridge) -> None:

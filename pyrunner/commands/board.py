@@ -1,0 +1,144 @@
+"""What `up` shows while it runs: a live table on a terminal, a plain line now and then without one.
+
+The figures are those of the bridge's `status`, asked over the control connection from a thread of its own. A bridge that does
+not answer for a moment is shown as it last was.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from pyrunner.client.control import ControlClient
+from pyrunner.client.pending import CallError
+from pyrunner.commands.console import note
+
+TABLE_SECONDS = 0.5
+LINE_SECONDS = 5.0
+
+COLUMNS = ("in", "scored", "rejected", "dead", "events/s", "p50 ms", "p99 ms", "lag", "workers", "state")
+
+
+@dataclass
+class Rates:
+    """Events per second of each command, from two looks."""
+
+    before: dict[str, tuple[float, int]] = field(default_factory=dict)
+
+    def of(self, command: str, settled: int, now: float) -> float:
+        then, count = self.before.get(command, (now, settled))
+        self.before[command] = (now, settled)
+        return (settled - count) / (now - then) if now > then else 0.0
+
+
+def rows(status: dict[str, Any], rates: Rates, now: float) -> dict[str, list[str]]:
+    """The table: for each command its cells, in the order of COLUMNS."""
+    return {name: _cells(name, c, rates, now) for name, c in status.get("commands", {}).items()}
+
+
+def line(table: dict[str, list[str]]) -> str:
+    """The table in one line, without what is not known."""
+    return "; ".join(f"{name}: {_said(cells)}" for name, cells in table.items())
+
+
+def _said(cells: list[str]) -> str:
+    return ", ".join(f"{c} {v}" for c, v in zip(COLUMNS, cells, strict=True) if v != "-")
+
+
+def _cells(name: str, c: dict[str, Any], rates: Rates, now: float) -> list[str]:
+    settled = sum(int(c.get(k, 0)) for k in ("scored", "rejected", "dead"))
+    lag = c.get("lag", -1)
+    return [
+        f"{c.get('events', settled):,}",
+        f"{c.get('scored', 0):,}",
+        f"{c.get('rejected', 0):,}",
+        f"{c.get('dead', 0):,}",
+        f"{rates.of(name, settled, now):,.0f}",
+        _ms(c.get("p50_ms")),
+        _ms(c.get("p99_ms")),
+        "-" if lag is None or lag < 0 else f"{lag:,}",
+        str(c.get("workers_ready", 0)),
+        _state(c),
+    ]
+
+
+def _state(c: dict[str, Any]) -> str:
+    if c.get("breaker") not in (None, "", "closed"):
+        return f"paused ({c['breaker']})"
+    return "running" if c.get("workers_ready") else "no worker is ready"
+
+
+def _ms(value: float | None) -> str:
+    return "-" if not value else f"{value:.1f}"
+
+
+@contextmanager
+def shown(client: ControlClient) -> Iterator[None]:
+    """Within, the board is shown, and logs go above it."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        with _Asker(client, LINE_SECONDS, _Printer()):
+            yield
+        return
+    with (
+        Live(console=console, auto_refresh=False) as live,  # its stand-in for stderr keeps log lines above the table
+        _Asker(client, TABLE_SECONDS, lambda table: live.update(_rendered(table), refresh=True)),
+    ):
+        yield
+
+
+class _Printer:
+    """Says a line when something happened since the last."""
+
+    def __init__(self) -> None:
+        self.last: dict[str, list[str]] = {}
+
+    def __call__(self, table: dict[str, list[str]]) -> None:
+        if any(cells[:4] != self.last.get(name, ["0"] * 4)[:4] for name, cells in table.items()):
+            note(line(table))
+        self.last = table
+
+
+class _Asker:
+    """Asks for the status every so often, on a thread of its own, and hands the table on."""
+
+    def __init__(self, client: ControlClient, seconds: float, show: Callable[[dict[str, list[str]]], None]) -> None:
+        self._client, self._seconds, self._show = client, seconds, show
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="board", daemon=True)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+        self._client.close()
+
+    def _run(self) -> None:
+        rates = Rates()
+        while not self._over.wait(self._seconds):
+            try:
+                status = json.loads(self._client.call("status", deadline=2.0))
+            except CallError:
+                continue  # starting, ending, or busy: the last figures stand
+            self._show(rows(status, rates, time.monotonic()))
+
+
+def _rendered(table: dict[str, list[str]]) -> Table:
+    drawn = Table(box=None, padding=(0, 2, 0, 0))
+    drawn.add_column("")
+    for name in COLUMNS:
+        drawn.add_column(name, justify="left" if name == "state" else "right")
+    for command, cells in table.items():
+        drawn.add_row(command, *cells)
+    return drawn
