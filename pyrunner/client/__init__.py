@@ -8,6 +8,6 @@ from pyrunner.client.calls import Calls
 from pyrunner.client.connection import Connection, Identity, LinkLost
 from pyrunner.client.control import ControlClient
 from pyrunner.client.dialler import Backoff, Dialler
-from pyrunner.client.pending import CallError
+from pyrunner.client.pending import CallError, TooLate, Unreachable
 
-__all__ = ["Backoff", "CallError", "Calls", "Connection", "ControlClient", "Dialler", "Identity", "LinkLost"]
+__all__ = ["Backoff", "CallError", "Calls", "Connection", "ControlClient", "Dialler", "Identity", "LinkLost", "TooLate", "Unreachable"]

@@ -13,11 +13,11 @@ from typing import Any
 
 from pyrunner.client.connection import Connection, LinkLost
 from pyrunner.client.dialler import Dialler
-from pyrunner.client.pending import CallError, Pending
+from pyrunner.client.pending import CallError, Pending, Unreachable
 from pyrunner.protocol import Answer, Drain, Lease, LocalError
 
 _GRACE = 0.5  # the bridge keeps the deadline; this is for the way back
-_LOST = CallError("link_lost", "the connection to the bridge ended before the answer", True)
+_LOST = "the connection to the bridge ended before the answer"
 
 
 class Calls:
@@ -47,13 +47,13 @@ class Calls:
         until = time.monotonic() + deadline
         with self._connected:
             if not self._connected.wait_for(lambda: self._connection is not None or self._stop.is_set(), deadline):
-                raise CallError("unreachable", "no connection to the bridge", True)
+                raise Unreachable("no connection to the bridge")
             pending = self._send(method, args, lease, until)
         return pending.wait(max(0.0, until - time.monotonic()) + _GRACE)
 
     def _send(self, method: str, args: tuple[Any, ...], lease: Lease | None, until: float) -> Pending:
         if self._connection is None:
-            raise _LOST
+            raise Unreachable(_LOST)
         left = max(1, int((until - time.monotonic()) * 1000))
         try:
             number, data = self._connection.session.call(method, args, left, lease)
@@ -64,7 +64,7 @@ class Calls:
             self._connection.send(data)
         except LinkLost:
             self._pending.pop(number, None)
-            raise _LOST from None
+            raise Unreachable(_LOST) from None
         return pending
 
     def _run(self) -> None:
@@ -111,4 +111,4 @@ class Calls:
             self._connection = None
             lost, self._pending = self._pending, {}
         for pending in lost.values():
-            pending.fail(_LOST)
+            pending.fail(Unreachable(_LOST))

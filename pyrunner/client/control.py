@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from pyrunner.client.connection import Connection, Identity, LinkLost
-from pyrunner.client.pending import CallError, Pending
+from pyrunner.client.pending import Pending, TooLate, Unreachable
 from pyrunner.protocol import Answer, PrefaceError, Role
 from pyrunner.protocol.preface import read_token
 
@@ -26,17 +26,17 @@ class ControlClient:
     def call(self, method: str, *args: Any, deadline: float = 5.0) -> Any:
         """The answer to a call (bridge_go/control/METHODS.md lists them).
 
-        Arguments and answer are msgpack without maps: None, bool, int, float, str, bytes and lists of these. Raises CallError; code
-        `unreachable` when there is no bridge, with `retry` true.
+        Arguments and answer are msgpack without maps: None, bool, int, float, str, bytes and lists of these. Raises CallError;
+        Unreachable, which is a ConnectionError too, when there is no bridge, and TooLate, which is a TimeoutError too.
         """
         try:
             connection = self._connected()
             number, data = connection.session.call(method, args, int(deadline * 1000))
             connection.send(data)
-            return self._answer(connection, number, time.monotonic() + deadline + _GRACE)
+            return self._answer(connection, number, deadline)
         except (OSError, PrefaceError, LinkLost) as error:
             self.close()
-            raise CallError("unreachable", f"{self._address}: {error}", True) from None
+            raise Unreachable(f"{self._address}: {error}") from None
 
     def close(self) -> None:
         if self._connection is not None:
@@ -55,7 +55,8 @@ class ControlClient:
             self._connection = Connection.open(self._address, token, Role.CONTROL, Identity())
         return self._connection
 
-    def _answer(self, connection: Connection, number: int, until: float) -> Any:
+    def _answer(self, connection: Connection, number: int, deadline: float) -> Any:
+        until = time.monotonic() + deadline + _GRACE
         while (left := until - time.monotonic()) > 0:
             frame = connection.receive(left)
             if isinstance(frame, Answer) and frame.id == number:
@@ -63,4 +64,4 @@ class ControlClient:
                 pending.answer(frame)
                 return pending.wait(0)
         self.close()  # the late answer must not be taken for the next call's
-        raise CallError("deadline", "no answer in time", True)
+        raise TooLate(deadline)

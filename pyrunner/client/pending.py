@@ -19,6 +19,20 @@ class CallError(Exception):
         self.retry = retry
 
 
+class Unreachable(CallError, ConnectionError):
+    """There is no bridge, or the connection ended before the answer: the call may have been carried out, or not."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("unreachable", reason, True)
+
+
+class TooLate(CallError, TimeoutError):
+    """No answer within the deadline: the call may have been carried out, or not."""
+
+    def __init__(self, deadline: float) -> None:
+        super().__init__("deadline", f"no answer within {deadline:g} s", True)
+
+
 class Pending:
     """One call in flight: settled by one thread, awaited by another."""
 
@@ -42,7 +56,7 @@ class Pending:
     def wait(self, timeout: float) -> Any:
         """The value. Raises CallError, also when the time is over."""
         if not self._done.wait(timeout):
-            raise CallError("deadline", f"no answer within {timeout:g} s", True)
+            raise TooLate(timeout)
         if self._error is not None:
             raise self._error
         return self._value

@@ -112,3 +112,26 @@ def _raise_refusal(code: int) -> None:
     if code not in Refusal._value2member_map_:
         raise PrefaceError(f"the bridge refuses with code {code}, which this version does not know")
     raise PrefaceError(_SENTENCES[Refusal(code)], Refusal(code))
+
+
+def challenge(token: bytes, hello: bytes, nonce: bytes) -> tuple[bytes, Refusal]:
+    """The bridge's answer to a hello, for test bridges."""
+    refusal = _judge(hello)
+    if refusal:
+        return MAGIC + bytes((MAJOR, MINOR, refusal)) + bytes(CHALLENGE_SIZE - 11), refusal
+    head = MAGIC + bytes((MAJOR, min(MINOR, hello[10]), 0, 0, 0, 0, 0, 0)) + nonce
+    return head + bridge_proof(token, hello, head), Refusal.NONE
+
+
+def verdict(token: bytes, hello: bytes, challenge: bytes, proof: bytes) -> Refusal:
+    """What a bridge says to a proof."""
+    right = hmac.compare_digest(proof, client_proof(token, hello, challenge))
+    return Refusal.NONE if right else Refusal.WRONG_PROOF
+
+
+def _judge(hello: bytes) -> Refusal:
+    if len(hello) != HELLO_SIZE or hello[:8] != MAGIC or any(hello[12:16]):
+        return Refusal.NOT_THIS_PROTOCOL
+    if not hello[8] <= MAJOR <= hello[9]:
+        return Refusal.NO_COMMON_VERSION
+    return Refusal.NONE if hello[11] in Role._value2member_map_ else Refusal.UNKNOWN_ROLE

@@ -240,6 +240,10 @@ class Session:
         self._need(self.role is Role.SUPERVISOR and self.state is State.GREETED, "DIED")
         return self._encode(Died(worker, cause, results.clip(detail)))
 
+    def end_of_file(self) -> None:
+        """The connection has ended without a goodbye; all its leases have ended with it."""
+        self._end()
+
     # ---- helpers
 
     def _turn(self, lease: Lease, what: str) -> _Leased | None:

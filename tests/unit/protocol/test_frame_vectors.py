@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from tests.unit.protocol.vectors_of_the_wire import body, comparable, load, to_frame
 
 from pyrunner.protocol import DecodeError, FrameBuffer, decode, encode, frames
+from tests.unit.protocol.vectors_of_the_wire import body, comparable, load, to_frame
 
 VALID = load("frames/valid.json")
 INVALID = load("frames/invalid.json")

@@ -1,0 +1,35 @@
+"""What a worker's process looks like before user code runs in it."""
+
+from __future__ import annotations
+
+import os
+
+from pyrunner.client.sockets import raise_descriptor
+
+_THREADS = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+
+
+def thread_settings(workers: int, environment: dict[str, str], processors: int | None = None) -> dict[str, str]:
+    """One share of the processors for each worker, unless the user has said otherwise. To be set before exec: numpy's libraries read them once."""
+    share = str(max(1, (processors or os.cpu_count() or 1) // max(1, workers)))
+    return {name: environment.get(name, share) for name in _THREADS}
+
+
+def protect_descriptors() -> int:
+    """Move standard input, the parent's lifeline, out of reach and send what user code prints to the log (standard error).
+
+    Returns the lifeline: it becomes readable, at its end, when the parent is gone.
+    """
+    lifeline = raise_descriptor(os.dup(0))
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    os.dup2(2, 1)
+    return lifeline

@@ -1,0 +1,194 @@
+"""A worker's main thread: take a batch, score it, answer it, until told to drain.
+
+Theory of operation. One thread reads, scores and writes, so results are in the order of batches by nature, and a batch that
+waits is in the socket, not in a queue of ours. When the connection ends, its leases end: what is scored but not sent is
+dropped and the bridge delivers it again. SIGTERM never interrupts a call of the model: the handler only wakes the wait for
+the next frame; then DRAIN is sent, what was leased is answered, and the bridge says goodbye. Nothing here is done per
+event; a batch costs two clock reads and a handful of additions.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from pyrunner.client import Connection, Dialler, LinkLost
+from pyrunner.metrics import WorkerMetrics
+from pyrunner.protocol import Batch, ByeCode, Drain, Kind, Result, RowFailure
+from pyrunner.protocol.results import failure
+from pyrunner.runtime.mishaps import Mishaps
+from pyrunner.runtime.waker import Waker
+
+_KINDS = {Kind.REJECT: "reject", Kind.FAIL: "fail", Kind.RETRY: "retry"}
+
+
+class Scores(Protocol):
+    """What a scorer answers: the fields of RESULT."""
+
+    outputs: bytes | list[bytes]
+    counts: list[int] | None
+    routes: list[Any] | None
+    errors: Sequence[tuple[int, int, str, str, bytes | None, int]]
+
+
+class Score(Protocol):
+    """The way a batch is scored: payloads and where they come from."""
+
+    def __call__(self, payloads: Sequence[Any], meta: Any) -> Scores: ...
+
+
+class GiveBack(Exception):
+    """The surroundings failed: the whole batch goes back."""
+
+    def __init__(self, code: str, reason: str, retry_ms: int) -> None:
+        super().__init__(reason)
+        self.code, self.reason, self.retry_ms = code, reason, retry_ms
+
+
+class Loop:
+    """`run` returns when the worker is to end: drained, replaced by another, or left by its parent."""
+
+    def __init__(
+        self,
+        *,
+        dialler: Dialler,
+        score: Score,
+        meta: Callable[..., Any],
+        window: tuple[int, int],
+        waker: Waker,
+        metrics: WorkerMetrics,
+        log: Any,
+        on_ready: Callable[[], None] = lambda: None,
+        orphaned: Callable[[], bool] = lambda: False,
+        lifeline: int | None = None,
+    ) -> None:
+        self._dialler, self._score, self._meta = dialler, score, meta
+        self._window, self._waker, self._metrics, self._log = window, waker, metrics, log
+        self._on_ready, self._orphaned, self._lifeline = on_ready, orphaned, lifeline
+        self._mishaps = Mishaps(log)
+        self._ending = False
+        self._ended = False
+
+    def end(self) -> None:
+        """Drain and return. May be called from a signal handler, and more than once."""
+        self._ending = True
+        self._waker.set()
+
+    def run(self) -> None:
+        while not (self._ending or self._ended):
+            connection = self._dialler.dial_until(self._pause)
+            if connection is None:
+                return
+            self._metrics.connected.set(1)
+            try:
+                self._serve(connection)
+            except LinkLost as lost:
+                self._note_loss(lost)
+            finally:
+                self._metrics.connected.set(0)
+                connection.close()
+            if not (self._ending or self._ended) and self._pause(0.02):
+                return
+
+    def _serve(self, connection: Connection) -> None:
+        connection.watch(self._waker.fileno())
+        if self._lifeline is not None:
+            connection.watch(self._lifeline)
+        connection.send(connection.session.ready(*self._window))
+        self._on_ready()
+        draining = False
+        while True:
+            if self._ending and not draining:
+                draining = True
+                connection.send(connection.session.drain("the worker is to end"))
+            frame = connection.receive()
+            if isinstance(frame, Batch):
+                self._answer(connection, frame)
+                self._dialler.settled()
+            elif isinstance(frame, Drain):
+                # Frames come in order and are answered one by one, so nothing is left to answer.
+                connection.close(ByeCode.DONE, "drained", goodbye=True)
+                self._log.info("bridge drained", reason=frame.reason)
+                return
+            elif frame is None:
+                self._waker.clear()
+                if self._orphaned():
+                    connection.close(ByeCode.DONE, "the parent is gone", goodbye=True)
+                    self._ended = True
+                    return
+
+    def _answer(self, connection: Connection, batch: Batch) -> None:
+        began = time.perf_counter()
+        try:
+            scored = self._score(batch.payloads, self._meta_of(batch))
+        except GiveBack as back:
+            self._metrics.returned.inc()
+            self._log.warning("batch given back", code=back.code, reason=back.reason, retry_ms=back.retry_ms)
+            connection.send(connection.session.give_back(batch.lease, back.code, back.reason, back.retry_ms))
+            return
+        errors = self._failures(batch, scored.errors) if scored.errors else []
+        result = Result(
+            batch.nonce,
+            batch.batch,
+            batch.epoch,
+            0,
+            len(batch.payloads),
+            scored.outputs,
+            scored.counts,
+            scored.routes,
+            errors,
+        )
+        try:
+            for data in connection.session.result(result):
+                connection.send(data)
+        except LinkLost:
+            self._metrics.unsent.inc()
+            raise
+        self._metrics.score_seconds.observe(time.perf_counter() - began)
+        self._metrics.batches.inc()
+        self._metrics.events.inc(len(batch.payloads))
+
+    def _meta_of(self, batch: Batch) -> Any:
+        headers = None if batch.headers is None else [pairs or [] for pairs in batch.headers]
+        return self._meta(batch.stream, batch.positions, batch.keys, headers, batch.timestamps)
+
+    def _failures(self, batch: Batch, errors: Sequence[tuple[Any, ...]]) -> list[RowFailure]:
+        """The errors within the bounds of the wire, counted; the user's own exceptions are shown once in a while."""
+        now = time.monotonic()
+        meta = self._meta_of(batch)
+        for index, kind, code, reason, detail, _ in errors:
+            self._metrics.failed(_KINDS[Kind(kind)], code)
+            if kind == Kind.FAIL:
+                self._mishaps.note(meta.id(index), code, reason, _traceback(detail), now)
+        return [failure(*error) for error in errors]
+
+    def _note_loss(self, lost: LinkLost) -> None:
+        if lost.bye is not None and lost.bye.code == ByeCode.DONE and self._ending:
+            self._log.info("drained")
+            return
+        self._metrics.links_lost.inc()
+        self._log.warning("connection to the bridge ended", reason=str(lost))
+        if lost.bye is not None and lost.bye.code == ByeCode.REPLACED:
+            self._ended = True  # another process has our name: dialling on would drive it out in turn
+
+    def _pause(self, seconds: float) -> bool:
+        """Wait; whether the worker is to end."""
+        self._waker.wait(seconds, *([] if self._lifeline is None else [self._lifeline]))
+        self._waker.clear()
+        self._ended = self._ended or self._orphaned()
+        return self._ending or self._ended
+
+
+def _traceback(detail: bytes | None) -> str | None:
+    """The traceback that a scorer puts into the detail of an exception."""
+    if not detail:
+        return None
+    try:
+        value = msgspec.json.decode(detail)
+    except msgspec.DecodeError:
+        return None
+    trace = value.get("traceback") if isinstance(value, dict) else None
+    return trace if isinstance(trace, str) else None

@@ -1,0 +1,35 @@
+"""What a supervisor is asked to run, and what it tells of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class WorkerSpec:
+    """Workers for one command of one program.
+
+    `program` is the path of program.yaml, `name` the program's name, `model_ref` a version or alias of the trained model.
+    """
+
+    program: Path
+    command: str
+    workers: int = 1
+    env: str | None = None
+    params: Sequence[str] = ()
+    model_ref: str | None = None
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class WorkerEvent:
+    """A change in a worker's life: `started`, `ready`, `failed` (to load), `died`, `ended` (after a drain)."""
+
+    kind: str
+    command: str
+    slot: int
+    pid: int
+    cause: str = ""
+    detail: str = ""

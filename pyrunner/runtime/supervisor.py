@@ -1,0 +1,289 @@
+"""The parent of workers: spawns them, names their deaths, cuts those that hang, and ends them in order.
+
+Theory of operation. One loop waits for: a signal, a report of a worker, the death of one (pidfd), a cut that the bridge asks
+for, or the next thing that is due. It never waits for one worker. A death is told to the bridge at once, with its cause: a
+process that the worker forked may hold its socket open, so that the bridge sees nothing. Then the whole group is killed,
+before the dead leader is reaped, because until then its number cannot be anybody else's. Workers are spawned, not
+forked: libraries with threads of their own hang in a forked child.
+
+A cut: SIGUSR1, so that the worker dumps its stacks; 200 ms; SIGKILL for the group; the user's part of the stack to the log.
+Signals: the first SIGTERM or SIGINT drains (each worker says DRAIN, answers what it has and ends), the second kills.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from pyrunner.client import Dialler, Identity
+from pyrunner.protocol import Role
+from pyrunner.runtime.deaths import EXIT_OK, Death, name_death
+from pyrunner.runtime.line import Line
+from pyrunner.runtime.memory import OomCounter
+from pyrunner.runtime.process import WorkerProcess, wait_any
+from pyrunner.runtime.slots import Slot
+from pyrunner.runtime.specs import WorkerEvent, WorkerSpec
+from pyrunner.runtime.stacks import WAIT, users_stack
+from pyrunner.runtime.waker import Waker
+
+_LOOK = 0.05  # seconds between looks where there is no pidfd
+_LONGEST = 60.0
+
+
+class Supervisor:
+    """Runs workers until told to end.
+
+    `run` blocks and returns the exit code: 0 after a drain, 1 when a worker had to be killed for it, 2 when `fail_fast` is set and a
+    worker could not load its model before it had ever been ready. `stop` may be called from any thread or signal handler.
+    `metrics` is (host, port) of /metrics. `grace` is how long a drain may take.
+    """
+
+    def __init__(
+        self,
+        specs: Sequence[WorkerSpec],
+        *,
+        bridge: str,
+        token_file: Path,
+        log: Any,
+        on_event: Callable[[WorkerEvent], None] | None = None,
+        metrics: tuple[str, int] | None = None,
+        grace: float = 25.0,
+        fail_fast: bool = False,
+        log_json: bool | None = None,
+        log_level: str = "info",
+    ) -> None:
+        self._bridge, self._token_file, self._log = bridge, Path(token_file), log
+        self._on_event = on_event or (lambda _: None)
+        self._metrics_at = metrics
+        self._grace = grace
+        self._fail_fast = fail_fast
+        self._arguments = ["--bridge", bridge, "--token-file", str(token_file), "--log-level", log_level]
+        if log_json is not None:
+            self._arguments.append("--log-json" if log_json else "--no-log-json")
+        pairs = [(spec, number) for spec in specs for number in range(spec.workers)]
+        self._slots = [Slot(spec, number) for number, (spec, _) in enumerate(pairs)]
+        self._name = f"{os.uname().nodename}-{os.getpid()}"
+        self._waker = Waker()
+        self._cuts: SimpleQueue[tuple[str, str]] = SimpleQueue()
+        self._stops = 0
+        self._ends_at: float | None = None
+        self._exit = EXIT_OK
+        self._lines: dict[str, Line] = {}
+        self._oom = OomCounter()
+        self.metrics_port: int | None = None
+
+    # ---- verbs
+
+    def stop(self) -> None:
+        """Drain and end; called again, kill."""
+        self._stops += 1
+        self._waker.set()
+
+    def run(self) -> int:
+        with tempfile.TemporaryDirectory(prefix="ds-runner-metrics-") as folder:
+            handlers = self._take_signals()
+            stop_metrics = self._serve_metrics(Path(folder))
+            self._open_lines()
+            try:
+                while not self._over():
+                    self._turn()
+            finally:
+                self._kill_all()
+                for line in self._lines.values():
+                    line.close()
+                stop_metrics()
+                self._give_signals_back(handlers)
+        return self._exit
+
+    # ---- one turn of the loop
+
+    def _turn(self) -> None:
+        now = time.monotonic()
+        if self._stops and self._ends_at is None:
+            self._begin_to_end(now)
+        self._start_due(now)
+        self._wait(now)
+        self._cut_asked()
+        for slot in self._slots:
+            self._look_at(slot)
+
+    def _over(self) -> bool:
+        return self._ends_at is not None and all(slot.process is None for slot in self._slots)
+
+    def _wait(self, now: float) -> None:
+        descriptors = [self._waker.fileno()]
+        due = [now + _LONGEST] if self._ends_at is None or self._ends_at < now else [self._ends_at]
+        for slot in self._slots:
+            if slot.process is None:
+                due += [slot.due] if self._ends_at is None else []
+                continue
+            due += [] if slot.kill_at is None else [slot.kill_at]
+            watched = slot.process.descriptors
+            due += [now + _LOOK] if len(watched) < 2 or process.killed else []
+            descriptors += watched if slot.process.talks else watched[1:]
+        wait_any(descriptors, min(due) - now)
+        self._waker.clear()
+
+    def _look_at(self, slot: Slot) -> None:
+        process = slot.process
+        if process is None:
+            return
+        for report in process.reports():
+            self._take_report(slot, process, report)
+        now = time.monotonic()
+        if process.has_died():
+            self._bury(slot, process, now)
+        elif self._ends_at is not None and (now >= self._ends_at or self._stops > 1):
+            self._kill_late(slot, process)
+        elif slot.kill_at is not None and now >= slot.kill_at:
+            slot.kill_at = None
+            process.kill_group()
+
+    def _kill_late(self, slot: Slot, process: WorkerProcess) -> None:
+        if not process.killed:
+            self._log.warning("worker killed, it did not end in time", slot=slot.number, pid=process.pid)
+            self._exit = 1
+            process.kill_group()
+
+    # ---- the life of a worker
+
+    def _start_due(self, now: float) -> None:
+        for slot in self._slots:
+            if slot.process is None and self._ends_at is None and now >= slot.due:
+                self._start(slot)
+
+    def _start(self, slot: Slot) -> None:
+        slot.starts += 1
+        name = f"{self._name}-{slot.number}.{slot.starts}"
+        slot.process = WorkerProcess(slot.spec, slot.number, name, self._arguments)
+        self._count(lambda m: m.starts.labels(slot.spec.command).inc())
+        self._tell("started", slot, slot.process.pid)
+
+    def _take_report(self, slot: Slot, process: WorkerProcess, report: dict[str, Any]) -> None:
+        if report["kind"] == "ready":
+            slot.ready(time.monotonic())
+            self._log.info("worker ready", command=slot.spec.command, slot=slot.number, pid=process.pid, model=report.get("model"))
+            self._tell("ready", slot, process.pid, detail=str(report.get("model", "")))
+
+    def _cut_asked(self) -> None:
+        while True:
+            try:
+                worker, reason = self._cuts.get_nowait()
+            except Empty:
+                return
+            for slot in self._slots:
+                if slot.process is not None and slot.process.worker == worker and slot.process.cut_reason is None:
+                    self._cut(slot, slot.process, reason)
+
+    def _cut(self, slot: Slot, process: WorkerProcess, reason: str) -> None:
+        process.cut_reason = reason or "over its deadline"
+        asked = process.ask_for_stack()
+        slot.kill_at = time.monotonic() + (WAIT if asked else 0)
+
+    def _bury(self, slot: Slot, process: WorkerProcess, now: float) -> None:
+        stack = process.stack()
+        out_of_memory = self._oom.rose()
+        returncode = process.bury()
+        ended = self._ends_at is not None and returncode == EXIT_OK
+        death = name_death(returncode, cut=process.cut_reason, failure=process.failure, out_of_memory=out_of_memory)
+        self._lines[slot.spec.command].died(process.worker, death.cause, death.detail)
+        if ended:
+            slot.died(now, while_loading=False)
+            self._tell("ended", slot, process.pid)
+            return
+        self._note_death(slot, process, death, stack, now)
+
+    def _note_death(self, slot: Slot, process: WorkerProcess, death: Death, stack: str, now: float) -> None:
+        self._count(lambda m: m.deaths.labels(slot.spec.command, death.cause).inc())
+        pause = slot.died(now, while_loading=death.cause == "load")
+        values: dict[str, Any] = {"command": slot.spec.command, "slot": slot.number, "pid": process.pid}
+        if death.cause == "load":
+            self._note_failed_load(slot, death, values)
+        elif self._ends_at is None:
+            shown = users_stack(stack) or stack
+            values |= {"stack": shown} if shown else {}
+            self._log.error(f"worker {death.sentence}", cause=death.cause, restart_in=round(pause, 2), **values)
+        self._tell("failed" if death.cause == "load" else "died", slot, process.pid, death.cause, death.detail)
+
+    def _note_failed_load(self, slot: Slot, death: Death, values: dict[str, Any]) -> None:
+        """One line for each cause, however often and by however many workers it is tried."""
+        if death.detail not in {s.told for s in self._slots if s.spec.command == slot.spec.command}:
+            self._log.error("worker could not load its model", reason=death.detail, **values)
+        slot.told = death.detail
+        if self._fail_fast and not any(s.process is not None and s.process.ready for s in self._slots):
+            self._exit = 2
+            self.stop()
+
+    # ---- the end
+
+    def _begin_to_end(self, now: float) -> None:
+        self._ends_at = now + self._grace
+        alive = [slot.process for slot in self._slots if slot.process is not None]
+        if alive:
+            self._log.info("draining", workers=len(alive))
+        for process in alive:
+            process.end()
+
+    def _kill_all(self) -> None:
+        for slot in self._slots:
+            if slot.process is not None:
+                slot.process.bury()
+                slot.process = None
+
+    # ---- around
+
+    def _take_signals(self) -> list[tuple[int, Any]]:
+        if threading.current_thread() is not threading.main_thread():
+            return []
+        self._waker.on_signals()
+        numbers = (signal.SIGTERM, signal.SIGINT)
+        return [(number, signal.signal(number, lambda *_: self.stop())) for number in numbers]
+
+    def _give_signals_back(self, handlers: list[tuple[int, Any]]) -> None:
+        for number, handler in handlers:
+            signal.signal(number, handler)
+        if handlers:
+            signal.set_wakeup_fd(-1)
+
+    def _open_lines(self) -> None:
+        def cut(worker: str, reason: str) -> None:
+            self._cuts.put((worker, reason))
+            self._waker.set()
+
+        for spec in {slot.spec.command: slot.spec for slot in self._slots}.values():
+            identity = Identity(spec.name or _program_name(spec), spec.command, f"{self._name}-{spec.command}")
+            dialler = Dialler(self._bridge, self._token_file, Role.SUPERVISOR, identity, self._log)
+            self._lines[spec.command] = Line(dialler, cut, self._log)
+            self._lines[spec.command].start()
+
+    def _serve_metrics(self, folder: Path) -> Callable[[], None]:
+        self._parent_metrics: Any = None
+        if self._metrics_at is None:
+            return lambda: None
+        from pyrunner import metrics
+
+        self._arguments += ["--metrics", str(folder)]
+        registry = metrics.parent_registry(folder)
+        self._parent_metrics = metrics.ParentMetrics(registry)
+        self.metrics_port, stop = metrics.serve(registry, *self._metrics_at)
+        return stop
+
+    def _count(self, change: Callable[[Any], None]) -> None:
+        if self._parent_metrics is not None:
+            change(self._parent_metrics)
+
+    def _tell(self, kind: str, slot: Slot, pid: int, cause: str = "", detail: str = "") -> None:
+        self._on_event(WorkerEvent(kind, slot.spec.command, slot.number, pid, cause, detail))
+
+
+def _program_name(spec: WorkerSpec) -> str:
+    from pyrunner.program import load_program
+
+    return load_program(spec.program, spec.env, tuple(spec.params)).name

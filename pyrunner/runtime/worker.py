@@ -1,0 +1,182 @@
+"""What a spawned process runs: load the program and its model, dial the bridge, score until told to end.
+
+    python -m pyrunner.runtime.worker --program program.yaml --command score-stream --bridge tcp://127.0.0.1:7400 --token-file t
+
+Started by `Supervisor`, which hands over a lifeline (standard input), a pipe for reports and a file for stacks. It also
+runs alone, without any of them. Exit codes: 0 drained, 78 the model could not be loaded, anything else is a death.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import select
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pyrunner import logs
+from pyrunner.errors import UserError
+from pyrunner.runtime.deaths import EXIT_LOAD, EXIT_OK
+from pyrunner.runtime.environment import protect_descriptors, thread_settings
+from pyrunner.runtime.reports import Reporter
+from pyrunner.runtime.stacks import dump_on_request
+from pyrunner.runtime.waker import Waker
+
+if TYPE_CHECKING:
+    from pyrunner.scoring import Scorer
+
+_BATCHES_AHEAD = 4  # the window, in batches: one scored, one on its way, two to balance bridge and model
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    options = _parse(argv)
+    os.environ.update(thread_settings(options.workers, dict(os.environ)))
+    lifeline = protect_descriptors() if options.supervised else None
+    reporter = Reporter(options.report_fd)
+    stack = None if options.stack_fd is None else dump_on_request(options.stack_fd)
+    logs.configure(json=options.log_json, level=options.log_level)
+    log = logs.get(command=options.command, slot=options.slot)
+    if options.metrics is not None:
+        from pyrunner.metrics import count_in_files
+
+        count_in_files(options.metrics, str(options.slot))
+    try:
+        loaded = _Loaded.load(options)
+    except Exception as error:
+        reporter.tell("failed", reason=_explain(error))
+        if not options.supervised:  # else the parent says it, once
+            log.error("model not loaded", reason=_explain(error))
+        return EXIT_LOAD
+    _score(options, loaded, reporter, stack, lifeline, log)
+    return EXIT_OK
+
+
+class _Loaded:
+    """A program with its model behind a scorer, warm."""
+
+    def __init__(self, program: str, version: str, scorer: Scorer, window: tuple[int, int]) -> None:
+        self.program, self.version, self.scorer, self.window = program, version, scorer, window
+
+    @classmethod
+    def load(cls, options: argparse.Namespace) -> _Loaded:
+        from pyrunner.project import open_project
+        from pyrunner.scoring import Scorer
+
+        project = open_project(options.program, options.env, options.param)
+        trained = project.trained(options.model)
+        scorer = Scorer(trained.model, model_version=trained.version)
+        trained.model.warm_up()
+        batch = project.program.command(options.command).batch
+        events = (batch.events if batch else None) or 256
+        size = batch.bytes.bytes if batch and batch.bytes is not None else 256 * 1024
+        return cls(project.name, trained.version, scorer, (_BATCHES_AHEAD * events, _BATCHES_AHEAD * max(size, 256 * 1024)))
+
+
+def _score(
+    options: argparse.Namespace, loaded: _Loaded, reporter: Reporter, stack: int | None, lifeline: int | None, log: Any
+) -> None:
+    from pyrunner.client import Calls, Dialler, Identity
+    from pyrunner.meta import Meta
+    from pyrunner.metrics import WorkerMetrics
+    from pyrunner.protocol import Role
+    from pyrunner.runtime.loop import Loop
+
+    signature = loaded.scorer.signature
+    identity = Identity(
+        loaded.program,
+        options.command,
+        options.worker,
+        options.slot,
+        loaded.version,
+        signature.wants,
+        signature.describe(),
+    )
+    waker = Waker()
+    loop = Loop(
+        dialler=Dialler(options.bridge, options.token_file, Role.EVENTS, identity, log),
+        score=_scoring(loaded.scorer),
+        meta=Meta,
+        window=loaded.window,
+        waker=waker,
+        metrics=WorkerMetrics(loaded.program, options.command),
+        log=log,
+        on_ready=lambda: reporter.tell("ready", model=loaded.version, stack_fd=stack),
+        orphaned=lambda: lifeline is not None and _at_end(lifeline),
+        lifeline=lifeline,
+    )
+    calls = Calls(Dialler(options.bridge, options.token_file, Role.CALLS, identity, _Quiet()))
+    waker.on_signals()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: loop.end())
+    calls.start()
+    try:
+        loop.run()
+    finally:
+        calls.close()
+
+
+def _scoring(scorer: Scorer) -> Any:
+    """The scorer's way of giving a batch back, as the loop's."""
+    from pyrunner.runtime.loop import GiveBack
+    from pyrunner.scoring import Surroundings
+
+    score = scorer.score
+
+    def scored(payloads: Any, meta: Any) -> Any:
+        try:
+            return score(payloads, meta)
+        except Surroundings as error:
+            raise GiveBack(error.code, error.reason, error.retry_ms) from None
+        except MemoryError as error:
+            raise GiveBack("out_of_memory", f"out of memory: {error}", 1000) from None
+
+    return scored
+
+
+class _Quiet:
+    """The calls connection dials the same bridge; the events connection tells of it."""
+
+    def info(self, event: str, **values: object) -> None: ...
+
+    def warning(self, event: str, **values: object) -> None: ...
+
+
+def _at_end(lifeline: int) -> bool:
+    """Whether the parent is gone. Nothing is ever written to the lifeline, so readable means closed."""
+    return bool(select.select([lifeline], [], [], 0)[0])
+
+
+def _explain(error: Exception) -> str:
+    if isinstance(error, UserError):
+        return str(error)
+    from pyrunner.userframes import told
+
+    return told(error)
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="pyrunner.runtime.worker", description="One worker process of ds-runner.")
+    parser.add_argument("--program", type=Path, required=True, help="program.yaml")
+    parser.add_argument("--command", required=True, help="the command whose events are scored")
+    parser.add_argument("--bridge", required=True, help="tcp://host:port or unix:///path")
+    parser.add_argument("--token-file", type=Path, required=True)
+    parser.add_argument("--env", help="merge program.ENV.yaml")
+    parser.add_argument("--param", action="append", default=[], help="name=value")
+    parser.add_argument("--model", help="version or alias")
+    parser.add_argument("--worker", default=f"{os.uname().nodename}-{os.getpid()}", help="name that no other worker has")
+    parser.add_argument("--slot", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=1, help="how many share this machine's processors")
+    parser.add_argument("--metrics", type=Path, help="folder of the metrics files")
+    parser.add_argument("--log-level", default="info")
+    parser.add_argument("--log-json", action=argparse.BooleanOptionalAction, default=None)
+    parser.add_argument("--supervised", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--report-fd", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--stack-fd", type=int, help=argparse.SUPPRESS)
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
