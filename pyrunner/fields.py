@@ -20,7 +20,7 @@ INT64_MIN = -(2**63)
 INT64_MAX = 2**63 - 1
 
 
-def Field(  # noqa: N802 - reads as the declaration that it is
+def Field(
     *,
     gt: float | None = None,
     ge: float | None = None,
@@ -41,28 +41,28 @@ def Field(  # noqa: N802 - reads as the declaration that it is
     regular expression that must match somewhere; anchor it with ^ and $). `unit` and `description` are shown in
     schemas. `log=False` keeps the field's values out of logs, error answers and dead letters' reasons.
     """
-    return msgspec.Meta(
-        gt=gt,
-        ge=ge,
-        lt=lt,
-        le=le,
-        multiple_of=multiple_of,
-        min_length=min_length,
-        max_length=max_length,
-        pattern=pattern,
-        description=description,
-        examples=list(examples) if examples is not None else None,
-        extra_json_schema={"x-unit": unit} if unit else None,
-        extra={"unit": unit, "log": log},
-    )
+    settings: dict[str, Any] = {
+        "gt": gt,
+        "ge": ge,
+        "lt": lt,
+        "le": le,
+        "multiple_of": multiple_of,
+        "min_length": min_length,
+        "max_length": max_length,
+        "pattern": pattern,
+        "description": description,
+        "examples": list(examples) if examples is not None else None,
+        "extra_json_schema": {"x-unit": unit} if unit else None,
+    }
+    return msgspec.Meta(extra={"unit": unit, "log": log}, **settings)
 
 
-def Key() -> Any:  # noqa: N802
+def Key() -> Any:
     """Mark the field by which events belong together: partitions, lanes and lookups go by it."""
     return msgspec.Meta(extra={"key": True}, extra_json_schema={"x-key": True})
 
 
-def EventTime() -> Any:  # noqa: N802
+def EventTime() -> Any:
     """Mark the field that says when the event happened (a datetime with zone)."""
     return msgspec.Meta(extra={"event_time": True}, extra_json_schema={"x-event-time": True})
 

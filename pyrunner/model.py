@@ -64,7 +64,8 @@ class Model(Generic[In, Out]):
     @property
     def seed(self) -> int:
         """The number that all randomness is to be drawn from; recorded with the trained model."""
-        return self.__dict__.get("_seed", 0)
+        seed: int = self.__dict__.get("_seed", 0)
+        return seed
 
     @seed.setter
     def seed(self, seed: int) -> None:
@@ -74,7 +75,7 @@ class Model(Generic[In, Out]):
         """Learn from `history` and return self. The default has nothing to learn."""
         return self
 
-    def predict(self, X: Any, /, *args: Any, **kwargs: Any) -> Any:  # noqa: N803 - the name that scikit-learn uses
+    def predict(self, X: Any, /, *args: Any, **kwargs: Any) -> Any:
         """Answer a batch of events, one answer an event in their order."""
         raise UserError(_nothing_to_call(type(self)))
 
@@ -82,7 +83,7 @@ class Model(Generic[In, Out]):
         """Answer one event; an alternative to `predict` where nothing is gained by batches."""
         raise UserError(_nothing_to_call(type(self)))
 
-    def transform(self, X: Any, /, *args: Any, **kwargs: Any) -> Any:  # noqa: N803
+    def transform(self, X: Any, /, *args: Any, **kwargs: Any) -> Any:
         """Answer a batch of events, for a model that prepares data for another."""
         raise UserError(_nothing_to_call(type(self)))
 

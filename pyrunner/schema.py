@@ -133,7 +133,7 @@ class EventSchema:
 
 
 @functools.cache
-def schema_of(cls: type) -> EventSchema:
+def schema_of(cls: Any) -> EventSchema:
     """The schema of an event class: a msgspec struct or a pydantic model.
 
     Raises a UserError that names class and field when the declaration cannot work.
@@ -154,12 +154,12 @@ def is_pydantic(cls: Any) -> bool:
 def _struct_schema(cls: type[msgspec.Struct]) -> EventSchema:
     try:
         if issubclass(cls, Event) and not all(prepare(base) for base in cls.__mro__ if _is_event(base)):
-            raise NameError
+            raise NameError("an annotation names something that is not defined")
         hints = typing.get_type_hints(cls, include_extras=True)
         infos = msgspec.structs.fields(cls)
         msgspec.json.Decoder(cls)  # refuses what it cannot decode
     except NameError as e:
-        raise UserError(f"{cls.__name__}: {e or 'an annotation names something that is not defined'}") from None
+        raise UserError(f"{cls.__name__}: {e}") from None
     except TypeError as e:
         raise UserError(f"{cls.__module__}.{cls.__name__} cannot be an event: {str(e).splitlines()[0]}") from None
     fields = tuple(

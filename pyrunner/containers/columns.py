@@ -67,7 +67,7 @@ class ColumnAnswers:
                     fix="Return a pd.DataFrame.", systematic=True,
                 )  # fmt: skip
             return None
-        index = answer.index.tolist()
+        index: list[Any] = answer.index.tolist()
         if self._many:
             return _check_many(index, ctx.n)
         if index == list(range(ctx.n)):
@@ -126,7 +126,7 @@ class ColumnAnswers:
         if make is None:
             make = self._makers[names] = _maker(self._output.cls, names)
         by_name = self._output.by_name
-        return make([_values(column, by_name[name]) for name, column in columns.items()])
+        return make([field_values(column, by_name[name]) for name, column in columns.items()])
 
 
 def _maker(cls: type, names: tuple[str, ...]) -> Callable[..., list[Any]]:
@@ -183,7 +183,7 @@ def _list(what: str, rows: Sequence[int]) -> str:
     return f"{what} {shown}{', ...' if len(rows) > 10 else ''}"
 
 
-def _values(column: Any, field: FieldSchema) -> list[Any]:
+def field_values(column: Any, field: FieldSchema) -> list[Any]:
     """A column as Python values of the field's type where that loses nothing; what does not fit stays and fails its row."""
     values = _plain(column)
     if field.kind == "float" and not field.nullable:

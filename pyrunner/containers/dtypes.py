@@ -74,7 +74,7 @@ def _cast(column: pd.Series[Any], field: FieldSchema) -> Any:
 
 
 def _cast_category(column: pd.Series[Any], field: FieldSchema) -> Any:
-    dtype = pd.CategoricalDtype(field.choices, ordered=False)
+    dtype = pd.CategoricalDtype(list(field.choices or ()), ordered=False)
     values = column.astype(object).map(lambda v: v.value if isinstance(v, enum.Enum) else v)
     strange = values[~values.isin(dtype.categories) & values.notna()]
     if len(strange):
@@ -97,7 +97,7 @@ def _dtype(field: FieldSchema) -> Any:
 
 
 def _categories(field: FieldSchema) -> Maker:
-    dtype = pd.CategoricalDtype(field.choices, ordered=False)
+    dtype = pd.CategoricalDtype(list(field.choices or ()), ordered=False)
     codes: dict[Any, int] = {choice: code for code, choice in enumerate(field.choices or ())}
     if isinstance(field.bare, type) and issubclass(field.bare, enum.Enum):
         codes = {member: codes[member.value] for member in field.bare}
@@ -105,7 +105,7 @@ def _categories(field: FieldSchema) -> Maker:
 
     def make(values: Sequence[Any]) -> Any:
         found = np.fromiter(map(codes.__getitem__, values), dtype=np.int64, count=len(values))
-        return pd.Categorical.from_codes(found, dtype=dtype)  # type: ignore[arg-type]
+        return pd.Categorical.from_codes(found, dtype=dtype)
 
     return make
 

@@ -36,7 +36,7 @@ _REASON_CHARS = 2000
 class RowError(NamedTuple):
     """The error of one event, field by field as RESULT carries it."""
 
-    index: int
+    index: int  # type: ignore[assignment]  # a tuple's own index() is not missed
     kind: int
     code: str
     reason: str

@@ -71,7 +71,8 @@ def _twin(cls: type[msgspec.Struct], originals: dict[type, type]) -> type[msgspe
         if hint != hints[field.name]:
             namespace["__annotations__"][field.name] = hint
             namespace.update(_default(field))
-    twin: Any = type(cls)(cls.__name__, (cls,), namespace, kw_only=True, forbid_unknown_fields=False)
+    make: Any = type(cls)
+    twin: type[msgspec.Struct] = make(cls.__name__, (cls,), namespace, kw_only=True, forbid_unknown_fields=False)
     originals[twin] = cls
     return twin
 
@@ -105,12 +106,22 @@ def unknown_names(cls: type[msgspec.Struct], value: Any, prefix: str = "") -> li
     fields = {field.encode_name: field for field in msgspec.structs.fields(cls)}
     found = [prefix + name for name in value if name not in fields]
     for name in value.keys() & fields.keys():
-        nested: list[Any] = []
-        _map_structs(fields[name].type, lambda struct, nested=nested: nested.append(struct) or struct)
-        if len(nested) == 1:
+        nested = _structs_in(fields[name].type)
+        if len(nested) == 1:  # of a union msgspec decides, and what it refuses is told elsewhere
             for item in _objects(value[name], fields[name].type):
                 found += unknown_names(nested[0], item, f"{prefix}{name}.")
     return list(dict.fromkeys(found))
+
+
+def _structs_in(hint: Any) -> list[type[msgspec.Struct]]:
+    found: list[type[msgspec.Struct]] = []
+
+    def note(struct: type[msgspec.Struct]) -> type[msgspec.Struct]:
+        found.append(struct)
+        return struct
+
+    _map_structs(hint, note)
+    return found
 
 
 def _objects(value: Any, hint: Any) -> list[Any]:

@@ -11,8 +11,9 @@ from pyrunner.context import Context
 from pyrunner.meta import NOTHING, Meta
 from pyrunner.model import Model, overrides
 from pyrunner.outcomes import Reject
-from pyrunner.scoring.decode import EventDecoder, Payload
+from pyrunner.scoring.decode import EventDecoder, Payload, decoder_of
 from pyrunner.scoring.failures import (
+    Failure,
     RowError,
     exception_failure,
     mark_as_users,
@@ -63,6 +64,7 @@ class Scorer:
         self._decoder = EventDecoder(self.signature.input_schema, nulls=self.signature.nulls)
         self._container = containers.load(self.signature)
         self._check = OutputCheck(self.signature.output_schema, self.signature.call)
+        self._decode_output = decoder_of(self.signature.output_schema)
         self._verb: Callable[..., Any] = getattr(model, self.signature.verb)
         self._direct = self._direct_call()
         mark_as_users(type(model))
@@ -95,6 +97,18 @@ class Scorer:
         laid = self._laid_out(self._outcomes(events, meta or NOTHING))
         return ScoredEvents(laid.outputs, laid.counts, laid.routes, laid.errors)
 
+    def decode_outputs(self, scored: Scored, n: int) -> list[list[Any]]:
+        """The outputs of each of the n events that `scored` answers, as objects of the output class. Routed ones are left out."""
+        outputs = list(map(self._decode_output, scored.split()))
+        routed = set((scored.routes or [])[::2])
+        failed = {error.index for error in scored.errors}
+        counts = scored.counts or [int(row not in failed) for row in range(n)]
+        groups, at = [], 0
+        for count in counts:
+            groups.append([outputs[i] for i in range(at, at + count) if i not in routed])
+            at += count
+        return groups
+
     def warm_up(self, sample: Sequence[bytes] = ()) -> None:
         """Pay first-call costs: the model's own warm_up, or else an answer to a few sample payloads."""
         if overrides(type(self.model), "warm_up"):
@@ -114,15 +128,19 @@ class Scorer:
         return None
 
     def _scored_list(self, outcomes: list[Any]) -> Scored:
-        """Lines of outcomes, of which most batches have only outputs, and many besides some rejections."""
+        """Lines of outcomes, of which most batches have only outputs, and many besides some rejections or failures."""
         lines = self._check.lines(outcomes)
         if lines is not None:
             return Scored(lines, None, None, [])
-        rejected = [RowError(row, *rejection(o)) for row, o in enumerate(outcomes) if type(o) is Reject]
-        if rejected:
-            lines = self._check.lines([o for o in outcomes if type(o) is not Reject])
+        errors = [
+            (o if isinstance(o, Failure) else rejection(o)).at(row)
+            for row, o in enumerate(outcomes)
+            if isinstance(o, (Reject, Failure))
+        ]
+        if errors:
+            lines = self._check.lines([o for o in outcomes if not isinstance(o, (Reject, Failure))])
             if lines is not None:
-                return Scored(lines, None, None, rejected)
+                return Scored(lines, None, None, errors)
         return _scored(self._laid_out(outcomes))
 
     def _score_each(self, payloads: Sequence[Payload], meta: Meta) -> Scored:
@@ -135,7 +153,7 @@ class Scorer:
             some = meta if len(decoded.rows) == len(payloads) else meta.take(decoded.rows)
             for row, outcome in zip(decoded.rows, self._outcomes(decoded.events, some), strict=True):
                 outcomes[row] = outcome
-        return _scored(self._laid_out(outcomes))
+        return self._scored_list(outcomes)
 
     def _laid_out(self, outcomes: list[Any]) -> Layout:
         return lay_out(outcomes, self._check)
