@@ -1,0 +1,91 @@
+package dispatch
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"ds-runner.dev/ds-runner/bridge_go/delivery"
+	"ds-runner.dev/ds-runner/bridge_go/messaging"
+)
+
+// Batch bounds one frame. Linger is how long an idle worker waits for it to fill.
+type Batch struct {
+	Events, Bytes int
+	Linger        time.Duration
+}
+
+// Breaker is when failures are held to be the surroundings' and not the events', see delivery.BreakerConfig. Zero values
+// are its defaults.
+type Breaker struct {
+	Off  bool
+	Run  int
+	Hold time.Duration
+}
+
+// Config describes a route. Values that are zero have the defaults of delivery.Config, or those named here.
+type Config struct {
+	Program, Command string
+	Stream           string // name of the input
+
+	// Open opens the source. It is called when the first worker is ready, with the JSON of its HELLO's describe, and again after the source was left or failed.
+	// SourceConfig.OnRevoke is to be Route.Revoke.
+	Open   func(ctx context.Context, describe []byte) (messaging.Source, error)
+	Outlet Outlet
+
+	Nonce       uint64 // of this life of the bridge, the same that the server welcomes workers with
+	Batch       Batch
+	Order       delivery.Order
+	Deadline    time.Duration
+	Attempts    int
+	Breaker     Breaker
+	Bounded     bool // the source ends: no breaker, and an error of the source ends the route
+	OneInFlight bool
+	MaxEvent    int // bytes that fit into a frame
+
+	LeaveAfter    time.Duration // without a ready worker the source is left, 30 s; never when it is bounded
+	CommitEvery   time.Duration // 50 ms
+	CommitEvents  int           // or after so many, 10,000
+	HeartbeatEach time.Duration // asked of workers' calls connections, 1 s
+	MaxBacklog    int           // bytes of fates that wait for the outlet before leases stop, 64 MiB
+
+	Log        *slog.Logger
+	Registerer prometheus.Registerer
+	// Sinks, when not nil, counts what the outlet had to do.
+	Sinks *SinkCounts
+}
+
+func (c Config) withDefaults() Config {
+	or(&c.LeaveAfter, 30*time.Second)
+	or(&c.CommitEvery, 50*time.Millisecond)
+	or(&c.CommitEvents, 10_000)
+	or(&c.HeartbeatEach, time.Second)
+	or(&c.MaxBacklog, 64<<20)
+	or(&c.Deadline, 30*time.Second)
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Sinks == nil {
+		c.Sinks = &SinkCounts{}
+	}
+	return c
+}
+
+func or[T comparable](v *T, otherwise T) {
+	var zero T
+	if *v == zero {
+		*v = otherwise
+	}
+}
+
+// rules are the core's share of the settings.
+func (c Config) rules() delivery.Config {
+	return delivery.Config{
+		Nonce: c.Nonce, Order: c.Order, OneInFlight: c.OneInFlight, Attempts: c.Attempts, MaxEvent: c.MaxEvent,
+		Batch: delivery.Room{Events: c.Batch.Events, Bytes: c.Batch.Bytes}, Linger: int64(c.Batch.Linger),
+		Deadline: int64(c.Deadline),
+		Breaker:  delivery.BreakerConfig{Off: c.Breaker.Off || c.Bounded, Run: c.Breaker.Run, Hold: int64(c.Breaker.Hold)},
+	}
+}

@@ -1,0 +1,233 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"ds-runner.dev/ds-runner/bridge_go/messaging"
+)
+
+// A feed is one opening of the source: its reader and its committer. The loop opens it when a worker is ready and
+// leaves it when none has been for a while: a reader of a group holds partitions, and those of a program that cannot
+// load its model are to go to another.
+type feed struct {
+	cancel  context.CancelFunc // ends the reader
+	src     messaging.Source   // nil until it is open
+	limits  chan messaging.Limit
+	commits chan []messaging.Position // nil until it is open
+
+	reading    bool
+	committing bool
+	leaving    bool
+	readerDone chan struct{}
+	commitDone chan error // the last commit's error, then closed
+}
+
+// How long the source is waited for before it is tried again.
+const (
+	firstReopen = 200 * time.Millisecond
+	lastReopen  = 30 * time.Second
+)
+
+// tend opens, reads and leaves the source, as workers come and go.
+func (r *Route) tend(ctx context.Context) {
+	ready := r.core.ReadyWorkers() > 0
+	switch {
+	case ready:
+		r.lonely = 0
+	case r.lonely == 0:
+		r.lonely = r.now
+	}
+	switch {
+	case r.drain != nil || r.eof:
+	case r.feed == nil:
+		if ready && r.retryOpen <= r.now {
+			r.openFeed(ctx)
+		}
+	case r.leaveAt() != 0 && r.leaveAt() <= r.now:
+		r.log.Info("no worker is ready, leaving the source", "after", r.cfg.LeaveAfter)
+		r.leaveFeed(ctx)
+	default:
+		r.askForMore()
+	}
+}
+
+// tendAt is when tend has something to do though nothing happens.
+func (r *Route) tendAt() int64 {
+	switch {
+	case r.drain != nil || r.eof:
+		return 0
+	case r.feed == nil && r.lonely == 0:
+		return r.retryOpen
+	}
+	return r.leaveAt()
+}
+
+// leaveAt is when the source is left for want of workers, 0 for never. One that is being opened is left when it is open.
+func (r *Route) leaveAt() int64 {
+	if f := r.feed; f == nil || f.src == nil || f.leaving || r.lonely == 0 || r.cfg.Bounded {
+		return 0
+	}
+	return r.lonely + int64(r.cfg.LeaveAfter)
+}
+
+func (r *Route) openFeed(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	f := &feed{cancel: cancel, limits: make(chan messaging.Limit, 1), readerDone: make(chan struct{})}
+	r.feed = f
+	go r.read(ctx, f, r.description())
+}
+
+// description is what the workers say of the event type.
+func (r *Route) description() []byte {
+	for w := range r.members {
+		if d := w.Hello().Describe; len(d) > 0 {
+			return d
+		}
+	}
+	return nil
+}
+
+// read is the reader goroutine.
+func (r *Route) read(ctx context.Context, f *feed, describe []byte) {
+	defer close(f.readerDone)
+	src, err := r.cfg.Open(ctx, describe)
+	if err != nil {
+		r.post(func() { r.feedFailed(f, fmt.Errorf("open %s: %w", r.cfg.Stream, err)) })
+		return
+	}
+	if !r.post(func() { r.feedOpened(f, src) }) {
+		f.src = src // endFeed closes it, after this goroutine has ended
+		return
+	}
+	for {
+		select {
+		case limit := <-f.limits:
+			records, err := src.Read(ctx, limit)
+			r.post(func() { r.received(f, records, err) })
+			if err != nil {
+				return
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (r *Route) feedOpened(f *feed, src messaging.Source) {
+	f.src = src
+	f.commits = make(chan []messaging.Position, 1)
+	f.commitDone = make(chan error, 1)
+	go r.committer(f)
+	r.failures = 0
+	r.log.Info("source opened", "stream", r.cfg.Stream)
+}
+
+// askForMore has the reader read when the core wants a worthwhile number of events.
+func (r *Route) askForMore() {
+	f := r.feed
+	if f.src == nil || f.reading || f.leaving {
+		return
+	}
+	if room := r.core.Wants(); room.Events > 0 && room.Bytes > 0 {
+		f.reading = true
+		f.limits <- messaging.Limit{Events: room.Events, Bytes: room.Bytes}
+	}
+}
+
+// received takes in what was read.
+func (r *Route) received(f *feed, records []messaging.Record, err error) {
+	f.reading = false
+	if f != r.feed || f.leaving {
+		return
+	}
+	r.core.Offer(r.now, records)
+	switch {
+	case err == nil:
+	case errors.Is(err, io.EOF):
+		r.eof = true
+	case errors.Is(err, context.Canceled):
+	default:
+		r.feedFailed(f, fmt.Errorf("read %s: %w", r.cfg.Stream, err))
+	}
+}
+
+// feedFailed gives the source up. A bounded one ends the route: what it holds is not going to come otherwise.
+func (r *Route) feedFailed(f *feed, err error) {
+	if f != r.feed || f.leaving {
+		return
+	}
+	r.count.sourceErrors++
+	if r.cfg.Bounded {
+		r.err = fmt.Errorf("dispatch: %s: %w", r.cfg.Command, err)
+		return
+	}
+	pause := min(lastReopen, firstReopen<<min(r.failures, 20))
+	r.failures++
+	r.retryOpen = r.now + int64(pause)
+	r.log.Error("source failed", "error", err, "again_in", pause)
+	r.leaveFeed(context.Background())
+}
+
+// stopReading ends the intake, but not the feed: positions are committed still.
+func (r *Route) stopReading() {
+	if r.feed != nil {
+		r.feed.leaving = true
+		r.feed.cancel()
+	}
+}
+
+// leaveFeed closes the source beside the loop, after what is settled has been committed. Events of it that have no fate are
+// dropped; they come again from the last commit on.
+func (r *Route) leaveFeed(ctx context.Context) {
+	f := r.feed
+	if f.leaving {
+		return
+	}
+	r.gather()
+	r.core.RevokeAll(r.now)
+	f.leaving = true
+	last := r.positions()
+	clear(r.position)
+	ctx = context.WithoutCancel(ctx)
+	go func() {
+		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+		defer cancel()
+		if err := f.end(ctx, last); err != nil {
+			r.log.Warn("source was not left in order", "error", err)
+		}
+		r.post(func() { r.feed = nil })
+	}()
+}
+
+// endFeed leaves the source at the end of the route.
+func (r *Route) endFeed(ctx context.Context) error {
+	if r.feed == nil {
+		return nil
+	}
+	if err := r.feed.end(ctx, r.positions()); err != nil {
+		return fmt.Errorf("dispatch: leave %s: %w", r.cfg.Stream, err)
+	}
+	return nil
+}
+
+// end stops the reader, commits the last positions, and closes the source.
+func (f *feed) end(ctx context.Context, last []messaging.Position) error {
+	f.cancel()
+	<-f.readerDone
+	if f.src == nil {
+		return nil
+	}
+	var err error
+	if f.commits != nil {
+		close(f.commits)
+		err = <-f.commitDone
+	}
+	if len(last) > 0 {
+		err = f.src.Commit(ctx, last)
+	}
+	return errors.Join(err, f.src.Close(ctx))
+}

@@ -1,0 +1,85 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"ds-runner.dev/ds-runner/bridge_go/delivery"
+)
+
+// maxHandover bounds the fates that the outlet gets at once, so that the first of them do not wait for too many others.
+const maxHandover = 8192
+
+// A handover is a slice of fates on its way through the outlet.
+type handover struct {
+	fates []Fate
+	at    int64
+}
+
+// A writer is the goroutine that settles.
+type writer struct {
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+func (r *Route) startWriter(ctx context.Context) *writer {
+	ctx, cancel := context.WithCancel(ctx)
+	w := &writer{cancel, make(chan struct{})}
+	go func() {
+		defer close(w.done)
+		defer cancel()
+		for h := range r.out {
+			refused, err := r.cfg.Outlet.Settle(ctx, h.fates)
+			r.post(func() { r.written(h, refused, err) })
+		}
+	}()
+	return w
+}
+
+// handOver gives what is pending to the writer when it has nothing.
+func (r *Route) handOver() {
+	if r.writing > 0 || len(r.pending) == 0 {
+		return
+	}
+	fates := r.pending
+	r.pending, r.spare = r.spare[:0], nil
+	if len(fates) > maxHandover {
+		r.pending = append(r.pending, fates[maxHandover:]...)
+		clear(fates[maxHandover:])
+		fates = fates[:maxHandover]
+	}
+	r.writing = len(fates)
+	r.out <- handover{fates, r.now}
+}
+
+// written takes note that fates are durable, and has those that were refused settled as dead.
+func (r *Route) written(h handover, refused []Refusal, err error) {
+	r.writing = 0
+	if err != nil {
+		if !errors.Is(err, context.Canceled) {
+			r.err = fmt.Errorf("dispatch: write results of %s: %w", r.cfg.Command, err)
+		}
+		return
+	}
+	var sink, total runs
+	for i := range h.fates {
+		f := &h.fates[i]
+		r.backlog -= f.bytes()
+		if len(refused) > 0 && refused[0].Index == i {
+			r.core.Refused(f.ID, delivery.Failure{Code: refused[0].Code, Reason: refused[0].Reason, Model: f.Model})
+			refused = refused[1:]
+			continue
+		}
+		total.add(&r.count.stages[stageTotal], r.now-f.ID.Offered)
+		sink.add(&r.count.stages[stageSink], r.now-h.at)
+		r.count.outputs += uint64(len(f.Outputs))
+		r.core.Settled(f.ID, f.Kind)
+	}
+	total.end(&r.count.stages[stageTotal])
+	sink.end(&r.count.stages[stageSink])
+	r.settled += len(h.fates)
+	clear(h.fates)
+	r.spare = h.fates[:0]
+	r.collect(&answer{})
+}
