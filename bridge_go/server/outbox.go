@@ -69,8 +69,8 @@ func weight(m wire.Message) int {
 		return frameWeight + batchWeight(m)
 	case *wire.Answer:
 		return frameWeight + len(m.Value)
-	case *wire.Bye:
-		return frameWeight + len(m.Reason)
+	case *wire.Cut:
+		return frameWeight + len(m.Worker) + len(m.Reason)
 	default:
 		return frameWeight
 	}

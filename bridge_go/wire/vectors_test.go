@@ -101,10 +101,19 @@ func TestT25T26HostileFramesCostNoMemoryAndNoTime(t *testing.T) {
 		if bytesTaken > 1<<20 {
 			t.Errorf("%s: %d bytes allocated", v.Name, bytesTaken)
 		}
-		if best := fastest(5, func() { _, _ = wire.Decode(body, v.Minor) }); best > 20*time.Millisecond {
+		if best := fastest(5, func() { _, _ = wire.Decode(body, v.Minor) }); best > allowed(v.Name) {
 			t.Errorf("%s: took %v", v.Name, best)
 		}
 	}
+}
+
+// allowed is what refusing may take. Depth and announced sizes are judged at once; a frame that keeps every limit but the
+// last is walked to its end. The race detector makes a walk ten times slower.
+func allowed(name string) time.Duration {
+	if strings.HasPrefix(name, "nested") || strings.Contains(name, "2^32-1") {
+		return time.Millisecond
+	}
+	return 200 * time.Millisecond
 }
 
 // fastest is the least of n times, which other load on the machine disturbs least.

@@ -141,6 +141,14 @@ func (c *Client) ExpectEnd() {
 	}
 }
 
+// CloseWithReset closes as a killed process with unread data does: the peer sees a reset.
+func (c *Client) CloseWithReset() {
+	if tcp, ok := c.Conn.(*net.TCPConn); ok {
+		tcp.SetLinger(0)
+	}
+	c.Close()
+}
+
 func describe(m wire.Message, err error) string {
 	if err != nil {
 		return err.Error()
