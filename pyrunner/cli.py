@@ -119,8 +119,12 @@ def _assemble(name: str, verbs: type[Verbs]) -> typer.Typer:
 
 
 def _root(
-    debug: Annotated[bool, typer.Option(DEBUG, help="Show the traceback of a mistake. May stand anywhere.")] = False,
-    version: Annotated[bool, typer.Option("--version", is_eager=True, callback=version_verb.print_and_exit)] = False,
+    debug: Annotated[
+        bool, typer.Option(DEBUG, help="Show the traceback of a mistake. May stand anywhere.")
+    ] = False,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=version_verb.print_and_exit)
+    ] = False,
 ) -> None:
     """One class, trained, stream-scored, served and replayed."""
 

@@ -86,7 +86,9 @@ def batches(path: Path, schemas: Sequence[EventSchema], size: int) -> Iterator[p
 
 def missing_columns(path: Path, columns: Sequence[str], schema: EventSchema) -> list[str]:
     """One sentence for each required field of the event that the dataset has no column for."""
-    return [_missing(path, f, columns, schema) for f in schema if f.required and not {f.name, f.wire} & {*columns}]
+    return [
+        _missing(path, f, columns, schema) for f in schema if f.required and not {f.name, f.wire} & {*columns}
+    ]
 
 
 def rows_as_json(batch: pa.RecordBatch, schema: EventSchema | None = None) -> list[bytes]:
@@ -144,7 +146,9 @@ def _csv_batches(path: Path, declared: dict[str, _Declared], size: int) -> Itera
     import pyarrow as pa
     from pyarrow import csv
 
-    texts = {name: pa.string() for name, d in declared.items()}  # cast afterwards, so that mistakes are told our way
+    texts = {
+        name: pa.string() for name, d in declared.items()
+    }  # cast afterwards, so that mistakes are told our way
     convert = csv.ConvertOptions(
         column_types=texts, null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=False
     )
@@ -161,8 +165,7 @@ def _jsonl_batches(path: Path, declared: dict[str, _Declared], size: int) -> Ite
     decode = msgspec.json.Decoder(dict[str, Any]).decode
     rows: list[dict[str, Any]] = []
     columns: dict[str, None] = {}
-    opened = gzip.open(path, "rb") if path.suffix.lower() == ".gz" else path.open("rb")
-    with opened as f:
+    with gzip.open(path, "rb") if path.suffix.lower() == ".gz" else path.open("rb") as f:
         for number, line in enumerate(f, 1):
             if not line.strip():
                 continue
@@ -289,4 +292,6 @@ class _translated:
         import pyarrow as pa
 
         if isinstance(error, pa.ArrowException | OSError) and not isinstance(error, UserError):
-            raise UserError(f"{self.path} cannot be read as {format_of(self.path)[1:]}: {str(error).splitlines()[0]}") from error
+            raise UserError(
+                f"{self.path} cannot be read as {format_of(self.path)[1:]}: {str(error).splitlines()[0]}"
+            ) from error

@@ -74,7 +74,9 @@ def bridge_options(project: Project, commands: Sequence[Command], **settings: An
     )
 
 
-def worker_spec(project: Project, command: Command, *, model: str | None = None, workers: int | None = None) -> WorkerSpec:
+def worker_spec(
+    project: Project, command: Command, *, model: str | None = None, workers: int | None = None
+) -> WorkerSpec:
     """What the supervisor spawns for a command."""
     from pyrunner.runtime import WorkerSpec
 
@@ -121,13 +123,19 @@ def command_of(project: Project, wanted: str, name: str) -> Command:
         names = [c.name for c in project.program.commands]
         raise UserError(unknown("no command", name, names)) from None
     if kind(command) != wanted:
-        raise UserError(f"{wanted}: the command {name} is of kind {kind(command)}. Run: ds-runner {kind(command)} --command {name}")
+        raise UserError(
+            f"{wanted}: the command {name} is of kind {kind(command)}. Run: ds-runner {kind(command)} --command {name}"
+        )
     return command
 
 
 def serving(project: Project) -> list[Command]:
     """The commands of a program that run until they are told to end, and have what they need to."""
-    return [c for c in project.program.commands if kind(c) == "serve-api" or (kind(c) == "score-stream" and c.input)]
+    return [
+        c
+        for c in project.program.commands
+        if kind(c) == "serve-api" or (kind(c) == "score-stream" and c.input)
+    ]
 
 
 def kind(command: Command) -> str:
@@ -138,7 +146,9 @@ def kind(command: Command) -> str:
 def require_token(token_file: Path | None) -> Path:
     """The token file that belongs to `--bridge`."""
     if token_file is None:
-        raise UserError("--bridge needs --token-file: the file with the token that the bridge was started with")
+        raise UserError(
+            "--bridge needs --token-file: the file with the token that the bridge was started with"
+        )
     if not token_file.is_file():
         raise UserError(f"no token file {token_file}")
     return token_file
@@ -148,7 +158,9 @@ def require_token(token_file: Path | None) -> Path:
 def _watched(child: Bridge, supervising: Supervisor) -> Iterator[None]:
     """Within, the end of the bridge ends the supervisor."""
     over = threading.Event()
-    thread = threading.Thread(target=_watch, args=(child, supervising.stop, over), name="bridge-watch", daemon=True)
+    thread = threading.Thread(
+        target=_watch, args=(child, supervising.stop, over), name="bridge-watch", daemon=True
+    )
     thread.start()
     try:
         yield

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 FILE = "program.yaml"
 STATE = ".ds-runner"
 MODELS = "models"
+LATEST = "latest"
+UNTRAINED = "untrained"
 
 _package: ContextVar[str | None] = ContextVar("package", default=None)
 
@@ -67,10 +69,15 @@ class Project:
         module = import_user_module(module_name, place=self._place("spec.model"))
         found = getattr(module, class_name, None)
         if not isinstance(found, type):
-            classes = [n for n, v in vars(module).items() if isinstance(v, type) and v.__module__ == module.__name__]
+            classes = [
+                n for n, v in vars(module).items() if isinstance(v, type) and v.__module__ == module.__name__
+            ]
             from pyrunner.program.words import unknown
 
-            raise UserError(unknown(f"spec.model: {module_name} has no class", class_name, classes, "It has"), place=self._place("spec.model"))
+            raise UserError(
+                unknown(f"spec.model: {module_name} has no class", class_name, classes, "It has"),
+                place=self._place("spec.model"),
+            )
         return found
 
     def new_model(self) -> Any:
@@ -78,12 +85,24 @@ class Project:
         return self.model_class()(**self.program.spec.params)
 
     def trained(self, ref: str | None = None, *, verb: str = "") -> Loaded:
-        """The trained model of that version or alias (`latest`), or the class's own when it has nothing to fit."""
-        return self.store.load(self.name, ref or "latest", cls=self.model_class())
+        """The trained model of that version or alias (default `latest`), loaded; a class without `fit` needs none."""
+        self.require_trained(ref, verb=verb)
+        return self.store.load(self.name, ref or LATEST, self.model_class(), params=self.program.spec.params)
+
+    def require_trained(self, ref: str | None = None, *, verb: str = "") -> str:
+        """The version that would be loaded. Without one a UserError, before anything is started."""
+        from pyrunner.model import overrides
+
+        try:
+            return self.store.resolve(self.name, ref or LATEST)
+        except UserError as e:
+            if ref in (None, LATEST) and not self.store.list(self.name) and not overrides(self.model_class(), "fit"):
+                return UNTRAINED
+            raise UserError(str(e), place=f"{verb}:" if verb else None) from None
 
     def data_path(self, dataset: str) -> Path:
         """The file of a dataset that program.yaml names."""
-        return self.folder / self.program.dataset(dataset).path
+        return self.folder / str(self.program.dataset(dataset).path)
 
     def _place(self, path: str) -> str:
         origin = self.program.origins.get(path, "")
@@ -113,7 +132,9 @@ def find_program(given: Path | None, *, missing_ok: bool = False) -> Path | None
     )
 
 
-def open_project(given: Path | None = None, env: str | None = None, params: Sequence[str] | None = None) -> Project:
+def open_project(
+    given: Path | None = None, env: str | None = None, params: Sequence[str] | None = None
+) -> Project:
     """Find, read and resolve. All mistakes in program.yaml are told at once, as one UserError."""
     from pyrunner.program import load_program
 
@@ -122,7 +143,13 @@ def open_project(given: Path | None = None, env: str | None = None, params: Sequ
     folder = str(path.parent)
     if folder not in sys.path:
         sys.path.insert(0, folder)
-    return Project(path, load_program(path, env, tuple(params or ())), env, tuple(params or ()))
+    return Project(path, load_program(_as_typed(path), env, tuple(params or ())), env, tuple(params or ()))
+
+
+def _as_typed(path: Path) -> Path:
+    """The path as messages show it: relative where it is here or below."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def import_user_module(name: str, *, place: str) -> Any:
@@ -133,7 +160,9 @@ def import_user_module(name: str, *, place: str) -> Any:
         return importlib.import_module(name)
     except ModuleNotFoundError as e:
         if e.name and (name == e.name or name.startswith(e.name + ".")):
-            raise UserError(f"spec.model: no module {name} in {sys.path[0]} or installed", place=place) from None
+            raise UserError(
+                f"spec.model: no module {name} in {sys.path[0]} or installed", place=place
+            ) from None
         raise UserError(f"spec.model: {name} cannot be imported\n{told(e)}", place=place) from e
     except UserError:
         raise
@@ -144,7 +173,7 @@ def import_user_module(name: str, *, place: str) -> Any:
 def import_commands(project: Project) -> str:
     """Import what may hold `@command` functions: the model's module and, where it exists, `<package>.commands`."""
     module_name = project.program.spec.model.partition(":")[0]
-    package = module_name.partition(".")[0]
+    package: str = module_name.partition(".")[0]
     import_user_module(module_name, place=project.path.name)
     beside = f"{package}.commands"
     if "." in module_name and importlib.util.find_spec(beside):
@@ -179,5 +208,7 @@ def _belongs(path: Path, package: str) -> bool:
     try:
         model = yaml.safe_load(path.read_text(encoding="utf-8"))["spec"]["model"]
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
-        return path.parent == Path(os.getcwd())  # broken and here: it is meant, and its mistakes are to be told
+        return path.parent == Path(
+            os.getcwd()
+        )  # broken and here: it is meant, and its mistakes are to be told
     return str(model).partition(":")[0].partition(".")[0] == package

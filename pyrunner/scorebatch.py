@@ -80,8 +80,9 @@ def score_file(
             keys = batch.column(taken.key).to_pylist() if taken.key in columns else [None] * len(payloads)
             scored = scorer.score(payloads)
             sink.write(list(_records(scored, taken.key, keys, tally)))
-            for line in _verdicts(scored, keys, tally) if told else _counted(scored, tally):
-                told and told.write(line)  # type: ignore[func-returns-value]
+            verdicts = list(_verdicts(scored, keys, tally))
+            if told:
+                told.write(b"".join(verdicts))
             tally.rows += len(payloads)
             on_rows(len(payloads))
     tally.seconds = time.perf_counter() - began
@@ -91,7 +92,7 @@ def score_file(
 def _records(scored: Scored, key: str | None, keys: Sequence[Any], tally: Tally) -> Iterator[dict[str, Any]]:
     """The rows of the output file, in the order of the input."""
     routed = set((scored.routes or [])[::2])
-    outputs = scored.outputs.splitlines() if isinstance(scored.outputs, bytes) else scored.outputs
+    outputs = scored.split()
     for position, row in enumerate(_rows_of(scored, len(keys))):
         if position in routed:
             tally.routed += 1
@@ -111,19 +112,13 @@ def _rows_of(scored: Scored, rows: int) -> Iterator[int]:
     yield from (row for row in range(rows) if row not in without)
 
 
-def _counted(scored: Scored, tally: Tally) -> tuple[()]:
+def _verdicts(scored: Scored, keys: Sequence[Any], tally: Tally) -> Iterator[bytes]:
+    """One JSON line for each row that has no output by a verdict."""
     for e in scored.errors:
         if e.kind == REJECTED:
             tally.rejected += 1
         else:
             tally.failed += 1
-    return ()
-
-
-def _verdicts(scored: Scored, keys: Sequence[Any], tally: Tally) -> Iterator[bytes]:
-    """One JSON line for each row that has no output by a verdict."""
-    _counted(scored, tally)
-    for e in scored.errors:
         verdict = {
             ROW: tally.rows + e.index,
             "key": keys[e.index],
@@ -188,7 +183,11 @@ class _Columns:
 
         self.fields = fields
         self.schema = pa.schema(list(fields.items()))
-        self.writer = parquet.ParquetWriter(file, self.schema) if kind == ".parquet" else csv.CSVWriter(file, self.schema)
+        self.writer = (
+            parquet.ParquetWriter(file, self.schema)
+            if kind == ".parquet"
+            else csv.CSVWriter(file, self.schema)
+        )
 
     def write(self, records: list[dict[str, Any]]) -> None:
         import pyarrow as pa
@@ -200,7 +199,9 @@ class _Columns:
         import pyarrow as pa
 
         if pa.types.is_string(type_):
-            values = [v if v is None or isinstance(v, str) else msgspec.json.encode(v).decode() for v in values]
+            values = [
+                v if v is None or isinstance(v, str) else msgspec.json.encode(v).decode() for v in values
+            ]
         elif pa.types.is_timestamp(type_) or pa.types.is_date(type_):
             return pa.array(values, pa.string()).cast(type_)
         elif pa.types.is_floating(type_):

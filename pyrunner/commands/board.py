@@ -58,23 +58,17 @@ def _cells(name: str, c: dict[str, Any], rates: Rates, now: float) -> list[str]:
     settled = sum(int(c.get(k, 0)) for k in ("scored", "rejected", "dead"))
     lag = c.get("lag", -1)
     return [
-        f"{c.get('events', settled):,}",
+        f"{c.get('in', 0):,}",
         f"{c.get('scored', 0):,}",
         f"{c.get('rejected', 0):,}",
         f"{c.get('dead', 0):,}",
         f"{rates.of(name, settled, now):,.0f}",
-        _ms(c.get("p50_ms")),
-        _ms(c.get("p99_ms")),
-        "-" if lag is None or lag < 0 else f"{lag:,}",
-        str(c.get("workers_ready", 0)),
-        _state(c),
+        _ms(c.get("latency_p50_ms")),
+        _ms(c.get("latency_p99_ms")),
+        "-" if lag < 0 else f"{lag:,}",
+        str(len(c.get("workers") or ())),
+        f"{c.get('state', '')} ({c['why']})" if c.get("why") else c.get("state", ""),
     ]
-
-
-def _state(c: dict[str, Any]) -> str:
-    if c.get("breaker") not in (None, "", "closed"):
-        return f"paused ({c['breaker']})"
-    return "running" if c.get("workers_ready") else "no worker is ready"
 
 
 def _ms(value: float | None) -> str:
@@ -90,7 +84,9 @@ def shown(client: ControlClient) -> Iterator[None]:
             yield
         return
     with (
-        Live(console=console, auto_refresh=False) as live,  # its stand-in for stderr keeps log lines above the table
+        Live(
+            console=console, auto_refresh=False
+        ) as live,  # its stand-in for stderr keeps log lines above the table
         _Asker(client, TABLE_SECONDS, lambda table: live.update(_rendered(table), refresh=True)),
     ):
         yield
@@ -111,7 +107,9 @@ class _Printer:
 class _Asker:
     """Asks for the status every so often, on a thread of its own, and hands the table on."""
 
-    def __init__(self, client: ControlClient, seconds: float, show: Callable[[dict[str, list[str]]], None]) -> None:
+    def __init__(
+        self, client: ControlClient, seconds: float, show: Callable[[dict[str, list[str]]], None]
+    ) -> None:
         self._client, self._seconds, self._show = client, seconds, show
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="board", daemon=True)

@@ -2,12 +2,19 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
 
 def say(line: str = "") -> None:
@@ -42,18 +49,32 @@ def no(text: str) -> None:
 def progress() -> Progress:
     """A progress display on a terminal; nothing without one."""
     console = Console(stderr=True)
-    columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
 @contextmanager
 def working(what: str) -> Iterator[None]:
     """A spinner with the time passed while something of unknown length runs."""
+    with stages() as on_stage:
+        on_stage(what)
+        yield
+
+
+@contextmanager
+def stages() -> Iterator[Callable[[str], None]]:
+    """The same for work in several stages: a function that is told the name of each as it begins."""
     console = Console(stderr=True)
     columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as p:
-        p.add_task(what, total=None)
-        yield
+        task = p.add_task("", total=None)
+        yield lambda stage: p.update(task, description=stage)
 
 
 def count(n: int, noun: str) -> str:

@@ -82,15 +82,23 @@ def _project(program: Path | None, env: str | None) -> Iterator[Finding]:
 def _state(project: Project) -> Iterator[Finding]:
     running = bridge.discover(project.state)
     if running:
-        yield Finding(True, "running", f"bridge {running.version} pid {running.pid}, wire {running.wire}, http {running.http or 'none'}")
+        yield Finding(
+            True,
+            "running",
+            f"bridge {running.version} pid {running.pid}, wire {running.wire}, http {running.http or 'none'}",
+        )
     else:
         yield from _port(project)
     if (project.state / "bridge.json").exists() and not running:
         yield Finding(True, "state", f"{project.state}: a bridge was killed here; the next one cleans up")
     elif project.state.exists() and not os.access(project.state, os.W_OK):
-        yield Finding(False, "state", f"{project.state} is not writable by this user. Change its owner, or remove it")
+        yield Finding(
+            False, "state", f"{project.state} is not writable by this user. Change its owner, or remove it"
+        )
     else:
-        yield Finding(True, "state", f"{project.state} {'' if project.state.exists() else '(not made yet)'}".rstrip())
+        yield Finding(
+            True, "state", f"{project.state} {'' if project.state.exists() else '(not made yet)'}".rstrip()
+        )
     token = project.state / "token"
     if token.exists():
         mode = stat.S_IMODE(token.stat().st_mode)
@@ -106,7 +114,11 @@ def _port(project: Project) -> Iterator[Finding]:
         try:
             probe.bind((host, port))
         except OSError as e:
-            yield Finding(False, "port", f"{host}:{port} is not free ({e.strerror}). Set another: serve-api port in program.yaml")
+            yield Finding(
+                False,
+                "port",
+                f"{host}:{port} is not free ({e.strerror}). Set another: serve-api port in program.yaml",
+            )
             return
     yield Finding(True, "port", f"{host}:{port} is free for serve-api")
 

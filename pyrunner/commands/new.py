@@ -23,7 +23,9 @@ class Example(StrEnum):
 
 
 def new(
-    name: Annotated[str | None, typer.Argument(help="The project's name and folder, like my-flights.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="The project's name and folder, like my-flights.")
+    ] = None,
     example: Annotated[Example | None, typer.Option(help="What science.py holds to begin with.")] = None,
     output_dir: Annotated[Path, typer.Option("--output-dir", help="Where the folder is made.")] = Path("."),
     no_input: Annotated[bool, typer.Option("--no-input", help="Ask nothing, take the defaults.")] = False,

@@ -14,7 +14,9 @@ Env = Annotated[
 ]
 Params = Annotated[
     list[str] | None,
-    typer.Option("--param", "-p", metavar="NAME=VALUE", help="Set a parameter of the model. May be repeated."),
+    typer.Option(
+        "--param", "-p", metavar="NAME=VALUE", help="Set a parameter of the model. May be repeated."
+    ),
 ]
 ModelRef = Annotated[
     str | None, typer.Option("--model", metavar="REF", help="A version or an alias of the trained model.")
@@ -22,9 +24,13 @@ ModelRef = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 BridgeAddress = Annotated[
     str | None,
-    typer.Option("--bridge", metavar="URL", help="Use the bridge that listens here (a pod's sidecar); start none."),
+    typer.Option(
+        "--bridge", metavar="URL", help="Use the bridge that listens here (a pod's sidecar); start none."
+    ),
 ]
 TokenFile = Annotated[
     Path | None, typer.Option("--token-file", metavar="FILE", help="The token shared with that bridge.")
 ]
-Workers = Annotated[int | None, typer.Option("--workers", "-w", min=1, help="Worker processes. Default: program.yaml.")]
+Workers = Annotated[
+    int | None, typer.Option("--workers", "-w", min=1, help="Worker processes. Default: program.yaml.")
+]

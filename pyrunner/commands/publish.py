@@ -23,13 +23,19 @@ CALLS_PER_SECOND = 20  # with --rate
 
 Row = tuple[bytes, bytes | None]  # value and key
 
-Rate = Annotated[float | None, typer.Option("--rate", min=0.001, help="Events per second. Default: as fast as it goes.")]
-KeyField = Annotated[str | None, typer.Option("--key", help="The field that is the key. Default: the class's Key().")]
+Rate = Annotated[
+    float | None, typer.Option("--rate", min=0.001, help="Events per second. Default: as fast as it goes.")
+]
+KeyField = Annotated[
+    str | None, typer.Option("--key", help="The field that is the key. Default: the class's Key().")
+]
 
 
 def publish(
     stream: Annotated[str, typer.Argument(help="A stream of program.yaml.")],
-    file: Annotated[str, typer.Argument(help="jsonl, jsonl.gz, csv or parquet; - reads JSON lines from standard input.")],
+    file: Annotated[
+        str, typer.Argument(help="jsonl, jsonl.gz, csv or parquet; - reads JSON lines from standard input.")
+    ],
     rate: Rate = None,
     key: KeyField = None,
     bridge: BridgeAddress = None,

@@ -32,7 +32,9 @@ class Record:
         """The time as ISO 8601 in UTC, empty when the system keeps none."""
         if not self.time:
             return ""
-        return datetime.datetime.fromtimestamp(self.time / 1e9, datetime.UTC).isoformat(timespec="milliseconds")
+        return datetime.datetime.fromtimestamp(self.time / 1e9, datetime.UTC).isoformat(
+            timespec="milliseconds"
+        )
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -47,10 +49,14 @@ class Record:
 def record(stream: str, fields: Sequence[Any]) -> Record:
     """A record from its fields on the wire."""
     partition, offset, time, key, payload, flat = fields[:6]
-    return Record(stream, partition, offset, time, key, payload, dict(zip(flat[::2], flat[1::2], strict=False)))
+    return Record(
+        stream, partition, offset, time, key, payload, dict(zip(flat[::2], flat[1::2], strict=False))
+    )
 
 
-def read(client: ControlClient, stream: str, start: int, most: int, wait_ms: int = 0) -> tuple[list[Record], int]:
+def read(
+    client: ControlClient, stream: str, start: int, most: int, wait_ms: int = 0
+) -> tuple[list[Record], int]:
     """Up to `most` records from a position on (0 the oldest kept, -1 behind the newest), and the position behind them."""
     found, after = client.call("tail", stream, start, most, wait_ms, deadline=5.0 + wait_ms / 1000)
     return [record(stream, r) for r in found], after

@@ -18,11 +18,23 @@ from pyrunner.replay.diff import TOLERANCE, Comparison, compare
 from pyrunner.replay.ledger import Fate, read_ledger
 from pyrunner.replay.run import Request, Result, run
 
-Output = Annotated[Path | None, typer.Option("--output", metavar="FILE", help="Keep the ledger: one JSON line an event.")]
-Expect = Annotated[Path | None, typer.Option("--expect", metavar="FILE", help="Compare with this ledger; exit code 1 if it differs.")]
-Only = Annotated[list[str] | None, typer.Option("--only", metavar="ID", help="Only this event (stream/partition/offset). May be repeated.")]
-Pdb = Annotated[bool, typer.Option("--pdb", help="In this process, with a debugger at your frame. Needs --only.")]
-Tolerance = Annotated[float, typer.Option("--tolerance", min=0, help="By how much floats may differ, absolute or relative.")]
+Output = Annotated[
+    Path | None, typer.Option("--output", metavar="FILE", help="Keep the ledger: one JSON line an event.")
+]
+Expect = Annotated[
+    Path | None,
+    typer.Option("--expect", metavar="FILE", help="Compare with this ledger; exit code 1 if it differs."),
+]
+Only = Annotated[
+    list[str] | None,
+    typer.Option("--only", metavar="ID", help="Only this event (stream/partition/offset). May be repeated."),
+]
+Pdb = Annotated[
+    bool, typer.Option("--pdb", help="In this process, with a debugger at your frame. Needs --only.")
+]
+Tolerance = Annotated[
+    float, typer.Option("--tolerance", min=0, help="By how much floats may differ, absolute or relative.")
+]
 CommandName = Annotated[str, typer.Option("--command", help="The command whose input the file stands for.")]
 
 
@@ -58,7 +70,9 @@ def _require(file: Path, expect: Path | None) -> None:
     if not file.is_file():
         raise UserError(f"replay: no file {file}")
     if expect and not expect.is_file():
-        raise UserError(f"replay: no file {expect} to compare with. Make it with: ds-runner replay {file} --output {expect}")
+        raise UserError(
+            f"replay: no file {expect} to compare with. Make it with: ds-runner replay {file} --output {expect}"
+        )
 
 
 def _debug(project: Project, file: Path, only: list[str], model: str | None, command: str) -> None:
@@ -90,7 +104,9 @@ def _expected(expect: Path, only: list[str] | None) -> dict[str, Fate]:
 
 def _tell(done: Result, outcome: Comparison | None, file: Path, output: Path | None, json: bool) -> None:
     if json:
-        emit({**done.as_json(), **({"differences": [vars(d) for d in outcome.differences]} if outcome else {})})
+        emit(
+            {**done.as_json(), **({"differences": [vars(d) for d in outcome.differences]} if outcome else {})}
+        )
         return
     say(
         f"replayed {count(done.events, 'event')} in {done.seconds:.1f} s: {done.scored:,} scored, {done.rejected:,} rejected, "

@@ -13,7 +13,9 @@ from pyrunner.project import Project
 
 
 @contextmanager
-def control(project: Project, bridge: str | None = None, token_file: Path | None = None) -> Iterator[ControlClient]:
+def control(
+    project: Project, bridge: str | None = None, token_file: Path | None = None
+) -> Iterator[ControlClient]:
     """A connection to the bridge that is named, else to the one that runs for this project.
 
     A refused call is the user's to mend; a bridge that is gone is Unavailable.

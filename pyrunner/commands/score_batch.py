@@ -10,9 +10,13 @@ from pyrunner.commands.options import Env, Json, ModelRef, Params, ProgramPath
 from pyrunner.errors import UserError
 from pyrunner.project import Project, open_project
 
-Input = Annotated[Path | None, typer.Option("--input", metavar="FILE", help="parquet, csv or jsonl. Default: program.yaml.")]
+Input = Annotated[
+    Path | None, typer.Option("--input", metavar="FILE", help="parquet, csv or jsonl. Default: program.yaml.")
+]
 Output = Annotated[Path | None, typer.Option("--output", metavar="FILE", help="parquet, csv or jsonl.")]
-Rejects = Annotated[Path | None, typer.Option("--rejects", metavar="FILE", help="A jsonl of rows without an answer, and why.")]
+Rejects = Annotated[
+    Path | None, typer.Option("--rejects", metavar="FILE", help="A jsonl of rows without an answer, and why.")
+]
 
 
 def score_batch(
@@ -37,7 +41,9 @@ def score_batch(
     size = _batch_rows(project)
     with progress() as bar:
         task = bar.add_task("scoring", total=shape(source).rows if source.suffix == ".parquet" else None)
-        tally = score_file(scorer, source, target, rejects=rejects, size=size, on_rows=lambda n: bar.advance(task, n))
+        tally = score_file(
+            scorer, source, target, rejects=rejects, size=size, on_rows=lambda n: bar.advance(task, n)
+        )
     if json:
         emit({**tally.as_json(), "output": str(target), "model": trained.version})
         return
@@ -56,7 +62,9 @@ def _path(project: Project, given: Path | None, end: str) -> Path:
         return given
     dataset = getattr(project.program.command("score-batch"), end)
     if not dataset:
-        raise UserError(f"score-batch: --{end} is missing. Give a file, or name a dataset in program.yaml: commands.score-batch.{end}")
+        raise UserError(
+            f"score-batch: --{end} is missing. Give a file, or name a dataset in program.yaml: commands.score-batch.{end}"
+        )
     return project.data_path(dataset)
 
 

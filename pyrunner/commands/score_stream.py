@@ -8,7 +8,9 @@ from pyrunner.commands.options import BridgeAddress, Env, ModelRef, Params, Prog
 from pyrunner.local import serve
 from pyrunner.project import open_project
 
-Name = Annotated[str, typer.Option("--command", metavar="NAME", help="A command of program.yaml of this kind.")]
+Name = Annotated[
+    str, typer.Option("--command", metavar="NAME", help="A command of program.yaml of this kind.")
+]
 
 
 def score_stream(
@@ -23,4 +25,6 @@ def score_stream(
 ) -> None:
     """Score a stream until SIGTERM or Ctrl-C, then drain. With --bridge only the workers run here, as in a pod."""
     project = open_project(program, env, param)
-    raise typer.Exit(serve(project, "score-stream", command, bridge, token_file, model=model, workers=workers))
+    raise typer.Exit(
+        serve(project, "score-stream", command, bridge, token_file, model=model, workers=workers)
+    )

@@ -8,7 +8,9 @@ from pyrunner.commands.options import BridgeAddress, Env, ModelRef, Params, Prog
 from pyrunner.local import serve
 from pyrunner.project import open_project
 
-Name = Annotated[str, typer.Option("--command", metavar="NAME", help="A command of program.yaml of this kind.")]
+Name = Annotated[
+    str, typer.Option("--command", metavar="NAME", help="A command of program.yaml of this kind.")
+]
 
 
 def serve_api(

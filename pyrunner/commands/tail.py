@@ -17,13 +17,19 @@ from pyrunner.project import open_project
 
 WAIT_MS = 1000  # how long one call waits for new events with --follow
 
-Lines = Annotated[int | None, typer.Option("--lines", "-n", min=0, help="How many. Default: 10, with --from all.")]
-From = Annotated[str | None, typer.Option("--from", metavar="start|now|N", help="Where to begin. Default: the last -n.")]
+Lines = Annotated[
+    int | None, typer.Option("--lines", "-n", min=0, help="How many. Default: 10, with --from all.")
+]
+From = Annotated[
+    str | None, typer.Option("--from", metavar="start|now|N", help="Where to begin. Default: the last -n.")
+]
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes, until Ctrl-C.")]
 
 
 def tail(
-    stream: Annotated[str, typer.Argument(help="A stream of program.yaml, dead letters too: departures.dead.")],
+    stream: Annotated[
+        str, typer.Argument(help="A stream of program.yaml, dead letters too: departures.dead.")
+    ],
     lines: Lines = None,
     start: From = None,
     follow: Follow = False,

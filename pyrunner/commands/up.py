@@ -25,7 +25,9 @@ from pyrunner.program import Command
 from pyrunner.project import Project, open_project
 from pyrunner.reload import Watch
 
-Reload = Annotated[bool, typer.Option("--reload", help="Start new workers when a .py file or program.yaml changes.")]
+Reload = Annotated[
+    bool, typer.Option("--reload", help="Start new workers when a .py file or program.yaml changes.")
+]
 
 
 def up(
@@ -70,7 +72,9 @@ class _Session:
                         return code, True
 
     def _supervise(self, child: Bridge, token_file: Path) -> int:
-        specs = [local.worker_spec(self.project, c, model=self.model, workers=self.workers) for c in self.commands]
+        specs = [
+            local.worker_spec(self.project, c, model=self.model, workers=self.workers) for c in self.commands
+        ]
         supervisor = local.supervisor(self.project, specs, child.wire, token_file)
         self.changed = []
 
@@ -89,7 +93,9 @@ class _Session:
 def _commands(project: Project) -> list[Command]:
     found = local.serving(project)
     if not found:
-        raise UserError("up: no command of program.yaml serves. Add for example: {name: score-stream, input: ..., output: ...}")
+        raise UserError(
+            "up: no command of program.yaml serves. Add for example: {name: score-stream, input: ..., output: ...}"
+        )
     return found
 
 
@@ -106,7 +112,9 @@ def _readable(project: Project) -> bool:
 def _welcome(project: Project, commands: list[Command], child: Bridge) -> None:
     for c in commands:
         if local.kind(c) == "serve-api":
-            note(f"{c.name}: http://{child.running.http}/predict, documentation at http://{child.running.http}/docs")
+            note(
+                f"{c.name}: http://{child.running.http}/predict, documentation at http://{child.running.http}/docs"
+            )
         else:
             note(f"{c.name}: {c.input} -> {c.output or '(nowhere)'}")
     note(f"metrics: http://{child.running.metrics}/metrics, log: {child.log}")

@@ -9,7 +9,7 @@ import typer
 from typer.main import get_command
 
 from pyrunner.commands.options import Env, Params, ProgramPath
-from pyrunner.project import Project, find_program, import_commands, open_project
+from pyrunner.project import Project, find_program, import_commands, looking_for, open_project
 from pyrunner.usercommands import UserCommand, commands_of
 
 
@@ -25,14 +25,11 @@ def user_verb(name: str, package: str | None) -> Any:
 
 
 def _commands(package: str | None) -> dict[str, UserCommand]:
-    if package is None:
+    with looking_for(package):
         path = find_program(None, missing_ok=True)
-        if path is None:
-            return {}
-        package = import_commands(open_project(path))
-    else:
-        import_commands(package)
-    return commands_of(package)
+    if path is None:
+        return {}
+    return commands_of(import_commands(open_project(path)))
 
 
 def _as_verb(command: UserCommand) -> Any:

@@ -35,7 +35,9 @@ class Difference:
         where = f"{self.event} {self.field}" if self.field else self.event
         text = f"{where}: expected {self.expected}, got {self.got}"
         if self.model != self.expected_model:
-            return f"{text} (expected by model {self.expected_model or '?'}, got from model {self.model or '?'})"
+            return (
+                f"{text} (expected by model {self.expected_model or '?'}, got from model {self.model or '?'})"
+            )
         return f"{text} (model {self.model})" if self.model else text
 
 
@@ -51,7 +53,9 @@ class Comparison:
         return not self.differences
 
 
-def compare(expected: Mapping[str, Fate], got: Mapping[str, Fate], tolerance: float = TOLERANCE) -> Comparison:
+def compare(
+    expected: Mapping[str, Fate], got: Mapping[str, Fate], tolerance: float = TOLERANCE
+) -> Comparison:
     """Compare two ledgers. An event that only one of them has is a difference."""
     ids = dict.fromkeys(chain(expected, got))
     found = (_of_event(i, expected.get(i), got.get(i), tolerance) for i in ids)
@@ -61,7 +65,12 @@ def compare(expected: Mapping[str, Fate], got: Mapping[str, Fate], tolerance: fl
 def _of_event(event: str, expected: Fate | None, got: Fate | None, tolerance: float) -> Difference | None:
     if expected is None or got is None:
         return Difference(
-            event, "", _whole(expected), _whole(got), expected.model if expected else "", got.model if got else ""
+            event,
+            "",
+            _whole(expected),
+            _whole(got),
+            expected.model if expected else "",
+            got.model if got else "",
         )
     if expected.kind != got.kind:
         return Difference(event, "", _whole(expected), _whole(got), expected.model, got.model)

@@ -23,14 +23,18 @@ def main() -> int:
         print('program.yaml:14:7 commands.score-stream.input: no stream "departure".', file=sys.stderr)
         return 2
     if behaviour == "crash":
-        print(json.dumps({"level": "ERROR", "msg": "cannot listen", "error": "address in use"}), file=sys.stderr)
+        print(
+            json.dumps({"level": "ERROR", "msg": "cannot listen", "error": "address in use"}), file=sys.stderr
+        )
         return 1
     stopped = []
     signal.signal(signal.SIGTERM, lambda *_: stopped.append(True))
     if behaviour == "ready":
         found = {"pid": os.getpid(), "wire": "tcp://127.0.0.1:7400", "token_file": flags["--token-file"]}
         partial = state / "bridge.json.new"
-        partial.write_text(json.dumps({**found, "http": flags.get("--http", ""), "metrics": "", "version": "9.9.9"}))
+        partial.write_text(
+            json.dumps({**found, "http": flags.get("--http", ""), "metrics": "", "version": "9.9.9"})
+        )
         partial.rename(state / "bridge.json")
     while not stopped:
         time.sleep(0.01)

@@ -5,9 +5,16 @@ from __future__ import annotations
 from pyrunner.commands.board import COLUMNS, Rates, line, rows
 
 COMMAND = {
-    "events": 1010, "scored": 1000, "rejected": 7, "dead": 3, "p50_ms": 1.25, "p99_ms": 0, "lag": -1, "workers_ready": 2,
-    "breaker": "closed",
-}  # fmt: skip
+    "in": 1010,
+    "scored": 1000,
+    "rejected": 7,
+    "dead": 3,
+    "latency_p50_ms": 1.25,
+    "latency_p99_ms": 0,
+    "lag": -1,
+    "workers": [{}, {}],
+    "state": "running",
+}
 
 
 def cells(status: dict[str, object], rates: Rates | None = None, now: float = 0.0) -> dict[str, str]:
@@ -29,9 +36,10 @@ def test_the_rate_is_that_between_two_looks() -> None:
     assert cells({**COMMAND, "scored": 2000}, rates, now=12.0)["events/s"] == "500"
 
 
-def test_an_open_breaker_and_missing_workers_are_said() -> None:
-    assert cells({**COMMAND, "breaker": "open"})["state"] == "paused (open)"
-    assert cells({**COMMAND, "workers_ready": 0})["state"] == "no worker is ready"
+def test_why_it_does_not_run_is_said() -> None:
+    status = {**COMMAND, "state": "waiting", "why": "no worker is ready", "workers": None}
+    assert cells(status)["state"] == "waiting (no worker is ready)"
+    assert cells(status)["workers"] == "0"
 
 
 def test_a_line_leaves_out_what_is_not_known() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -60,7 +61,7 @@ def test_options_become_the_binarys_flags(options: Options) -> None:
         said = json.loads((options.state / "arguments.json").read_text())
     assert said[0] == "run"
     for flag, value in (("--param", "a=1"), ("--param", "b=2"), ("--only", "s/0/1"), ("--env", "prod")):
-        assert (flag, value) in zip(said, said[1:], strict=False)
+        assert (flag, value) in itertools.pairwise(said)
     assert "--exit-at-end" in said
     assert "--output" not in said
 
@@ -90,7 +91,10 @@ def test_a_bridge_that_never_gets_ready_is_killed(
 
 
 def test_a_second_bridge_of_the_project_is_refused_with_the_way_to_join(options: Options) -> None:
-    with bridge.running(options), pytest.raises(UserError, match=r"--bridge tcp://127\.0\.0\.1:7400 --token-file"):
+    with (
+        bridge.running(options),
+        pytest.raises(UserError, match=r"--bridge tcp://127\.0\.0\.1:7400 --token-file"),
+    ):
         bridge.start(options)
 
 
@@ -129,9 +133,11 @@ def test_it_dies_with_a_parent_that_is_killed(options: Options, tmp_path: Path) 
     _until(lambda: (options.state / "drained").exists())
 
 
-def test_a_binary_that_is_not_there_is_named_with_the_fix(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_binary_that_is_not_there_is_named_with_the_fix(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("DS_BRIDGE", str(tmp_path / "nowhere"))
-    with pytest.raises(UserError, match="no ds-bridge at .*nowhere"):
+    with pytest.raises(UserError, match=r"no ds-bridge at .*nowhere"):
         bridge.find_bridge()
     monkeypatch.delenv("DS_BRIDGE")
     monkeypatch.setattr(bridge, "packaged_binary", lambda: tmp_path / "none")

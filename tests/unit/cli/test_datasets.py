@@ -27,7 +27,13 @@ class Departure(Event):
 
 SCHEMA = schema_of(Departure)
 TABLE = pa.table(
-    {"flight_id": ["007", "8"], "origin": ["EWR", "JFK"], "distance": [10, 20], "seats": [1, None], "extra": ["a", "b"]}
+    {
+        "flight_id": ["007", "8"],
+        "origin": ["EWR", "JFK"],
+        "distance": [10, 20],
+        "seats": [1, None],
+        "extra": ["a", "b"],
+    }
 )
 
 
@@ -83,7 +89,11 @@ def test_nan_is_null() -> None:
 
 
 MISTAKES: list[tuple[str, str, str]] = [
-    ("d.jsonl", '{"flight_id": "1", "distance": "far"}', r"column distance is string, Departure\.distance is float64.*far"),
+    (
+        "d.jsonl",
+        '{"flight_id": "1", "distance": "far"}',
+        r"column distance is string, Departure\.distance is float64.*far",
+    ),
     ("d.csv", "flight_id,seats\n1,1.5\n", r"column seats is string, Departure\.seats is int64 \| null"),
     ("d.jsonl", '{"a": 1}\n{"a": ', r"d\.jsonl:2 not a JSON object"),
     ("d.jsonl", "[1]", r"d\.jsonl:1 not a JSON object"),

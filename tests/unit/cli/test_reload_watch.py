@@ -11,7 +11,14 @@ from pyrunner.reload import Watch, watched_files
 def test_python_and_program_files_are_watched_and_nothing_generated(tmp_path: Path) -> None:
     for name in ("pkg/science.py", "program.yaml", "program.prod.yaml"):
         _write(tmp_path / name)
-    for name in (".venv/lib/x.py", "env/pyvenv.cfg", "env/lib/y.py", "models/1/z.py", "pkg/__pycache__/a.py", "notes.yaml"):
+    for name in (
+        ".venv/lib/x.py",
+        "env/pyvenv.cfg",
+        "env/lib/y.py",
+        "models/1/z.py",
+        "pkg/__pycache__/a.py",
+        "notes.yaml",
+    ):
         _write(tmp_path / name)
     found = {str(p.relative_to(tmp_path)) for p in watched_files(tmp_path)}
     assert found == {"pkg/science.py", "program.yaml", "program.prod.yaml"}

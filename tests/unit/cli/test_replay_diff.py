@@ -102,7 +102,10 @@ def test_a_ledger_is_read_by_event_id(tmp_path: Path) -> None:
         ('{"event": "s/0/0", "outputs": []}\n{', r":2 not JSON"),
         ('{"flight_id": "1"}', r":1 not a line of a replay's ledger.*ds-runner replay FILE --output"),
         ("[1]", "not a line"),
-        ('{"event": "s/0/0", "outputs": []}\n{"event": "s/0/0", "outputs": []}', r":2 event s/0/0 is in the ledger twice"),
+        (
+            '{"event": "s/0/0", "outputs": []}\n{"event": "s/0/0", "outputs": []}',
+            r":2 event s/0/0 is in the ledger twice",
+        ),
     ],
 )
 def test_a_file_that_is_no_ledger_is_told_with_its_line(tmp_path: Path, text: str, message: str) -> None:

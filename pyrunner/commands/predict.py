@@ -1,0 +1,75 @@
+"""`ds-runner predict`: answers to events given on the command line, without a server."""
+
+import json as jsonlib
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from pyrunner.answers import Answer, answers, body
+from pyrunner.commands import MISTAKE
+from pyrunner.commands.console import note, say
+from pyrunner.commands.options import Env, ModelRef, Params, ProgramPath
+from pyrunner.errors import UserError
+from pyrunner.project import open_project
+
+Given = Annotated[str, typer.Argument(metavar="JSON|@FILE|-", help="One event, a list of them, or JSON lines.")]
+
+
+def predict(
+    event: Given,
+    model: ModelRef = None,
+    program: ProgramPath = None,
+    env: Env = None,
+    param: Params = None,
+) -> None:
+    """Answer one event, or each of a list, as the API would. Exit code 2 when one could not be answered."""
+    from pyrunner.scoring import Scorer
+
+    payloads, many = _events(_text(event))
+    project = open_project(program, env, param)
+    trained = project.trained(model, verb="predict")
+    scorer = Scorer(trained.model, model_version=trained.version)
+    found = answers(scorer.score(payloads), len(payloads))
+    say(jsonlib.dumps(body(found, many=many), ensure_ascii=False))
+    for name in scorer.unknown_fields:
+        note(scorer.unknown_fields.sentence(name))
+    failed = [a for a in found if a.failed]
+    for a in failed:
+        note(_explained(a, many))
+    if failed:
+        raise typer.Exit(MISTAKE)
+
+
+def _text(given: str) -> str:
+    if given == "-":
+        return sys.stdin.read()
+    if not given.startswith("@"):
+        return given
+    try:
+        return Path(given[1:]).read_text(encoding="utf-8")
+    except OSError as e:
+        raise UserError(f"predict: {given[1:]}: {e.strerror}") from None
+
+
+def _events(text: str) -> tuple[list[bytes], bool]:
+    """The payloads, each as it was written, and whether there may be many: a list, or several lines."""
+    stripped = text.strip()
+    try:
+        if stripped.startswith("["):
+            return [bytes(row) for row in msgspec.json.decode(stripped, type=list[msgspec.Raw])], True
+        lines = msgspec.json.Decoder(msgspec.Raw).decode_lines(stripped)
+    except msgspec.DecodeError:
+        return [stripped.encode()], False  # the scorer says what is wrong with it
+    if not lines:
+        raise UserError("""predict: no event. Write for example: ds-runner predict '{"id": "1"}'""")
+    return ([bytes(row) for row in lines], True) if len(lines) > 1 else ([stripped.encode()], False)
+
+
+def _explained(answer: Answer, many: bool) -> str:
+    """For people: whose row it was and what is wrong; of the user's own exception the traceback from their frame."""
+    where = f"row {answer.row}: " if many else ""
+    trace = answer.traceback
+    return f"{where}{answer.reason}" + (f"\n{trace.rstrip()}" if trace else "")

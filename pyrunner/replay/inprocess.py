@@ -1,0 +1,112 @@
+"""One event of a replay in this process, with a debugger: `ds-runner replay FILE --only departures/0/17 --pdb`.
+
+The event is read from the file by its number, decoded as in a stream and given alone to the same method of the model. If
+that raises, the debugger opens at the user's own frame, after the fact; if it answers, the debugger stops where the method
+begins, so that the way to the answer can be walked.
+"""
+
+from __future__ import annotations
+
+import gzip
+import pdb
+import re
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import msgspec
+
+from pyrunner import containers
+from pyrunner.commands.console import note
+from pyrunner.containers.base import TypedBatch
+from pyrunner.context import Context
+from pyrunner.datasets import batches, format_of, rows_as_json
+from pyrunner.errors import UserError
+from pyrunner.meta import Meta
+from pyrunner.project import Project
+from pyrunner.scoring import Scorer
+from pyrunner.scoring.failures import user_frames
+from pyrunner.signature import read_signature
+from pyrunner.userframes import told
+
+
+def debug(project: Project, file: Path, event: str, model: str | None, command: str) -> None:
+    """Open the debugger on one event. Returns when the user leaves it."""
+    stream, partition, offset = parse_id(event, project.program.command(command).input or "")
+    payload = record(project, file, offset)
+    trained = project.trained(model, verb="replay")
+    scorer = Scorer(trained.model, model_version=trained.version)
+    meta = Meta(stream, [partition, offset, 1])
+    note(f"{event}: {payload.decode(errors='replace')}")
+    call = prepared(scorer, payload, meta)
+    try:
+        answer = call()
+    except Exception as e:
+        note(told(e))
+        pdb.post_mortem(users_part(e.__traceback__))
+        return
+    note(f"answer: {answer!r}. Stepping through it; c to leave.")
+    pdb.runcall(prepared(scorer, payload, meta))
+
+
+def parse_id(event: str, stream: str) -> tuple[str, int, int]:
+    """Stream, partition and offset of an event's id. In a file the partition is 0 and the offset the record's number."""
+    found = re.fullmatch(r"(.+)/0/(\d+)", event)
+    if not found or found[1] != stream:
+        raise UserError(f"replay: --only {event}: an event of this file is {stream}/0/N, N from 0: {stream}/0/17")
+    return stream, 0, int(found[2])
+
+
+def record(project: Project, file: Path, number: int) -> bytes:
+    """The payload of one record of a file, from 0, as the bridge would send it."""
+    found = next(islice(_records(project, file), number, None), None)
+    if found is None:
+        raise UserError(f"replay: {file} has no record {number}. The first is 0")
+    return found
+
+
+def prepared(scorer: Scorer, payload: bytes, meta: Meta) -> Callable[[], Any]:
+    """The call of the model's method for one event, as a function without arguments."""
+    signature = scorer.signature
+    method = getattr(scorer.model, signature.verb)
+    try:
+        event = msgspec.json.decode(payload, type=signature.input)
+    except msgspec.DecodeError:
+        (error,) = scorer.score([payload]).errors
+        raise UserError(f"replay: the event never reaches the model. {error.reason}") from None
+    given = event
+    if signature.container != "one":
+        given = containers.load(signature).build(TypedBatch(signature.input_schema, [event], meta))
+    ctx = {"ctx": Context(1, seed=scorer.model.seed, meta=meta)} if "ctx" in signature.arguments else {}
+    return lambda: method(given, **ctx)
+
+
+def users_part(tb: TracebackType | None) -> TracebackType | None:
+    """The traceback from the first to the last frame of the user's own: where a debugger is to open."""
+    whole = [part for part in _parts(tb)]
+    users = {id(frame) for frame, _ in user_frames(tb)}
+    places = [i for i, part in enumerate(whole) if id(part.tb_frame) in users]
+    if not places:
+        return tb
+    cut: TracebackType | None = None
+    for part in reversed(whole[places[0] : places[-1] + 1]):
+        cut = TracebackType(cut, part.tb_frame, part.tb_lasti, part.tb_lineno)
+    return cut
+
+
+def _parts(tb: TracebackType | None) -> Iterator[TracebackType]:
+    while tb is not None:
+        yield tb
+        tb = tb.tb_next
+
+
+def _records(project: Project, file: Path) -> Iterator[bytes]:
+    if format_of(file) == ".jsonl":
+        with gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb") as f:
+            yield from (line.rstrip(b"\r\n") for line in f)
+        return
+    schema = read_signature(project.model_class()).input_schema
+    for batch in batches(file, [schema], 4096):
+        yield from rows_as_json(batch, schema)
