@@ -1,0 +1,198 @@
+// Package embedded is a durable broker inside the bridge: nats-server as a library, with JetStream's file store in the state
+// folder. Nothing listens on the network. A topic is a stream, made on first use; the offset of a record is its sequence, from 1.
+//
+// # What it promises
+//
+// Write returns nil when the store has acknowledged every record. The store writes a record to the file before it acknowledges
+// it, so that what was acknowledged survives the death of the process at any moment. It reaches the disk itself every two
+// minutes, or with sync=always before each acknowledgement: only that survives a power failure, at about a fortieth of the rate.
+//
+// A source does not use the broker's consumers. This process alone owns the store, so a source reads the log by position, as
+// one reads a file, and keeps the position of its group in a small file that is replaced as a whole. There is no ack wait, no
+// redelivery timer and no delivery count. That is at least once, because a position moves only when the dispatcher has settled all up
+// to it: whatever dies before is read again. A record with an ID is stored once within the duplicate window (the store keeps
+// the IDs in the records and finds them again after a restart), so with the dispatcher's IDs, which name the input record, reading
+// again does not write again: exactly once, as long as the bridge is not away for longer than the window.
+//
+// # When records are gone
+//
+// Topics are kept by limits, the oldest go first. If a group had not read them, its source returns a messaging.GapError, or
+// with gap=continue logs it, counts it and goes on. A position that lies behind the end of the store (a power failure took the end
+// away) and a topic that was made again are logged and counted, and reading goes on where nothing is left out.
+//
+// Every record has a checksum. At start the store compares its index with the last record of the last block, and if they differ
+// reads all blocks and drops what does not fit; what it dropped is found here and logged with its number of records
+// (ds_embedded_lost_records_total). A record that is damaged behind the index's back is found when it is read: the source returns a
+// DamageError that names it, or with gap=continue passes over it, logged and counted. One thing cannot be seen: an end that is
+// missing as a whole, behind every committed position, as a power failure without sync=always can leave it.
+//
+// # Settings
+//
+//	max_bytes=1GiB     what a topic holds at most
+//	max_age=168h       and how long, 0 for ever
+//	max_value=1MiB     largest value that is stored, at most 32MiB
+//	duplicates=2m      the duplicate window
+//	sync=interval      always: fsync before each acknowledgement and each commit
+//	gap=stop           continue: go on behind records that are gone
+package embedded
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"ds-runner.dev/ds-runner/bridge_go/messaging"
+)
+
+func init() { messaging.Register("embedded", connect) }
+
+type settings struct {
+	maxBytes, maxValue int64
+	maxAge, duplicates time.Duration
+	sync               bool
+	skipGaps           bool
+}
+
+type connection struct {
+	options  messaging.Options
+	settings settings
+	engine   *engine
+
+	duplicates, gaps, lost, remade prometheus.Counter
+}
+
+func connect(ctx context.Context, o messaging.Options) (messaging.Connection, error) {
+	s := o.Parse()
+	c := &connection{options: o}
+	c.settings = settings{
+		maxBytes:   s.Bytes("max_bytes", 1<<30, 1<<20),
+		maxValue:   s.Bytes("max_value", 1<<20, 1),
+		maxAge:     s.Duration("max_age", 7*24*time.Hour, 0),
+		duplicates: s.Duration("duplicates", 2*time.Minute, 100*time.Millisecond),
+		sync:       s.Choice("sync", "interval", "always") == "always",
+		skipGaps:   s.Choice("gap", "stop", "continue") == "continue",
+	}
+	if err := s.Done(); err != nil {
+		return nil, err
+	}
+	if c.settings.maxValue > 32<<20 {
+		return nil, fmt.Errorf("connection %s: max_value is %d, at most 32MiB is possible", o.Name, c.settings.maxValue)
+	}
+	if o.StateDir == "" {
+		return nil, fmt.Errorf("connection %s: an embedded store needs a state folder", o.Name)
+	}
+	c.duplicates = o.Counter("ds_embedded_duplicates_total", "Records that the store acknowledged as duplicates of stored ones.")
+	c.gaps = o.Counter("ds_embedded_gap_records_total", "Records that were gone before a group had read them.")
+	c.lost = o.Counter("ds_embedded_lost_records_total", "Records that the store lost by damage.")
+	c.remade = o.Counter("ds_embedded_topics_remade_total", "Positions that belonged to an earlier life of their topic.")
+	var err error
+	c.engine, err = acquire(ctx, c)
+	return c, err
+}
+
+// storeName is the part of the URL behind embedded:, for more than one store in a state folder.
+func storeName(url string) string {
+	name := strings.Trim(strings.TrimPrefix(url, "embedded:"), "/")
+	if name == "" {
+		return "default"
+	}
+	return streamName(name)
+}
+
+func (c *connection) Source(ctx context.Context, sc messaging.SourceConfig) (messaging.Source, error) {
+	t, err := c.topic(ctx, sc.Topic)
+	if err != nil {
+		return nil, err
+	}
+	return c.openSource(ctx, t, sc)
+}
+
+func (c *connection) Sink(ctx context.Context, sc messaging.SinkConfig) (messaging.Sink, error) {
+	t, err := c.topic(ctx, sc.Topic)
+	if err != nil {
+		return nil, err
+	}
+	return c.openSink(t)
+}
+
+func (c *connection) Browse(ctx context.Context, name string, next int64, limit int) ([]messaging.Record, int64, error) {
+	t, err := c.topic(ctx, name)
+	if err != nil {
+		return nil, 0, err
+	}
+	if next < 0 {
+		s, err := t.state(ctx)
+		return nil, int64(s.LastSeq) + 1, err
+	}
+	f, err := t.fetcher()
+	if err != nil {
+		return nil, 0, err
+	}
+	defer f.close()
+	for {
+		changed := t.changes()
+		found, err := f.fetch(uint64(max(next, 1)), min(limit, fetchEvents), fetchBytes)
+		if err != nil {
+			return nil, next, err
+		}
+		if n := len(found); n > 0 {
+			return found, found[n-1].Offset + 1, nil
+		}
+		if err := t.wait(ctx, changed, nil); err != nil {
+			return nil, next, ignoreDeadline(err)
+		}
+	}
+}
+
+// ignoreDeadline: that nothing came in time is no error of Browse.
+func ignoreDeadline(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+func (c *connection) Delete(ctx context.Context, name string, offsets []int64) error {
+	t, err := c.topic(ctx, name)
+	if err != nil {
+		return err
+	}
+	return t.delete(ctx, offsets)
+}
+
+// Incarnation is the time at which the topic was made.
+func (c *connection) Incarnation(ctx context.Context, name string) (string, error) {
+	t, err := c.topic(ctx, name)
+	if err != nil {
+		return "", err
+	}
+	return t.incarnation, nil
+}
+
+func (c *connection) Close(context.Context) error {
+	c.engine.release(c)
+	return nil
+}
+
+func (c *connection) topic(ctx context.Context, name string) (*topic, error) {
+	if !c.engine.holds(c) {
+		return nil, messaging.ErrClosed
+	}
+	t, state, err := c.engine.topic(ctx, name, c.settings)
+	if err != nil {
+		return nil, fmt.Errorf("embedded: topic %s: %w", name, err)
+	}
+	if state.Lost != nil && len(state.Lost.Msgs) > 0 {
+		c.lost.Add(float64(len(state.Lost.Msgs)))
+		c.options.Log.Error("the store is damaged: records of this topic are lost", "topic", name,
+			"records", len(state.Lost.Msgs), "offsets", state.Lost.Msgs[:min(10, len(state.Lost.Msgs))])
+	}
+	return t, nil
+}
+
+func incarnation(created time.Time) string { return strconv.FormatInt(created.UnixNano(), 36) }
