@@ -268,9 +268,10 @@ func levelOf(e *session.End) slog.Level {
 	return slog.LevelWarn
 }
 
-// log keeps the command line's connections, which come and go, out of the log of state changes.
+// log tells of supervisors alone at the level asked for: of workers the dispatcher tells, and the other connections come and
+// go with every command.
 func (c *conn) log(level slog.Level, text string, attrs ...any) {
-	if c.role == wire.RoleControl || c.role == wire.RoleCalls {
+	if c.role != wire.RoleSupervisor {
 		level = slog.LevelDebug
 	}
 	c.server.Log.Log(c.ctx, level, text, c.attrs(attrs...)...)

@@ -97,10 +97,14 @@ func (w *worker) hear(e session.Event) {
 }
 
 // window cuts what a worker grants to what the bridge is ready to hold for one worker, so that batches alone can never
-// overflow the outbox.
+// overflow the outbox, and for a worker that takes short frames to what fits into one.
 func (w *worker) window(e session.Window) (events, bytes int) {
 	half := uint64(w.conn.server.QueueBytes / 2)
-	return int(min(e.Events, half/eventWeight)), int(min(e.Bytes, half))
+	bytes = int(min(e.Bytes, half))
+	if frame := w.conn.hello.MaxFrame; frame < w.conn.server.MaxFrame {
+		bytes = min(bytes, int(frame/2))
+	}
+	return int(min(e.Events, half/eventWeight)), bytes
 }
 
 // A supervisor is the connection of a parent of workers.

@@ -1,6 +1,11 @@
 package wire
 
-import "github.com/tinylib/msgp/msgp"
+import (
+	"strings"
+	"unicode/utf8"
+
+	"github.com/tinylib/msgp/msgp"
+)
 
 // A Run is N consecutive positions of a partition.
 type Run struct {
@@ -74,10 +79,18 @@ func appendHeaders(b []byte, lists [][]HeaderPair) []byte {
 		}
 		b = msgp.AppendArrayHeader(b, uint32(2*len(pairs)))
 		for _, p := range pairs {
-			b = appendBytes(msgp.AppendString(b, p.Name), p.Value)
+			b = appendBytes(msgp.AppendString(b, validName(p.Name)), p.Value)
 		}
 	}
 	return b
+}
+
+// validName mends a header's name that a broker took as bytes: one bad name must not end the connection of its reader.
+func validName(s string) string {
+	if utf8.ValidString(s) {
+		return s
+	}
+	return strings.ToValidUTF8(s, "\uFFFD")
 }
 
 func appendTimes(b []byte, times []int64) []byte {
