@@ -24,6 +24,7 @@ from pyrunner.commands import config as config_verb
 from pyrunner.commands import dead as dead_verb
 from pyrunner.commands import doctor as doctor_verb
 from pyrunner.commands import evaluate as evaluate_verb
+from pyrunner.commands import manifest as manifest_verb
 from pyrunner.commands import models as models_verb
 from pyrunner.commands import new as new_verb
 from pyrunner.commands import predict as predict_verb
@@ -37,7 +38,7 @@ from pyrunner.commands import tail as tail_verb
 from pyrunner.commands import train as train_verb
 from pyrunner.commands import up as up_verb
 from pyrunner.commands import version as version_verb
-from pyrunner.commands.console import note
+from pyrunner.commands.console import note, tell_warnings
 from pyrunner.commands.userverbs import user_verb, user_verbs
 from pyrunner.errors import UserError
 from pyrunner.project import looking_for
@@ -113,6 +114,7 @@ def _assemble(name: str, verbs: type[Verbs]) -> typer.Typer:
     app.add_typer(models_verb.app, name="models")
     app.command("config")(config_verb.config)
     app.command("schema")(schema_verb.schema)
+    app.command("manifest")(manifest_verb.manifest)
     app.command("doctor")(doctor_verb.doctor)
     app.command("version")(version_verb.version)
     return app
@@ -123,10 +125,12 @@ def _root(
         bool, typer.Option(DEBUG, help="Show the traceback of a mistake. May stand anywhere.")
     ] = False,
     version: Annotated[
-        bool, typer.Option("--version", is_eager=True, callback=version_verb.print_and_exit)
+        bool,
+        typer.Option("--version", is_eager=True, callback=version_verb.print_and_exit, help="Show it and exit."),
     ] = False,
 ) -> None:
-    """One class, trained, stream-scored, served and replayed."""
+    """Write one class, then train it, stream-score with it, serve it and replay it."""
+    tell_warnings()
 
 
 app = _assemble("ds-runner", Verbs)

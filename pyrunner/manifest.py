@@ -5,51 +5,53 @@ A plain pod with the bridge as a native sidecar: what a person can read, apply a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from pyrunner import local
 from pyrunner.errors import UserError
-from pyrunner.program import Program
-from pyrunner.program.kinds import kind_of
+from pyrunner.project import Project
 from pyrunner.resources import templates_folder
 
-SERVING = ("score-stream", "serve-api")  # the kinds that run until they are told to end
-GRACE_SECONDS = 60  # SERVING's drains (5 s for load balancers, the batches in flight, a flush), with room
+GRACE_SECONDS = 60  # the drain: 5 s for load balancers, the batches in flight, a flush; with room
 
 
-def pod(
-    program: Program,
-    files: Mapping[str, str],
-    *,
-    image: str,
-    bridge_image: str,
-    env: str | None = None,
-    commands: Sequence[str] = (),
-) -> str:
-    """The manifest as YAML. `files` are program.yaml and its overlay, by name; `commands` default to those that serve.
+def pod(project: Project, *, image: str, bridge_image: str, commands: Sequence[str] = ()) -> str:
+    """The manifest as YAML, for the commands named, or all that serve.
 
-    Raises UserError for a command that the program does not have or that does not run for ever.
+    Raises UserError for a command that the program does not have or that ends by itself.
     """
+    chosen = _serving(project, commands)
     source = Environment(
         loader=FileSystemLoader(templates_folder()), undefined=StrictUndefined, keep_trailing_newline=True
     )
     return source.get_template("pod.yaml.j2").render(
-        name=program.metadata.name,
-        files=dict(files),
-        env=env,
-        commands=_serving(program, commands),
+        name=project.name,
+        files=_files(project),
+        env=project.env,
+        commands=chosen,
+        http=any(local.kind(project.program.command(name)) == "serve-api" for name in chosen),
         image=image,
         bridge_image=bridge_image,
         grace=GRACE_SECONDS,
     )
 
 
-def _serving(program: Program, wanted: Sequence[str]) -> list[str]:
-    have = [c.name for c in program.spec.commands if kind_of(c.name, c.kind or "") in SERVING]
+def _files(project: Project) -> dict[str, str]:
+    """program.yaml and the overlay that lies over it, by the names that the bridge looks for."""
+    path = project.path
+    files = {"program.yaml": path.read_text()}
+    if project.env:
+        overlay = path.with_name(f"{path.stem}.{project.env}{path.suffix}")
+        files[f"program.{project.env}.yaml"] = overlay.read_text()
+    return files
+
+
+def _serving(project: Project, wanted: Sequence[str]) -> list[str]:
+    have = [command.name for command in local.serving(project)]
     unknown = [name for name in wanted if name not in have]
     if unknown or not have:
-        raise UserError(
-            f"manifest: no command {', '.join(unknown) or 'that serves'}. The program has {', '.join(have) or 'none'}"
-        )
+        missing = f"no command {', '.join(unknown)} that serves" if unknown else "no command that serves"
+        raise UserError(f"manifest: {missing}. The program has: {', '.join(have) or 'none'}")
     return list(wanted) or have

@@ -9,10 +9,12 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+from pyrunner.cli import app
 from pyrunner.errors import UserError
 from pyrunner.manifest import pod
-from pyrunner.program import load_program
+from pyrunner.project import open_project
 
 from .render_pod import COMMITTED, PROGRAM, render
 
@@ -111,17 +113,30 @@ def test_the_bridge_reads_the_program_of_the_config_map(documents: dict[str, dic
     assert documents["ConfigMap"]["data"]["program.yaml"].strip() == PROGRAM.read_text().strip()
 
 
-def test_an_environment_goes_to_both_halves() -> None:
-    program = load_program(PROGRAM)
-    files = {"program.yaml": PROGRAM.read_text(), "program.prod.yaml": "spec: {}\n"}
-    rendered = pod(program, files, image="a:1", bridge_image="b:1", env="prod", commands=["score-stream"])
-    config, made = yaml.safe_load_all(rendered)  # no Service without an API
+def test_a_stream_alone_has_no_http_and_an_environment_goes_to_both_halves(tmp_path: Path) -> None:
+    (tmp_path / "program.yaml").write_text(PROGRAM.read_text())
+    (tmp_path / "program.prod.yaml").write_text("spec: {params: {}}\n")
+    project = open_project(tmp_path / "program.yaml", "prod")
+    rendered = pod(project, image="a:1", bridge_image="b:1", commands=["score-stream"])
+    config, made = yaml.safe_load_all(rendered)  # no Service
     jsonschema.validate(made, SCHEMA)
-    assert set(config["data"]) == set(files)
-    for container in [made["spec"]["initContainers"][1], *made["spec"]["containers"]]:
+    assert set(config["data"]) == {"program.yaml", "program.prod.yaml"}
+    bridge = made["spec"]["initContainers"][1]
+    assert [port["name"] for port in bridge["ports"]] == ["metrics"]
+    assert "readinessProbe" not in bridge
+    for container in [bridge, *made["spec"]["containers"]]:
         assert argument(container, "env") == "prod"
 
 
 def test_a_command_that_ends_by_itself_has_no_pod() -> None:
-    with pytest.raises(UserError, match=r"no command train\. The program has score-stream, serve-api"):
-        pod(load_program(PROGRAM), {}, image="a:1", bridge_image="b:1", commands=["train"])
+    with pytest.raises(
+        UserError, match=r"no command train that serves\. The program has: score-stream, serve-api"
+    ):
+        pod(open_project(PROGRAM), image="a:1", bridge_image="b:1", commands=["train"])
+
+
+def test_the_command_prints_what_is_committed() -> None:
+    printed = CliRunner().invoke(
+        app, ["manifest", "--program", str(PROGRAM), "--image", "flight-delays:0.1.0"]
+    )
+    assert printed.stdout == COMMITTED.read_text()
