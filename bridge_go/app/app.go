@@ -1,0 +1,199 @@
+// Package app assembles a bridge: program.yaml becomes connections, routes and listeners, which run until they are asked to
+// stop, and are closed in the order in which nothing is lost.
+//
+//	program.Load -> state folder, token -> streams (connections, opened on first use)
+//	             -> one route a command: score-stream (source -> workers -> sinks), serve-api (HTTP -> workers -> HTTP)
+//	             -> server (the wire), admin (/metrics, /livez) -> bridge.json: ready
+//
+// Nothing is decided here: the packages named decide. What is here is who knows whom, and in which order they end.
+package app
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"ds-runner.dev/ds-runner/bridge_go/dispatch"
+	"ds-runner.dev/ds-runner/bridge_go/messaging"
+	"ds-runner.dev/ds-runner/bridge_go/program"
+	"ds-runner.dev/ds-runner/bridge_go/server"
+	"ds-runner.dev/ds-runner/bridge_go/state"
+	"ds-runner.dev/ds-runner/bridge_go/wire"
+)
+
+// drainTime bounds the whole end: a pod's grace period is 30 s by default, and Python needs its share.
+const drainTime = 20 * time.Second
+
+type bridge struct {
+	Options
+	program   *program.Program
+	state     *state.Dir
+	token     string
+	tokenFile string
+	nonce     uint64
+	metrics   *prometheus.Registry
+	streams   *streams
+	routes    map[string]*route
+	counts    map[string]*dispatch.SinkCounts
+	server    *server.Server
+	admin     *admin
+	started   time.Time
+}
+
+// Run serves a program until asked closes, a route fails, or, with ExitAtEnd, every input has been settled to its end.
+func Run(asked <-chan struct{}, o Options) error {
+	b := &bridge{Options: o, started: time.Now(), routes: map[string]*route{}, counts: map[string]*dispatch.SinkCounts{}, metrics: prometheus.NewRegistry()}
+	b.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if err := b.open(); err != nil {
+		return errors.Join(err, b.close())
+	}
+	ended := b.serve()
+	err := b.wait(asked, ended)
+	b.drain()
+	return errors.Join(err, b.close(), b.summarise())
+}
+
+// open brings up everything that can fail, and announces the bridge when all of it stands.
+func (b *bridge) open() (err error) {
+	b.program, err = program.Load(b.Program, program.Options{Env: b.Env, Params: b.Param})
+	if err != nil {
+		return err
+	}
+	if b.state, err = state.Open(b.stateDir()); err != nil {
+		return err
+	}
+	if err := b.readToken(); err != nil {
+		return err
+	}
+	var nonce [8]byte
+	rand.Read(nonce[:])
+	b.nonce = binary.BigEndian.Uint64(nonce[:]) >> 1 // a uint of the wire has 63 bits
+	b.streams = &streams{
+		program: b.program, stateDir: b.state.Path(), sync: b.Fsync, log: b.Log, metrics: b.metrics,
+		open: map[string]messaging.Connection{},
+	}
+	if err := b.openRoutes(); err != nil {
+		return err
+	}
+	if b.server, err = b.listen(); err != nil {
+		return err
+	}
+	if b.admin, err = serveAdmin(b.Metrics, b.metrics, b.Log); err != nil {
+		return err
+	}
+	return b.announce()
+}
+
+func (b *bridge) readToken() (err error) {
+	if b.TokenFile == "" {
+		b.token, b.tokenFile, err = b.state.Token()
+		return err
+	}
+	b.tokenFile = b.TokenFile
+	if b.token, err = state.ReadToken(b.TokenFile); err != nil {
+		return fmt.Errorf("--token-file: %w", err)
+	}
+	return nil
+}
+
+func (b *bridge) listen() (*server.Server, error) {
+	return server.Listen(server.Config{
+		Listen:   []string{b.Listen},
+		Token:    wire.Token(b.token),
+		Pool:     b.pool,
+		Bridge:   "ds-bridge " + b.Version,
+		Nonce:    b.nonce,
+		Log:      b.Log,
+		Register: b.metrics,
+	})
+}
+
+func (b *bridge) announce() error {
+	found := state.Discovery{
+		PID: os.Getpid(), Wire: b.server.Addresses()[0], TokenFile: b.tokenFile, Metrics: b.admin.address(), Version: b.Version,
+	}
+	for _, r := range b.routes {
+		if r.front != nil {
+			found.HTTP = r.address
+		}
+	}
+	b.Log.Info("bridge is ready", "program", b.program.Name(), "wire", found.Wire, "http", found.HTTP, "metrics", found.Metrics)
+	return b.state.Announce(found)
+}
+
+// serve runs every route in a goroutine of its own; each sends its end.
+func (b *bridge) serve() <-chan error {
+	ended := make(chan error, len(b.routes))
+	for _, r := range b.routes {
+		go func() { ended <- r.run(context.Background()) }()
+	}
+	return ended
+}
+
+// wait returns when there is a reason to end: asked, a failure, or the end of all inputs.
+func (b *bridge) wait(asked <-chan struct{}, ended <-chan error) error {
+	for left := len(b.routes); left > 0; {
+		select {
+		case <-asked:
+			b.Log.Info("draining", "why", "asked to stop")
+			return nil
+		case err := <-ended:
+			if err != nil {
+				return err
+			}
+			left--
+		}
+	}
+	if !b.ExitAtEnd {
+		<-asked
+	}
+	return nil
+}
+
+// drain ends intake, lets what is out be answered and stored, and says goodbye to the workers.
+func (b *bridge) drain() {
+	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+	defer cancel()
+	b.server.Drain()
+	done := make(chan struct{}, len(b.routes))
+	for _, r := range b.routes {
+		go func() {
+			if err := r.drain(ctx); err != nil {
+				b.Log.Warn("not all was finished: what is left comes again", "command", r.command.Name, "error", err)
+			}
+			done <- struct{}{}
+		}()
+	}
+	for range b.routes {
+		<-done
+	}
+	if err := b.server.Shutdown(ctx); err != nil {
+		b.Log.Warn("connections were cut", "error", err)
+	}
+}
+
+// close closes what open opened, in the opposite order; what was not opened is nil.
+func (b *bridge) close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	var errs []error
+	if b.admin != nil {
+		errs = append(errs, b.admin.close(ctx))
+	}
+	if b.streams != nil {
+		errs = append(errs, b.streams.close(ctx))
+	}
+	if b.state != nil {
+		errs = append(errs, b.state.Close())
+	}
+	b.Log.LogAttrs(ctx, slog.LevelInfo, "bridge has ended")
+	return errors.Join(errs...)
+}

@@ -1,0 +1,123 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"ds-runner.dev/ds-runner/bridge_go/dispatch"
+	"ds-runner.dev/ds-runner/bridge_go/messaging"
+	"ds-runner.dev/ds-runner/bridge_go/program"
+)
+
+// openTime bounds the opening of a connection, a source or a sink.
+const openTime = 30 * time.Second
+
+// outlet is where the fates of a command's events go: a ledger, or the streams that program.yaml names.
+func (b *bridge) outlet(c program.Command) (dispatch.Outlet, error) {
+	if b.Ledger == "" {
+		return b.streamOutlet(c)
+	}
+	file, err := os.OpenFile(b.Ledger, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("%w: --ledger: %w", ErrMistake, err)
+	}
+	return dispatch.NewLedgerOutlet(file), nil
+}
+
+func (b *bridge) streamOutlet(c program.Command) (_ dispatch.Outlet, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), openTime)
+	defer cancel()
+	config := dispatch.StreamConfig{
+		Program: b.program.Name(), Command: c.Name, Counts: b.counts[c.Name], Log: b.Log,
+		Routed: map[string]dispatch.Target{},
+	}
+	if config.Incarnation, err = b.incarnation(ctx, c); err != nil {
+		return nil, err
+	}
+	if config.Main, err = b.main(ctx, c); err != nil {
+		return nil, err
+	}
+	if config.Dead, err = b.target(ctx, c, c.DeadLetter); err != nil {
+		return nil, err
+	}
+	if config.Rejected, err = b.target(ctx, c, c.Rejected); err != nil {
+		return nil, err
+	}
+	for name := range b.program.Spec.Streams {
+		if name == c.Input || name == c.Output || name == c.DeadLetter || name == c.Rejected {
+			continue
+		}
+		if config.Routed[name], err = b.target(ctx, c, name); err != nil {
+			return nil, err
+		}
+	}
+	return dispatch.NewStreamOutlet(config), nil
+}
+
+// target opens the sink of a stream. No name is no sink.
+func (b *bridge) target(ctx context.Context, c program.Command, stream string) (dispatch.Target, error) {
+	if stream == "" {
+		return dispatch.Target{}, nil
+	}
+	conn, topic, err := b.streams.find(ctx, stream)
+	if err != nil {
+		return dispatch.Target{}, err
+	}
+	return sink(ctx, conn, stream, topic, b.group(c))
+}
+
+// main is the target of outputs: the command's own, or the one of --output.
+func (b *bridge) main(ctx context.Context, c program.Command) (dispatch.Target, error) {
+	if b.Output == "" {
+		return b.target(ctx, c, c.Output)
+	}
+	conn, topic, err := b.streams.at(ctx, b.Output)
+	if err != nil {
+		return dispatch.Target{}, fmt.Errorf("%w: --output: %w", ErrMistake, err)
+	}
+	name := c.Output
+	if name == "" {
+		name = filepath.Base(topic)
+	}
+	return sink(ctx, conn, name, topic, b.group(c))
+}
+
+func sink(ctx context.Context, conn messaging.Connection, stream, topic, group string) (dispatch.Target, error) {
+	s, err := conn.Sink(ctx, messaging.SinkConfig{Topic: topic, Group: group})
+	if err != nil {
+		return dispatch.Target{}, fmt.Errorf("stream %s: %w", stream, err)
+	}
+	return dispatch.Target{Stream: stream, Sink: s}, nil
+}
+
+// group names the reader and writer whose position is kept. A replay keeps none.
+func (b *bridge) group(c program.Command) string {
+	if b.Ledger != "" {
+		return ""
+	}
+	return b.program.Name() + "/" + c.Name
+}
+
+// incarnation is part of message ids: results of a topic that was deleted and made again are no duplicates of the old ones.
+func (b *bridge) incarnation(ctx context.Context, c program.Command) (string, error) {
+	conn, topic, err := b.input(ctx, c)
+	if err != nil {
+		return "", err
+	}
+	return conn.Incarnation(ctx, topic)
+}
+
+// input is where a command reads: its stream, or --input.
+func (b *bridge) input(ctx context.Context, c program.Command) (messaging.Connection, string, error) {
+	if b.Input == "" {
+		return b.streams.find(ctx, c.Input)
+	}
+	conn, topic, err := b.streams.at(ctx, b.Input)
+	if err != nil {
+		return nil, "", fmt.Errorf("%w: --input: %w", ErrMistake, err)
+	}
+	return conn, topic, nil
+}

@@ -1,0 +1,165 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"ds-runner.dev/ds-runner/bridge_go/delivery"
+	"ds-runner.dev/ds-runner/bridge_go/dispatch"
+	"ds-runner.dev/ds-runner/bridge_go/front"
+	"ds-runner.dev/ds-runner/bridge_go/program"
+)
+
+// Kinds of commands that need a bridge.
+const (
+	scoreStream = "score-stream"
+	serveAPI    = "serve-api"
+)
+
+// A route is one command at work.
+type route struct {
+	*dispatch.Route
+	command program.Command
+	front   *front.Front // of serve-api
+	address string       // where it listens
+}
+
+func (r *route) run(ctx context.Context) error {
+	if err := r.Run(ctx); err != nil {
+		return fmt.Errorf("%s: %w", r.command.Name, err)
+	}
+	return nil
+}
+
+// drain lets the front answer what it has accepted before the workers are told to go.
+func (r *route) drain(ctx context.Context) error {
+	if r.front != nil {
+		if err := r.front.Drain(ctx); err != nil {
+			return err
+		}
+	}
+	return r.Drain(ctx)
+}
+
+// openRoutes makes a route for each command that was asked for, or for all that need a bridge.
+func (b *bridge) openRoutes() error {
+	commands, err := b.chosen()
+	if err != nil {
+		return err
+	}
+	for _, c := range commands {
+		open := b.openStream
+		if c.Kind == serveAPI {
+			open = b.openFront
+		}
+		if b.routes[c.Name], err = open(c); err != nil {
+			delete(b.routes, c.Name)
+			return fmt.Errorf("%s: %w", c.Name, err)
+		}
+	}
+	return nil
+}
+
+func (b *bridge) chosen() (chosen []program.Command, err error) {
+	var served []string
+	for _, c := range b.program.Spec.Commands {
+		if c.Kind == scoreStream || c.Kind == serveAPI {
+			served = append(served, c.Name)
+		}
+	}
+	names := b.Command
+	if len(names) == 0 {
+		names = served
+	}
+	for _, name := range names {
+		c, ok := b.program.Command(name)
+		if !ok || (c.Kind != scoreStream && c.Kind != serveAPI) {
+			return nil, fmt.Errorf("%w: --command %s: %s serves %s", ErrMistake, name, b.program.Name(), strings.Join(served, ", "))
+		}
+		chosen = append(chosen, c)
+	}
+	if (b.Input != "" || b.Output != "" || b.Ledger != "") && (len(chosen) != 1 || chosen[0].Kind != scoreStream) {
+		return nil, fmt.Errorf("%w: --input, --output and --ledger need one --command that scores a stream", ErrMistake)
+	}
+	return chosen, nil
+}
+
+func (b *bridge) openStream(c program.Command) (*route, error) {
+	b.counts[c.Name] = &dispatch.SinkCounts{}
+	outlet, err := b.outlet(c)
+	if err != nil {
+		return nil, err
+	}
+	r := &route{command: c}
+	config := b.config(c)
+	config.Stream, config.Outlet, config.Sinks = c.Input, outlet, b.counts[c.Name]
+	config.Open = b.opener(c, func(partitions []int32) { r.Revoke(partitions) })
+	config.Bounded = b.ExitAtEnd
+	r.Route = dispatch.New(config)
+	return r, nil
+}
+
+func (b *bridge) openFront(c program.Command) (*route, error) {
+	f, err := front.New(front.Config{
+		Program: b.program.Name(), Command: c.Name, Rows: c.Queue.Rows, Bytes: int(c.Queue.Bytes), MaxBody: int(c.MaxBody),
+		RequestTimeout: c.RequestTimeout.Std(), DrainDelay: drainDelay(c), Batch: c.Batch.Events,
+		Log: b.Log.With("command", c.Name), Registerer: b.metrics, Gatherer: b.metrics,
+	})
+	if err != nil {
+		return nil, err
+	}
+	config := b.config(c)
+	config.Stream = c.Name
+	config.Breaker.Off = true // it holds verdicts back until another event succeeds; here a client waits for each
+	address, err := f.Listen(b.httpAddress(c))
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return &route{Route: f.Route(config), command: c, front: f, address: address.String()}, nil
+}
+
+// httpAddress is --http, or else the command's own host and port.
+func (b *bridge) httpAddress(c program.Command) string {
+	if b.HTTP != "" {
+		return b.HTTP
+	}
+	return net.JoinHostPort(c.Host, strconv.Itoa(c.Port))
+}
+
+// drainDelay is the command's; none of it is negative to the front, whose zero is its default.
+func drainDelay(c program.Command) time.Duration {
+	if c.DrainDelay == 0 {
+		return -1
+	}
+	return c.DrainDelay.Std()
+}
+
+// config is what both kinds of routes take from program.yaml.
+func (b *bridge) config(c program.Command) dispatch.Config {
+	return dispatch.Config{
+		Program: b.program.Name(), Command: c.Name, Nonce: b.nonce, Order: orders[c.Order],
+		Batch:    dispatch.Batch{Events: c.Batch.Events, Bytes: int(c.Batch.Bytes), Linger: c.Batch.Linger.Std()},
+		Deadline: c.Deadline.Std(), Attempts: c.Attempts, Breaker: dispatch.Breaker{Run: c.Breaker.Run, Hold: c.Breaker.Hold.Std()},
+		Log: b.Log, Registerer: b.metrics,
+	}
+}
+
+var orders = map[string]delivery.Order{
+	"none": delivery.Unordered, "partition": delivery.ByPartition, "key": delivery.ByKey,
+}
+
+// pool finds the route that a worker's HELLO names.
+func (b *bridge) pool(programName, command string) (dispatch.Pool, error) {
+	if programName != b.program.Name() {
+		return nil, fmt.Errorf("this bridge serves program %s, not %s", b.program.Name(), programName)
+	}
+	if r, ok := b.routes[command]; ok {
+		return r, nil
+	}
+	return nil, fmt.Errorf("this bridge does not serve command %s of %s", command, programName)
+}

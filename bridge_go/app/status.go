@@ -1,0 +1,74 @@
+package app
+
+import (
+	"encoding/json"
+	"os"
+	"syscall"
+	"time"
+
+	"ds-runner.dev/ds-runner/bridge_go/dispatch"
+)
+
+// A status is what the control method of that name answers, and `ds-runner up` shows.
+type status struct {
+	Program    string                     `json:"program"`
+	Version    string                     `json:"version"`
+	PID        int                        `json:"pid"`
+	Seconds    float64                    `json:"seconds"` // since the start
+	CPUSeconds float64                    `json:"cpu_seconds"`
+	Commands   map[string]dispatch.Status `json:"commands"`
+}
+
+func (b *bridge) status() status {
+	s := status{
+		Program: b.program.Name(), Version: b.Version, PID: os.Getpid(),
+		Seconds: time.Since(b.started).Seconds(), CPUSeconds: cpuSeconds(), Commands: map[string]dispatch.Status{},
+	}
+	for name, r := range b.routes {
+		s.Commands[name] = r.Status()
+	}
+	return s
+}
+
+// A summary is the status at the end, with the commands added up.
+type summary struct {
+	status
+	Events      uint64 `json:"events"`
+	Scored      uint64 `json:"scored"`
+	Rejected    uint64 `json:"rejected"`
+	Dead        uint64 `json:"dead"`
+	Outputs     uint64 `json:"outputs"`
+	Redelivered uint64 `json:"redelivered"`
+	Suspects    uint64 `json:"suspects"`
+}
+
+// summarise writes the summary, if one was asked for and the bridge came far enough to have one.
+func (b *bridge) summarise() error {
+	if b.Summary == "" || b.program == nil {
+		return nil
+	}
+	s := summary{status: b.status()}
+	for _, c := range s.Commands {
+		s.Events += c.In
+		s.Scored += c.Scored
+		s.Rejected += c.Rejected
+		s.Dead += c.Dead
+		s.Outputs += c.Outputs
+		s.Redelivered += c.Redelivered
+		s.Suspects += c.Suspects
+	}
+	data, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(b.Summary, append(data, '\n'), 0o644)
+}
+
+// cpuSeconds is the CPU time of this process, user and system.
+func cpuSeconds() float64 {
+	var usage syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &usage) != nil {
+		return 0
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano()).Seconds()
+}

@@ -1,0 +1,162 @@
+"""One stream run: a bridge takes events through one worker, and both are measured from outside.
+
+The bridge reads from a memory stream that cycles `repeat` times over a file, and writes to a memory stream that only
+counts, so that no broker is in the figures. CPU time is taken between the first tenth of the events and the last, when
+both processes are warm.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pyrunner.bridge import find_bridge
+from pyrunner.client.control import ControlClient
+
+from .children import SINGLE
+from .cpu import cpu_seconds, rss_mib
+from .events import SCIENCE, payloads
+
+PRELOADED = 20_000
+PROGRAM = """\
+apiVersion: ds-runner.dev/v1alpha1
+kind: Program
+metadata: {{name: bench}}
+spec:
+  model: bench_science:Scorer
+  connections:
+    source: {{url: "memory:", settings: {{{source}}}}}
+    sink: {{url: "memory:", settings: {{discard: "true"}}}}
+  streams:
+    clicks: {{connection: source, topic: clicks}}
+    scores: {{connection: sink, topic: scores}}
+    dead: {{connection: sink, topic: dead}}
+  commands:
+    - {{name: score-stream, input: clicks, output: scores, dead_letter: dead, workers: 1, order: none}}
+"""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Both sides of one run: CPU us an event, events a second, resident memory."""
+
+    events: int
+    python_us: float
+    bridge_us: float
+    rate: float
+    python_mib: float
+    bridge_mib: float
+
+
+def measure(events: int) -> Measured:
+    """Stream so many events, a multiple of 20,000, as fast as they go."""
+    with StreamBench.cycling(events // PRELOADED) as bench:
+        bench.settled(events // 10)
+        worker, bridge = bench.worker(), bench.bridge.pid
+        start = time.monotonic(), cpu_seconds(worker), cpu_seconds(bridge), bench.status()["scored"]
+        bench.settled(events * 95 // 100)
+        end = time.monotonic(), cpu_seconds(worker), cpu_seconds(bridge), bench.status()["scored"]
+        memory = rss_mib(worker), rss_mib(bridge)
+        bench.settled(events)
+        assert bench.status()["dead"] == 0
+    n = end[3] - start[3]
+    return Measured(
+        events=n,
+        python_us=(end[1] - start[1]) / n * 1e6,
+        bridge_us=(end[2] - start[2]) / n * 1e6,
+        rate=n / (end[0] - start[0]),
+        python_mib=memory[0],
+        bridge_mib=memory[1],
+    )
+
+
+class StreamBench:
+    """A bridge and a runner with one worker, as processes of their own."""
+
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
+        log = stack.enter_context((folder / "log").open("wb"))
+        self.bridge = subprocess.Popen(
+            [find_bridge(), "run", "--program", "program.yaml", "--command", "score-stream",
+             "--listen", "tcp://127.0.0.1:0", "--token-file", "token", "--state", "state"],
+            cwd=folder, stdout=log, stderr=log,
+        )  # fmt: skip
+        stack.callback(_end, self.bridge)
+        url = self._address(folder)
+        self._runner = subprocess.Popen(
+            [sys.executable, "-m", "pyrunner.cli", "score-stream", "--bridge", url, "--token-file", "token"],
+            cwd=folder, env={**os.environ, **SINGLE}, stdout=log, stderr=log,
+        )  # fmt: skip
+        stack.callback(_end, self._runner)
+        self.control = stack.enter_context(ControlClient(url, folder / "token"))
+
+    @classmethod
+    def cycling(cls, repeat: int) -> Any:
+        return cls._started(f'preload: "events.jsonl", repeat: "{repeat}"')
+
+    @classmethod
+    def idle(cls) -> Any:
+        return cls._started("")
+
+    @classmethod
+    @contextmanager
+    def _started(cls, source: str) -> Iterator[StreamBench]:
+        with tempfile.TemporaryDirectory(prefix="ds-bench-") as name, ExitStack() as stack:
+            folder = Path(name)
+            (folder / "events.jsonl").write_bytes(b"\n".join(payloads(PRELOADED)) + b"\n")
+            (folder / "bench_science.py").write_text(SCIENCE)
+            (folder / "program.yaml").write_text(PROGRAM.format(source=source))
+            (folder / "token").write_text("0123456789abcdef0123456789abcdef")
+            (folder / "token").chmod(0o600)
+            try:
+                yield cls(folder, stack)
+            except BaseException:
+                print((folder / "log").read_text()[-4000:], file=sys.stderr)
+                raise
+
+    def status(self) -> dict[str, Any]:
+        return json.loads(self.control.call("status"))["commands"]["score-stream"]  # type: ignore[no-any-return]
+
+    def settled(self, events: int, seconds: float = 180) -> None:
+        """Return when so many are scored."""
+        deadline = time.monotonic() + seconds
+        while (now := self.status())["scored"] < events:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"waiting for {events}: {now}")
+            time.sleep(0.0 if events < PRELOADED else 0.02)
+
+    def worker(self) -> int:
+        """The worker's process id."""
+        children = Path(f"/proc/{self._runner.pid}/task/{self._runner.pid}/children").read_text().split()
+        (pid,) = (
+            int(pid)
+            for pid in children
+            if b"pyrunner.runtime.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        )
+        return pid
+
+    def _address(self, folder: Path) -> str:
+        discovery = folder / "state" / "bridge.json"
+        for _ in range(500):
+            if discovery.exists():
+                return str(json.loads(discovery.read_text())["wire"])
+            if self.bridge.poll() is not None:
+                break
+            time.sleep(0.02)
+        raise RuntimeError("the bridge did not come up")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(20)
+    process.kill()
+    process.wait()
