@@ -15,7 +15,9 @@ from typing import Any, TextIO
 import structlog
 
 MASK = "***"
-_SECRET_NAME = re.compile(r"(?:^|[_-])(?:token|password|passwd|secret|api_?key|credentials?|authorization)$", re.IGNORECASE)
+_SECRET_NAME = re.compile(
+    r"(?:^|[_-])(?:token|password|passwd|secret|api_?key|credentials?|authorization)$", re.IGNORECASE
+)
 _URL_PASSWORD = re.compile(r"(?<=://)([^/\s:@]*):([^/\s@]+)(?=@)")
 
 

@@ -15,7 +15,25 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
-_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_SECONDS = (
+    0.0001,
+    0.00025,
+    0.0005,
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1,
+    2.5,
+    5,
+    10,
+    30,
+)
 
 
 def count_in_files(folder: Path, slot: str) -> None:
@@ -41,11 +59,20 @@ class WorkerMetrics:
 
         self.batches = own(Counter, "ds_py_batches_total", "Batches answered with a result.")
         self.events = own(Counter, "ds_py_events_total", "Events answered with a result, errors included.")
-        self.returned = own(Counter, "ds_py_returned_batches_total", "Batches given back: the surroundings' fault.")
-        self.links_lost = own(Counter, "ds_py_links_lost_total", "Connections to the bridge that ended while in use.")
-        self.unsent = own(Counter, "ds_py_unsent_results_total", "Results dropped because their connection had ended.")
+        self.returned = own(
+            Counter, "ds_py_returned_batches_total", "Batches given back: the surroundings' fault."
+        )
+        self.links_lost = own(
+            Counter, "ds_py_links_lost_total", "Connections to the bridge that ended while in use."
+        )
+        self.unsent = own(
+            Counter, "ds_py_unsent_results_total", "Results dropped because their connection had ended."
+        )
         self.score_seconds = own(
-            Histogram, "ds_py_score_seconds", "Time to decode, predict and encode one batch.", buckets=_SECONDS
+            Histogram,
+            "ds_py_score_seconds",
+            "Time to decode, predict and encode one batch.",
+            buckets=_SECONDS,
         )
         self.payload_bytes = own(Counter, "ds_py_frame_bytes_total", "Bytes of the batches received.")
         self.connected = own(Gauge, "ds_py_connected", "Workers with a bridge.", multiprocess_mode="livesum")
@@ -64,9 +91,15 @@ class ParentMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         from prometheus_client import Counter, Gauge
 
-        self.workers = Gauge("ds_py_workers", "Worker processes by state.", ("command", "state"), registry=registry)
-        self.deaths = Counter("ds_py_worker_deaths_total", "Workers that died.", ("command", "cause"), registry=registry)
-        self.starts = Counter("ds_py_worker_starts_total", "Workers that were started.", ("command",), registry=registry)
+        self.workers = Gauge(
+            "ds_py_workers", "Worker processes by state.", ("command", "state"), registry=registry
+        )
+        self.deaths = Counter(
+            "ds_py_worker_deaths_total", "Workers that died.", ("command", "cause"), registry=registry
+        )
+        self.starts = Counter(
+            "ds_py_worker_starts_total", "Workers that were started.", ("command",), registry=registry
+        )
 
 
 def parent_registry(folder: Path) -> CollectorRegistry:

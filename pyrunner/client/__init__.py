@@ -10,4 +10,15 @@ from pyrunner.client.control import ControlClient
 from pyrunner.client.dialler import Backoff, Dialler
 from pyrunner.client.pending import CallError, TooLate, Unreachable
 
-__all__ = ["Backoff", "CallError", "Calls", "Connection", "ControlClient", "Dialler", "Identity", "LinkLost", "TooLate", "Unreachable"]
+__all__ = [
+    "Backoff",
+    "CallError",
+    "Calls",
+    "Connection",
+    "ControlClient",
+    "Dialler",
+    "Identity",
+    "LinkLost",
+    "TooLate",
+    "Unreachable",
+]

@@ -46,7 +46,9 @@ class Calls:
         """The bridge's answer. Raises CallError; safe from any thread."""
         until = time.monotonic() + deadline
         with self._connected:
-            if not self._connected.wait_for(lambda: self._connection is not None or self._stop.is_set(), deadline):
+            if not self._connected.wait_for(
+                lambda: self._connection is not None or self._stop.is_set(), deadline
+            ):
                 raise Unreachable("no connection to the bridge")
             pending = self._send(method, args, lease, until)
         return pending.wait(max(0.0, until - time.monotonic()) + _GRACE)

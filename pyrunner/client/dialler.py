@@ -77,5 +77,10 @@ class Dialler:
     def _tell(self, reason: str) -> None:
         """One line for each new reason, not one for each attempt."""
         if reason != self._told:
-            self._log.warning("bridge not reached, dialling on", bridge=self.address, role=self._role.name.lower(), reason=reason)
+            self._log.warning(
+                "bridge not reached, dialling on",
+                bridge=self.address,
+                role=self._role.name.lower(),
+                reason=reason,
+            )
         self._told = reason

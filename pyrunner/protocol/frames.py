@@ -230,4 +230,6 @@ class Cut(Frame, tag=13):
     reason: Text
 
 
-AnyFrame = Hello | Welcome | Ready | Batch | Result | Return | Drain | Bye | Call | Answer | Pulse | Died | Cut
+AnyFrame = (
+    Hello | Welcome | Ready | Batch | Result | Return | Drain | Bye | Call | Answer | Pulse | Died | Cut
+)

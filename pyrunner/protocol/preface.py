@@ -76,7 +76,16 @@ def client_proof(token: bytes, hello: bytes, challenge: bytes) -> bytes:
 class ClientPreface:
     """The client's side: send `hello`, give the challenge to `prove`, send what it returns, give the verdict to `finish`."""
 
-    def __init__(self, token: bytes, role: Role, nonce: bytes, *, low: int = MAJOR, high: int = MAJOR, minor: int = MINOR) -> None:
+    def __init__(
+        self,
+        token: bytes,
+        role: Role,
+        nonce: bytes,
+        *,
+        low: int = MAJOR,
+        high: int = MAJOR,
+        minor: int = MINOR,
+    ) -> None:
         if len(nonce) != NONCE_SIZE:
             raise ValueError(f"a nonce has {NONCE_SIZE} bytes")
         self._token = token

@@ -98,7 +98,9 @@ class Session:
             if self.state in (State.START, State.CLOSED):
                 raise ProtocolError(ByeCode.ORDER, f"frame in state {self.state.name}")
             if len(body) > self.max_frame:
-                raise ProtocolError(ByeCode.LIMIT, f"frame of {len(body)} bytes, the limit is {self.max_frame}")
+                raise ProtocolError(
+                    ByeCode.LIMIT, f"frame of {len(body)} bytes, the limit is {self.max_frame}"
+                )
             frame = codec.decode(body, self.minor)
             return None if frame is None else self._accept(frame, len(body))
         except ProtocolError:
@@ -143,7 +145,9 @@ class Session:
         self._events += len(batch.payloads)
         if not self._within_window():
             events, limit = self._window
-            raise ProtocolError(ByeCode.WINDOW, f"BATCH {batch.batch} overruns the window of {events} events, {limit} bytes")
+            raise ProtocolError(
+                ByeCode.WINDOW, f"BATCH {batch.batch} overruns the window of {events} events, {limit} bytes"
+            )
         return batch
 
     def _within_window(self) -> bool:
@@ -166,14 +170,18 @@ class Session:
     def hello(self, hello: Hello) -> bytearray:
         self._need(self.state is State.START, "HELLO")
         if len(hello.describe) > MAX_DESCRIBE:
-            raise LocalError(f"HELLO describe has {len(hello.describe)} bytes, at most {MAX_DESCRIBE} are allowed")
+            raise LocalError(
+                f"HELLO describe has {len(hello.describe)} bytes, at most {MAX_DESCRIBE} are allowed"
+            )
         self._offered = hello.max_frame
         self.state = State.GREETING
         return codec.encode(hello, FIRST_MAX_FRAME)
 
     def ready(self, events: int, size: int) -> bytearray:
         """Announce the window; `0, 0` pauses."""
-        self._need(self.role is Role.EVENTS and self.state in (State.GREETED, State.READY, State.DRAINING), "READY")
+        self._need(
+            self.role is Role.EVENTS and self.state in (State.GREETED, State.READY, State.DRAINING), "READY"
+        )
         self._window = (max(self._window[0], events), max(self._window[1], size))
         if self.state is State.GREETED:
             self.state = State.READY
@@ -189,7 +197,9 @@ class Session:
         if leased is not None:
             whole = len(leased.batch.payloads)
             if result.first != leased.answered or not 1 <= result.count <= whole - leased.answered:
-                raise LocalError(f"RESULT covers {result.first} + {result.count} of {leased.answered} to {whole}")
+                raise LocalError(
+                    f"RESULT covers {result.first} + {result.count} of {leased.answered} to {whole}"
+                )
         frames = results.encode_result(result, self.max_frame)
         if leased is not None:
             self._answered(leased, result.count)
@@ -217,7 +227,13 @@ class Session:
         return codec.encode(Bye(code, results.clip(reason)), FIRST_MAX_FRAME)
 
     def call(
-        self, method: str, args: Sequence[Any], deadline_ms: int, lease: Lease | None = None, *, number: int | None = None
+        self,
+        method: str,
+        args: Sequence[Any],
+        deadline_ms: int,
+        lease: Lease | None = None,
+        *,
+        number: int | None = None,
     ) -> tuple[int, bytearray]:
         """The id by which the answer will be known, and the bytes. A `number` in flight may not be used again."""
         self._need(self.role in (Role.CALLS, Role.CONTROL) and self.state is State.GREETED, "CALL")
@@ -252,7 +268,9 @@ class Session:
         for place, leased in enumerate(self._leased):
             if leased.lease == lease:
                 if place:
-                    raise LocalError(f"{what} for batch {lease.batch} before that for batch {self._leased[0].lease.batch}")
+                    raise LocalError(
+                        f"{what} for batch {lease.batch} before that for batch {self._leased[0].lease.batch}"
+                    )
                 return leased
         return None
 
@@ -272,7 +290,9 @@ class Session:
 
     def _need(self, allowed: bool, what: str) -> None:
         if not allowed:
-            raise LocalError(f"{what} may not be sent in state {self.state.name} of a connection for {self.role.name.lower()}")
+            raise LocalError(
+                f"{what} may not be sent in state {self.state.name} of a connection for {self.role.name.lower()}"
+            )
 
     def _end(self) -> None:
         self.state = State.CLOSED

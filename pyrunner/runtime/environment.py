@@ -16,7 +16,9 @@ _THREADS = (
 )
 
 
-def thread_settings(workers: int, environment: dict[str, str], processors: int | None = None) -> dict[str, str]:
+def thread_settings(
+    workers: int, environment: dict[str, str], processors: int | None = None
+) -> dict[str, str]:
     """One share of the processors for each worker, unless the user has said otherwise. To be set before exec: numpy's libraries read them once."""
     share = str(max(1, (processors or os.cpu_count() or 1) // max(1, workers)))
     return {name: environment.get(name, share) for name in _THREADS}

@@ -29,7 +29,9 @@ class Mishaps:
             values["traceback"] = trace
         if count:
             values["repeated"] = count
-        self._log.warning("event failed", event_id=values.pop("event"), reproduce=reproduce(event_id), **values)
+        self._log.warning(
+            "event failed", event_id=values.pop("event"), reproduce=reproduce(event_id), **values
+        )
         return True
 
     def _remember(self, key: tuple[str, str], since: float, count: int) -> None:

@@ -116,12 +116,19 @@ def _watch(pid: int) -> int | None:
 
 
 def _arguments(spec: WorkerSpec, slot: int, worker: str) -> list[str]:
-    arguments = ["--program", str(spec.program), "--command", spec.command, "--slot", str(slot), "--worker", worker]
+    arguments = [
+        "--program",
+        str(spec.program),
+        "--command",
+        spec.command,
+        "--slot",
+        str(slot),
+        "--worker",
+        worker,
+    ]
     arguments += ["--workers", str(spec.workers)]
     if spec.env is not None:
         arguments += ["--env", spec.env]
     if spec.model_ref is not None:
         arguments += ["--model", spec.model_ref]
     return [*arguments, *(part for param in spec.params for part in ("--param", param))]
-
-

@@ -20,7 +20,9 @@ class Reporter:
     def tell(self, kind: str, **values: Any) -> None:
         if self._descriptor is None:
             return
-        short = {name: value[-_LONGEST:] if isinstance(value, str) else value for name, value in values.items()}
+        short = {
+            name: value[-_LONGEST:] if isinstance(value, str) else value for name, value in values.items()
+        }
         line = json.dumps({"kind": kind, **short}).encode() + b"\n"
         try:
             os.write(self._descriptor, line)

@@ -126,7 +126,7 @@ class Supervisor:
                 continue
             due += [] if slot.kill_at is None else [slot.kill_at]
             watched = slot.process.descriptors
-            due += [now + _LOOK] if len(watched) < 2 or process.killed else []
+            due += [now + _LOOK] if len(watched) < 2 or slot.process.killed else []
             descriptors += watched if slot.process.talks else watched[1:]
         wait_any(descriptors, min(due) - now)
         self._waker.clear()
@@ -169,7 +169,13 @@ class Supervisor:
     def _take_report(self, slot: Slot, process: WorkerProcess, report: dict[str, Any]) -> None:
         if report["kind"] == "ready":
             slot.ready(time.monotonic())
-            self._log.info("worker ready", command=slot.spec.command, slot=slot.number, pid=process.pid, model=report.get("model"))
+            self._log.info(
+                "worker ready",
+                command=slot.spec.command,
+                slot=slot.number,
+                pid=process.pid,
+                model=report.get("model"),
+            )
             self._tell("ready", slot, process.pid, detail=str(report.get("model", "")))
 
     def _cut_asked(self) -> None:
@@ -179,7 +185,11 @@ class Supervisor:
             except Empty:
                 return
             for slot in self._slots:
-                if slot.process is not None and slot.process.worker == worker and slot.process.cut_reason is None:
+                if (
+                    slot.process is not None
+                    and slot.process.worker == worker
+                    and slot.process.cut_reason is None
+                ):
                     self._cut(slot, slot.process, reason)
 
     def _cut(self, slot: Slot, process: WorkerProcess, reason: str) -> None:
@@ -191,8 +201,13 @@ class Supervisor:
         stack = process.stack()
         out_of_memory = self._oom.rose()
         returncode = process.bury()
-        ended = self._ends_at is not None and returncode == EXIT_OK
-        death = name_death(returncode, cut=process.cut_reason, failure=process.failure, out_of_memory=out_of_memory)
+        ended = self._ends_at is not None and returncode in (
+            EXIT_OK,
+            -signal.SIGTERM,
+        )  # the latter while loading
+        death = name_death(
+            returncode, cut=process.cut_reason, failure=process.failure, out_of_memory=out_of_memory
+        )
         self._lines[slot.spec.command].died(process.worker, death.cause, death.detail)
         if ended:
             slot.died(now, while_loading=False)
@@ -209,8 +224,12 @@ class Supervisor:
         elif self._ends_at is None:
             shown = users_stack(stack) or stack
             values |= {"stack": shown} if shown else {}
-            self._log.error(f"worker {death.sentence}", cause=death.cause, restart_in=round(pause, 2), **values)
-        self._tell("failed" if death.cause == "load" else "died", slot, process.pid, death.cause, death.detail)
+            self._log.error(
+                f"worker {death.sentence}", cause=death.cause, restart_in=round(pause, 2), **values
+            )
+        self._tell(
+            "failed" if death.cause == "load" else "died", slot, process.pid, death.cause, death.detail
+        )
 
     def _note_failed_load(self, slot: Slot, death: Death, values: dict[str, Any]) -> None:
         """One line for each cause, however often and by however many workers it is tried."""
@@ -258,7 +277,9 @@ class Supervisor:
             self._waker.set()
 
         for spec in {slot.spec.command: slot.spec for slot in self._slots}.values():
-            identity = Identity(spec.name or _program_name(spec), spec.command, f"{self._name}-{spec.command}")
+            identity = Identity(
+                spec.name or _program_name(spec), spec.command, f"{self._name}-{spec.command}"
+            )
             dialler = Dialler(self._bridge, self._token_file, Role.SUPERVISOR, identity, self._log)
             self._lines[spec.command] = Line(dialler, cut, self._log)
             self._lines[spec.command].start()

@@ -72,11 +72,21 @@ class _Loaded:
         batch = project.program.command(options.command).batch
         events = (batch.events if batch else None) or 256
         size = batch.bytes.bytes if batch and batch.bytes is not None else 256 * 1024
-        return cls(project.name, trained.version, scorer, (_BATCHES_AHEAD * events, _BATCHES_AHEAD * max(size, 256 * 1024)))
+        return cls(
+            project.name,
+            trained.version,
+            scorer,
+            (_BATCHES_AHEAD * events, _BATCHES_AHEAD * max(size, 256 * 1024)),
+        )
 
 
 def _score(
-    options: argparse.Namespace, loaded: _Loaded, reporter: Reporter, stack: int | None, lifeline: int | None, log: Any
+    options: argparse.Namespace,
+    loaded: _Loaded,
+    reporter: Reporter,
+    stack: int | None,
+    lifeline: int | None,
+    log: Any,
 ) -> None:
     from pyrunner.client import Calls, Dialler, Identity
     from pyrunner.meta import Meta
@@ -158,7 +168,9 @@ def _explain(error: Exception) -> str:
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="pyrunner.runtime.worker", description="One worker process of ds-runner.")
+    parser = argparse.ArgumentParser(
+        prog="pyrunner.runtime.worker", description="One worker process of ds-runner."
+    )
     parser.add_argument("--program", type=Path, required=True, help="program.yaml")
     parser.add_argument("--command", required=True, help="the command whose events are scored")
     parser.add_argument("--bridge", required=True, help="tcp://host:port or unix:///path")
@@ -166,7 +178,9 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--env", help="merge program.ENV.yaml")
     parser.add_argument("--param", action="append", default=[], help="name=value")
     parser.add_argument("--model", help="version or alias")
-    parser.add_argument("--worker", default=f"{os.uname().nodename}-{os.getpid()}", help="name that no other worker has")
+    parser.add_argument(
+        "--worker", default=f"{os.uname().nodename}-{os.getpid()}", help="name that no other worker has"
+    )
     parser.add_argument("--slot", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1, help="how many share this machine's processors")
     parser.add_argument("--metrics", type=Path, help="folder of the metrics files")

@@ -148,7 +148,9 @@ class BridgeSession:
     def _settle_part(self, result: Result, held: list[int]) -> str:
         answered, events = held[0], len(held) - 1
         if result.first != answered or result.first + result.count > events:
-            raise ProtocolError(ByeCode.ORDER, f"RESULT covers {result.first} + {result.count}, expected from {answered}")
+            raise ProtocolError(
+                ByeCode.ORDER, f"RESULT covers {result.first} + {result.count}, expected from {answered}"
+            )
         held[0] += result.count
         if held[0] < events:
             return "part"

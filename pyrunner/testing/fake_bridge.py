@@ -111,11 +111,18 @@ class FakeBridge:
 
     # ---- what a test does
 
-    def give(self, payloads: Sequence[bytes | None], *, keys: Sequence[bytes | None] | None = None) -> list[str]:
+    def give(
+        self, payloads: Sequence[bytes | None], *, keys: Sequence[bytes | None] | None = None
+    ) -> list[str]:
         """Put events into the stream. Returns their ids."""
         with self._changed:
             events = [
-                Given(f"{self.stream}/0/{self._given + i}", payload, self._given + i, key=keys[i] if keys else None)
+                Given(
+                    f"{self.stream}/0/{self._given + i}",
+                    payload,
+                    self._given + i,
+                    key=keys[i] if keys else None,
+                )
                 for i, payload in enumerate(payloads)
             ]
             self._given += len(events)
@@ -125,11 +132,16 @@ class FakeBridge:
 
     def answers(self, count: int, timeout: float = 10.0) -> dict[str, Answered]:
         """All answers by event id, once there are so many."""
-        self.wait_for(lambda: len(self._answers) >= count, timeout, lambda: f"{len(self._answers)} of {count} answers")
+        self.wait_for(
+            lambda: len(self._answers) >= count, timeout, lambda: f"{len(self._answers)} of {count} answers"
+        )
         return dict(self._answers)
 
     def wait_for(
-        self, condition: Callable[[], bool], timeout: float = 10.0, what: Callable[[], str] = lambda: "condition"
+        self,
+        condition: Callable[[], bool],
+        timeout: float = 10.0,
+        what: Callable[[], str] = lambda: "condition",
     ) -> None:
         with self._changed:
             if not self._changed.wait_for(condition, timeout):
@@ -137,7 +149,9 @@ class FakeBridge:
 
     def wait_ready(self, workers: int = 1, timeout: float = 10.0) -> list[Hello]:
         """The greetings of the workers that are ready, once there are so many."""
-        self.wait_for(lambda: len(self._ready()) >= workers, timeout, lambda: f"{len(self._ready())} of {workers} ready")
+        self.wait_for(
+            lambda: len(self._ready()) >= workers, timeout, lambda: f"{len(self._ready())} of {workers} ready"
+        )
         return [link.session.hello for link in self._ready() if link.session.hello is not None]
 
     def drain(self, reason: str = "the bridge ends") -> None:
@@ -185,7 +199,9 @@ class FakeBridge:
         self._accepting.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     # ---- delivery
@@ -371,7 +387,12 @@ def read_result(result: Result, ids: Sequence[str]) -> list[Answered]:
         count = result.counts[position] if result.counts is not None else int(index not in errors)
         ways = [streams.get(at + i) for i in range(count)]
         answered.append(
-            Answered(ids[index], outputs[at : at + count], errors.get(index), [None if w is None else str(w) for w in ways])
+            Answered(
+                ids[index],
+                outputs[at : at + count],
+                errors.get(index),
+                [None if w is None else str(w) for w in ways],
+            )
         )
         at += count
     return answered
@@ -419,5 +440,3 @@ def _shut(sock: socket.socket) -> None:
     with contextlib.suppress(OSError):
         sock.shutdown(socket.SHUT_RDWR)
     sock.close()
-
-

@@ -1,7 +1,7 @@
 """pytest fixtures of ds-runner; installed with the package, nothing to import.
 
-    def test_answers(run_model):
-        assert run_model(FlightDelays(), [event])[0].output["late"] is False
+def test_answers(run_model):
+    assert run_model(FlightDelays(), [event])[0].output["late"] is False
 """
 
 from __future__ import annotations

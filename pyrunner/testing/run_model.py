@@ -40,7 +40,9 @@ def run_model(model: Any, events: Iterable[Any], *, batch: int = 256, stream: st
     from pyrunner.scoring import Scorer
 
     scorer = Scorer(model)
-    payloads = [event if event is None or isinstance(event, bytes) else msgspec.json.encode(event) for event in events]
+    payloads = [
+        event if event is None or isinstance(event, bytes) else msgspec.json.encode(event) for event in events
+    ]
     answers: list[Answer] = []
     for first in range(0, len(payloads), batch):
         answers += _through_the_wire(scorer, payloads[first : first + batch], first, stream)
@@ -55,10 +57,20 @@ def _through_the_wire(scorer: Any, payloads: Sequence[bytes | None], first: int,
     )
     got = _decoded(codec.encode(sent, MAX_FRAME))
     assert isinstance(got, Batch)
-    scored = scorer.score(got.payloads, Meta(got.stream, got.positions, got.keys, got.headers, got.timestamps))
+    scored = scorer.score(
+        got.payloads, Meta(got.stream, got.positions, got.keys, got.headers, got.timestamps)
+    )
     errors = [failure(*error) for error in scored.errors]
     result = Result(
-        got.nonce, got.batch, got.epoch, 0, len(got.payloads), scored.outputs, scored.counts, scored.routes, errors
+        got.nonce,
+        got.batch,
+        got.epoch,
+        0,
+        len(got.payloads),
+        scored.outputs,
+        scored.counts,
+        scored.routes,
+        errors,
     )
     ids = [f"{stream}/0/{first + row}" for row in range(len(payloads))]
     answered: list[Answer] = []

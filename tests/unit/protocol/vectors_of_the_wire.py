@@ -27,7 +27,8 @@ def body(vector: dict[str, Any]) -> bytes:
     if "hex" in vector:
         return bytes.fromhex(vector["hex"])
     return b"".join(
-        bytes.fromhex(p) if isinstance(p, str) else bytes.fromhex(p["repeat"]) * p["n"] for p in vector["pieces"]
+        bytes.fromhex(p) if isinstance(p, str) else bytes.fromhex(p["repeat"]) * p["n"]
+        for p in vector["pieces"]
     )
 
 
@@ -51,12 +52,15 @@ def _field(frame: str, field: str, value: Any) -> Any:
     if field in ("payloads", "keys") and value is not None:
         return [None if v is None else bytes.fromhex(v) for v in value]
     if field == "headers" and value is not None:
-        return [None if h is None else [bytes.fromhex(v) if i % 2 else v for i, v in enumerate(h)] for h in value]
+        return [
+            None if h is None else [bytes.fromhex(v) if i % 2 else v for i, v in enumerate(h)] for h in value
+        ]
     if field == "outputs":
         return bytes.fromhex(value) if isinstance(value, str) else [bytes.fromhex(v) for v in value]
     if field == "errors":
         return [
-            frames.RowFailure(e[0], e[1], e[2], e[3], None if e[4] is None else bytes.fromhex(e[4]), e[5]) for e in value
+            frames.RowFailure(e[0], e[1], e[2], e[3], None if e[4] is None else bytes.fromhex(e[4]), e[5])
+            for e in value
         ]
     if field == "lease" and value is not None:
         return tuple(value)
