@@ -1,0 +1,112 @@
+"use strict";
+// Shows the fields of /openapi.json and sends the row that is in the form. It loads nothing from elsewhere.
+
+const at = (id) => document.getElementById(id);
+let schemas = {};
+
+function follow(schema) {
+  for (let steps = 0; steps < 20 && schema && schema.$ref; steps++) {
+    schema = schemas[schema.$ref.split("/").pop()];
+  }
+  return schema || {};
+}
+
+function describe(schema) {
+  schema = follow(schema);
+  if (schema.enum) return schema.enum.map((v) => JSON.stringify(v)).join(" or ");
+  if ("const" in schema) return JSON.stringify(schema.const);
+  const options = schema.anyOf || schema.oneOf;
+  if (options) return options.map(describe).join(" or ");
+  if (schema.type === "array") return "list of " + describe(schema.items || {});
+  const bounds = [["minimum", "≥"], ["exclusiveMinimum", ">"], ["maximum", "≤"], ["exclusiveMaximum", "<"],
+    ["minLength", "length ≥"], ["maxLength", "length ≤"]].filter(([k]) => k in schema).map(([k, sign]) => `${sign} ${schema[k]}`);
+  return [[].concat(schema.format || schema.type || "anything").join(" or "), ...bounds].join(", ");
+}
+
+function example(schema, depth = 0) {
+  schema = follow(schema);
+  if (depth > 6) return null;
+  if (schema.examples && schema.examples.length) return schema.examples[0];
+  if ("default" in schema) return schema.default;
+  if (schema.enum) return schema.enum[0];
+  if ("const" in schema) return schema.const;
+  const options = schema.anyOf || schema.oneOf;
+  if (options) return example(options.find((o) => follow(o).type !== "null") || {}, depth + 1);
+  switch ([].concat(schema.type)[0]) {
+    case "object":
+      return Object.fromEntries(Object.entries(schema.properties || {}).map(([k, v]) => [k, example(v, depth + 1)]));
+    case "array": return [];
+    case "integer": case "number": return number(schema);
+    case "boolean": return false;
+    case "null": return null;
+    case "string": return string(schema);
+  }
+  return {};
+}
+
+function number(schema) {
+  if ("minimum" in schema) return schema.minimum;
+  if ("exclusiveMinimum" in schema) return schema.exclusiveMinimum + 1;
+  return 0;
+}
+
+function string(schema) {
+  if (schema.format === "date-time") return new Date().toISOString();
+  if (schema.format === "date") return new Date().toISOString().slice(0, 10);
+  return "A".repeat(schema.minLength || 1);
+}
+
+function fields(table, schema) {
+  schema = follow(schema);
+  const required = new Set(schema.required || []);
+  row(table, "th", ["field", "type", "", "meaning"]);
+  for (const [name, field] of Object.entries(schema.properties || {})) {
+    row(table, "td", [name, describe(field), required.has(name) ? "required" : "optional", field.description || follow(field).description || ""]);
+  }
+}
+
+function row(table, cell, texts) {
+  const tr = table.insertRow();
+  for (const text of texts) {
+    const td = document.createElement(cell);
+    td.textContent = text;
+    tr.append(td);
+  }
+}
+
+function curl() {
+  const body = at("row").value.replace(/\s*\n\s*/g, " ").replaceAll("'", "'\\''");
+  at("curl").textContent = `curl ${location.origin}/predict -d '${body}'`;
+}
+
+async function send() {
+  at("status").textContent = "…";
+  const start = performance.now();
+  try {
+    const answer = await fetch("/predict", { method: "POST", body: at("row").value, headers: { "Content-Type": "application/json" } });
+    const text = await answer.text();
+    at("status").textContent = `${answer.status} in ${Math.round(performance.now() - start)} ms`;
+    at("answer").hidden = false;
+    try { at("answer").textContent = JSON.stringify(JSON.parse(text), null, 2); } catch { at("answer").textContent = text; }
+  } catch (error) {
+    at("status").textContent = "no answer: " + error.message;
+  }
+}
+
+async function start() {
+  at("row").addEventListener("input", curl);
+  at("send").addEventListener("click", send);
+  const [api, ready] = await Promise.all([fetch("/openapi.json").then((r) => r.json()), fetch("/readyz")]);
+  const state = await ready.json();
+  at("ready").textContent = ready.ok ? "The model is ready." : "Not ready: " + state.error;
+  schemas = api.components.schemas;
+  at("title").textContent = document.title = api.info.title;
+  const post = api.paths["/predict"].post;
+  const shape = post.requestBody.content["application/json"].schema.anyOf[0];
+  fields(at("row-fields"), shape);
+  fields(at("prediction-fields"), post.responses["200"].content["application/json"].schema.anyOf[0].anyOf[0]);
+  at("row").value = JSON.stringify(example(shape), null, 2);
+  curl();
+}
+
+start();

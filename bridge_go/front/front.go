@@ -1,0 +1,202 @@
+// Package front is the HTTP side of a program: it turns requests into events, has them scored by the same route as any
+// stream, and answers with their fates.
+//
+// A request's life: a handler (predict, or infer for the Open Inference Protocol) reads the body, finds the extents of its
+// rows without reading their fields (scan), and puts it into the [queue]. The route takes rows from there whenever a worker
+// is free, through a [messaging.Source]; fates come back through a [dispatch.Outlet]. The last fate of a request wakes its
+// handler, which writes the answer. Nothing is durable here: a row that is not answered by its deadline gets 504, and its
+// worker's slot stays taken until Python answers.
+//
+// Goroutines: net/http's own, one that sweeps deadlines, and one that watches whether the route is ready. No timer, goroutine or channel is made for a request.
+//
+// Ends: [Front.Drain] turns unready, says "Connection: close" on every answer while it still accepts, lets the backlog
+// finish, stops listening, and only then shuts down. So clients with connections of their own lose nothing.
+package front
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"ds-runner.dev/ds-runner/bridge_go/dispatch"
+	"ds-runner.dev/ds-runner/bridge_go/messaging"
+)
+
+// Config is how a front serves. Zero values are replaced by the defaults that are named.
+type Config struct {
+	Program, Command string // the program's name is the model's name over HTTP
+
+	Rows           int           // rows that wait or are being scored, then 429; 16,384
+	Bytes          int           // of these rows, then 429; 64 MiB
+	MaxBody        int           // then 413; 8 MiB
+	RequestTimeout time.Duration // its body included, then 504; 10 s
+	DrainDelay     time.Duration // between unready and the end of listening; 5 s, negative for none
+	MaxConnections int           // others wait in the kernel; 4096
+	Batch          int           // rows of one batch of the route; 256
+
+	Log        *slog.Logger
+	Registerer prometheus.Registerer // gets the metrics of the front
+	Gatherer   prometheus.Gatherer   // what GET /metrics shows; nil: there is no such page
+}
+
+// Limits of slow and greedy clients.
+const (
+	headerTimeout  = 5 * time.Second
+	bodyTimeout    = 30 * time.Second
+	writeTimeout   = 30 * time.Second
+	idleTimeout    = 120 * time.Second
+	maxHeader      = 16 << 10
+	idleAfterDrain = 2 * time.Second
+	sweepEvery     = 20 * time.Millisecond
+	lookEvery      = 100 * time.Millisecond
+)
+
+func (c Config) withDefaults() Config {
+	or(&c.Rows, 16384)
+	or(&c.Bytes, 64<<20)
+	or(&c.MaxBody, 8<<20)
+	or(&c.RequestTimeout, 10*time.Second)
+	or(&c.DrainDelay, 5*time.Second)
+	or(&c.MaxConnections, 4096)
+	or(&c.Batch, 256)
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+func or[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// A Front serves one command of one program.
+type Front struct {
+	cfg     Config
+	queue   *queue
+	numbers *numbers
+	types   atomic.Pointer[types]
+	server  *http.Server
+
+	listener net.Listener
+	served   chan error // the end of Serve
+	draining atomic.Bool
+	watched  atomic.Pointer[func() dispatch.Status]
+	seen     atomic.Pointer[state]
+	stop     chan struct{}
+	stopOnce sync.Once
+	beside   sync.WaitGroup // sweep and watch
+	ids      requestIDs
+}
+
+// New makes a front. It takes requests when it listens, or by [Front.ServeHTTP], and answers them once a source is open.
+func New(c Config) (*Front, error) {
+	c = c.withDefaults()
+	f := &Front{cfg: c, served: make(chan error, 1), stop: make(chan struct{}), ids: newRequestIDs()}
+	f.queue = newQueue(c.Rows, c.Bytes, c.Batch)
+	var err error
+	if f.numbers, err = newNumbers(c, f.queue); err != nil {
+		return nil, err
+	}
+	f.types.Store(&types{})
+	f.seen.Store(&state{cause: "starting"})
+	f.server = &http.Server{
+		Handler: f, ReadHeaderTimeout: headerTimeout, ReadTimeout: bodyTimeout, IdleTimeout: idleTimeout,
+		WriteTimeout: bodyTimeout + c.RequestTimeout + writeTimeout, MaxHeaderBytes: maxHeader,
+		ErrorLog: slog.NewLogLogger(c.Log.Handler(), slog.LevelDebug), ConnState: f.numbers.connection,
+	}
+	f.beside.Go(func() { f.each(sweepEvery, f.queue.expire) })
+	f.beside.Go(func() { f.each(lookEvery, func(time.Time) { f.look() }) })
+	return f, nil
+}
+
+// Open gives the route the source of rows; it has the form of dispatch.Config.Open. describe is the worker's description of
+// its types, as JSON.
+func (f *Front) Open(_ context.Context, describe []byte) (messaging.Source, error) {
+	types, err := readTypes(f.cfg.Program, describe)
+	if err != nil {
+		return nil, err
+	}
+	f.types.Store(types)
+	return f.queue.open(), nil
+}
+
+// Listen binds the address; connections are accepted, and answered, from now on. [Front.Close] or [Front.Drain] end it.
+func (f *Front) Listen(address string) (net.Addr, error) {
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	f.listener = limit(listener, f.cfg.MaxConnections)
+	f.cfg.Log.Info("serving", "url", "http://"+listener.Addr().String())
+	go func() { f.served <- f.server.Serve(f.listener) }()
+	return listener.Addr(), nil
+}
+
+// each does something again and again until the front ends.
+func (f *Front) each(every time.Duration, do func(now time.Time)) {
+	ticker := time.NewTicker(every)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-f.stop:
+			return
+		case now := <-ticker.C:
+			do(now)
+		}
+	}
+}
+
+// Drain ends serving without losing a request that was accepted, or sent on a connection that was: see the package's
+// comment. The route must go on until it returns. When the context ends first, what is left is cut off.
+func (f *Front) Drain(ctx context.Context) error {
+	f.draining.Store(true)
+	f.cfg.Log.Info("draining", "delay", f.cfg.DrainDelay)
+	defer f.stopBeside()
+	wait(ctx, f.cfg.DrainDelay)
+	f.queue.idle(ctx)
+	if f.listener != nil {
+		f.listener.Close()
+		<-f.served
+		wait(ctx, min(idleAfterDrain, f.cfg.DrainDelay))
+	}
+	err := f.server.Shutdown(ctx)
+	if err != nil {
+		f.server.Close()
+	}
+	f.queue.close()
+	return err
+}
+
+// Close ends serving at once.
+func (f *Front) Close() error {
+	defer f.stopBeside()
+	err := f.server.Close()
+	f.queue.close()
+	return err
+}
+
+func (f *Front) stopBeside() {
+	f.stopOnce.Do(func() { close(f.stop) })
+	f.beside.Wait()
+}
+
+func wait(ctx context.Context, d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}

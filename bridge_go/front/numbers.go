@@ -1,0 +1,118 @@
+package front
+
+import (
+	"net"
+	"net/http"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"ds-runner.dev/ds-runner/bridge_go/metrics"
+)
+
+// A page is what metrics tell requests apart by; paths themselves are the clients' to invent.
+type page uint8
+
+const (
+	pageOther page = iota
+	pagePredict
+	pageInfer
+	pageHealth
+	pages
+)
+
+var pageNames = [pages]string{"other", "predict", "infer", "health"}
+
+// Table is every metric of a front; all have the labels program and command besides their own.
+var Table = []metrics.Metric{
+	{Name: "ds_http_requests_total", Type: "counter", Labels: []string{"page", "status"},
+		Help: "Requests answered, by page: predict, infer, health, other. Status 499: the client had gone."},
+	{Name: "ds_http_request_seconds", Type: "histogram", Labels: []string{"page"}, Help: "From the request's header to the end of its answer."},
+	{Name: "ds_http_rows_total", Type: "counter", Labels: []string{"fate"}, Help: "Rows answered, by fate: scored, rejected, failed."},
+	{Name: "ds_http_queue_rows", Type: "gauge", Help: "Rows that wait or are being scored."},
+	{Name: "ds_http_queue_bytes", Type: "gauge", Help: "Bytes of requests that wait or are being scored."},
+	{Name: "ds_http_connections", Type: "gauge", Help: "Connections that are open."},
+}
+
+var fateNames = [...]string{pending: "none", scored: "scored", rejected: "rejected", failed: "failed"}
+
+// numbers counts with plain atomics where requests pass; scraping builds the metrics.
+type numbers struct {
+	descs       []*prometheus.Desc
+	queue       *queue
+	statuses    [pages][600]atomic.Uint64
+	seconds     [pages]prometheus.Histogram
+	rows        [len(fateNames)]atomic.Uint64
+	connections atomic.Int64
+}
+
+func newNumbers(c Config, q *queue) (*numbers, error) {
+	labels := prometheus.Labels{"program": c.Program, "command": c.Command}
+	n := &numbers{queue: q}
+	for _, m := range Table {
+		n.descs = append(n.descs, prometheus.NewDesc(m.Name, m.Help, m.Labels, labels))
+	}
+	for i := range n.seconds {
+		own := prometheus.Labels{"program": c.Program, "command": c.Command, "page": pageNames[i]}
+		n.seconds[i] = prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: Table[1].Name, Help: Table[1].Help, ConstLabels: own, Buckets: prometheus.ExponentialBuckets(0.0005, 2, 15),
+		})
+	}
+	if c.Registerer == nil {
+		return n, nil
+	}
+	return n, c.Registerer.Register(n)
+}
+
+func (n *numbers) request(p page, status int, took time.Duration) {
+	n.statuses[p][status].Add(1)
+	n.seconds[p].Observe(took.Seconds())
+}
+
+func (n *numbers) row(a *answer) { n.rows[a.fate].Add(1) }
+
+// connection is the hook of net/http.
+func (n *numbers) connection(_ net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		n.connections.Add(1)
+	case http.StateClosed, http.StateHijacked:
+		n.connections.Add(-1)
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (n *numbers) Describe(ch chan<- *prometheus.Desc) {
+	for i, d := range n.descs {
+		if i != 1 {
+			ch <- d
+		}
+	}
+	for _, h := range n.seconds {
+		h.Describe(ch)
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (n *numbers) Collect(ch chan<- prometheus.Metric) {
+	send := func(metric int, kind prometheus.ValueType, value float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(n.descs[metric], kind, value, labels...)
+	}
+	for p := range n.statuses {
+		for status := range n.statuses[p] {
+			if count := n.statuses[p][status].Load(); count > 0 {
+				send(0, prometheus.CounterValue, float64(count), pageNames[p], strconv.Itoa(status))
+			}
+		}
+		n.seconds[p].Collect(ch)
+	}
+	for fate := scored; int(fate) < len(fateNames); fate++ {
+		send(2, prometheus.CounterValue, float64(n.rows[fate].Load()), fateNames[fate])
+	}
+	rows, bytes := n.queue.load()
+	send(3, prometheus.GaugeValue, float64(rows))
+	send(4, prometheus.GaugeValue, float64(bytes))
+	send(5, prometheus.GaugeValue, float64(n.connections.Load()))
+}

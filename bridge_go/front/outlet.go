@@ -1,0 +1,71 @@
+package front
+
+import (
+	"context"
+
+	"ds-runner.dev/ds-runner/bridge_go/delivery"
+	"ds-runner.dev/ds-runner/bridge_go/dispatch"
+)
+
+// Route makes the route of this front: c with the front as its source and its outlet, one batch in flight a worker, no order.
+// It is watched for readiness from then on.
+func (f *Front) Route(c dispatch.Config) *dispatch.Route {
+	c.Open, c.Outlet = f.Open, f.Outlet()
+	c.OneInFlight, c.Order = true, delivery.Unordered
+	route := dispatch.New(c)
+	f.Watch(route.Status)
+	return route
+}
+
+// Watch names who knows whether requests can be answered. It may be asked ten times a second; until it is named nothing is
+// ready.
+func (f *Front) Watch(status func() dispatch.Status) {
+	f.watched.Store(&status)
+	f.look()
+}
+
+// Outlet gives fates to the requests that wait for them.
+func (f *Front) Outlet() dispatch.Outlet { return outlet{f.queue} }
+
+type outlet struct{ queue *queue }
+
+func kindOf(kind dispatch.FateKind) fateKind {
+	switch kind {
+	case dispatch.Scored:
+		return scored
+	case dispatch.Rejected:
+		return rejected
+	}
+	return failed
+}
+
+// Settle never waits and never refuses: an answer without a reader is forgotten.
+func (o outlet) Settle(_ context.Context, fates []dispatch.Fate) ([]dispatch.Refusal, error) {
+	o.queue.settle(len(fates), func(i int) (int64, answer) {
+		f := &fates[i]
+		return f.Record.Offset, answer{
+			fate: kindOf(f.Kind), outputs: own(f), code: f.Code, reason: f.Reason, detail: f.Detail, model: f.Model,
+		}
+	})
+	return nil, nil
+}
+
+func (o outlet) Close(context.Context) error { return nil }
+
+// own are the outputs that go to the client; those that the model routes to other streams have no way from here.
+func own(f *dispatch.Fate) [][]byte {
+	if len(f.Routes) == 0 {
+		return f.Outputs
+	}
+	routed := make(map[int]bool, len(f.Routes))
+	for _, r := range f.Routes {
+		routed[r.Index] = true
+	}
+	var outputs [][]byte
+	for i, output := range f.Outputs {
+		if !routed[i] {
+			outputs = append(outputs, output)
+		}
+	}
+	return outputs
+}

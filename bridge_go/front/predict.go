@@ -1,0 +1,121 @@
+package front
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"time"
+)
+
+// predict answers POST /predict: one row, or a list of rows. It reads no field of them.
+func (f *Front) predict(w http.ResponseWriter, r *http.Request, start time.Time) int {
+	if r.Method != http.MethodPost {
+		return f.notAllowed(w, http.MethodPost)
+	}
+	body, p := f.body(w, r)
+	if p != nil {
+		return f.fail(w, p)
+	}
+	q := f.queue.request()
+	rows, list, err := scanRows(body, q.rows)
+	if err != nil {
+		f.queue.release(q)
+		return f.fail(w, malformed(err))
+	}
+	q.body, q.rows = body, rows
+	if list && len(rows) == 0 {
+		f.queue.release(q)
+		return f.answer(w, nil, true)
+	}
+	if p := f.score(r, q, start); p != nil {
+		return f.fail(w, p)
+	}
+	defer f.queue.release(q)
+	return f.answer(w, q.answers, list)
+}
+
+func (f *Front) answer(w http.ResponseWriter, answers []answer, list bool) int {
+	b := takeBuffer()
+	defer b.put()
+	if !list {
+		return b.send(w, b.row(&answers[0]))
+	}
+	b.rows(answers)
+	return b.send(w, http.StatusOK)
+}
+
+// problemGone has no reader: the client hung up.
+var problemGone = &problem{499, "client_gone", "the client has gone"}
+
+// score has the rows of a request scored and returns when they have their fates. After a problem the request is not the
+// caller's any more; otherwise the caller releases it.
+func (f *Front) score(r *http.Request, q *request, start time.Time) *problem {
+	if cause := f.seen.Load().cause; cause != "" {
+		f.queue.release(q)
+		return notReady(cause)
+	}
+	q.deadline = start.Add(f.cfg.RequestTimeout)
+	if refused := f.queue.admit(q); refused != admitted {
+		f.queue.release(q)
+		return f.refused(refused)
+	}
+	select {
+	case <-q.done:
+	case <-r.Context().Done():
+		if f.queue.abandon(q) {
+			return problemGone
+		}
+		<-q.done // it ended in the same moment
+	}
+	if q.expired {
+		return problemTimeout
+	}
+	for i := range q.answers {
+		f.numbers.row(&q.answers[i])
+	}
+	return nil
+}
+
+func (f *Front) refused(why refusal) *problem {
+	switch why {
+	case full:
+		return problemFull
+	case tooMany:
+		return tooManyRows(f.cfg.Rows, f.cfg.Bytes)
+	}
+	return problemEnding
+}
+
+// body reads a request's body within the limit. Memory follows the bytes that arrive, not the length that is announced.
+func (f *Front) body(w http.ResponseWriter, r *http.Request) ([]byte, *problem) {
+	const trusted = 64 << 10
+	limit := f.cfg.MaxBody
+	if r.ContentLength > int64(limit) {
+		return nil, bodyTooLarge(limit)
+	}
+	// One byte more than announced, so that the read that sees the end needs no growth.
+	data := make([]byte, 0, min(max(r.ContentLength, 511), trusted)+1)
+	for {
+		if len(data) == cap(data) {
+			data = append(data, 0)[:len(data)]
+		}
+		n, err := r.Body.Read(data[len(data):min(cap(data), limit+1)])
+		data = data[:len(data)+n]
+		switch {
+		case len(data) > limit:
+			return nil, bodyTooLarge(limit)
+		case errors.Is(err, io.EOF):
+			return data, nil
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return nil, problemBody
+		case err != nil:
+			return nil, problemCut
+		}
+	}
+}
+
+func (f *Front) notAllowed(w http.ResponseWriter, allowed string) int {
+	w.Header()["Allow"] = []string{allowed}
+	return f.fail(w, &problem{http.StatusMethodNotAllowed, "method", "only " + allowed + " here"})
+}

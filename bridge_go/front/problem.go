@@ -1,0 +1,73 @@
+package front
+
+import (
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+)
+
+// A problem is an answer that is no prediction: a status, a code for programs, and a sentence.
+type problem struct {
+	status     int
+	code, text string
+}
+
+func (p *problem) Error() string { return p.text }
+
+var (
+	problemFull    = &problem{http.StatusTooManyRequests, "queue_full", "the queue is full; try again later"}
+	problemTimeout = &problem{http.StatusGatewayTimeout, "deadline", "the model did not answer in time"}
+	problemEnding  = &problem{http.StatusServiceUnavailable, "draining", "the server is shutting down"}
+	problemBody    = &problem{http.StatusRequestTimeout, "slow_body", "the body did not arrive in time"}
+	problemCut     = &problem{http.StatusBadRequest, "bad_body", "the body could not be read"}
+	problemLost    = &problem{http.StatusNotFound, "not_found", "no such page. See /docs"}
+)
+
+func malformed(err *syntaxError) *problem {
+	return &problem{http.StatusBadRequest, "malformed", err.Error()}
+}
+
+func notReady(cause string) *problem {
+	return &problem{http.StatusServiceUnavailable, "not_ready", cause}
+}
+
+func bodyTooLarge(limit int) *problem {
+	return &problem{http.StatusRequestEntityTooLarge, "body_too_large", "the body is larger than " + strconv.Itoa(limit) + " bytes"}
+}
+
+func tooManyRows(rows, bytes int) *problem {
+	return &problem{http.StatusRequestEntityTooLarge, "too_many_rows",
+		"more rows or bytes than the queue ever takes: " + strconv.Itoa(rows) + " rows, " + strconv.Itoa(bytes) + " bytes"}
+}
+
+// Codes of fates that have a status of their own; every other failure is ours or the model's: 500.
+var failureStatus = map[string]int{
+	"invalid_event":   http.StatusUnprocessableEntity,
+	"event_too_large": http.StatusRequestEntityTooLarge,
+	"worker_hung":     http.StatusGatewayTimeout,
+	"deadline":        http.StatusGatewayTimeout,
+}
+
+func statusOf(code string) int {
+	if status, known := failureStatus[code]; known {
+		return status
+	}
+	return http.StatusInternalServerError
+}
+
+// fail writes a problem as {"error": ..., "code": ...}; the Open Inference Protocol wants the first, programs the second.
+func (f *Front) fail(w http.ResponseWriter, p *problem) int {
+	if p.status == http.StatusTooManyRequests || p.status == http.StatusServiceUnavailable {
+		w.Header()["Retry-After"] = []string{retryAfter()}
+	}
+	if p.status == http.StatusRequestTimeout || p.status == http.StatusRequestEntityTooLarge {
+		w.Header()["Connection"] = closeValue // the rest of the body is not worth reading
+	}
+	buffer := takeBuffer()
+	defer buffer.put()
+	buffer.failure(p.text, p.code)
+	return buffer.send(w, p.status)
+}
+
+// retryAfter is a whole number of seconds, jittered, so that clients that were refused together do not come back together.
+func retryAfter() string { return strconv.Itoa(1 + rand.IntN(3)) }

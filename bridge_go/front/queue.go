@@ -1,0 +1,356 @@
+package front
+
+import (
+	"context"
+	"io"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"ds-runner.dev/ds-runner/bridge_go/messaging"
+)
+
+// An answer is the fate of one row.
+type answer struct {
+	fate         fateKind
+	outputs      [][]byte
+	code, reason string
+	detail       []byte
+	model        string
+}
+
+type fateKind uint8
+
+const (
+	pending fateKind = iota
+	scored
+	rejected
+	failed
+)
+
+// maxKeptRows bounds what a pooled request may hold on to.
+const maxKeptRows = 1024
+
+// A request is a body's rows on their way. All fields but body and rows belong to the queue's lock until done is signalled.
+type request struct {
+	body     []byte // never reused: a worker that lost its lease may still be writing it to a dying connection
+	rows     []span
+	answers  []answer
+	deadline time.Time
+	done     chan struct{} // one signal, of the last fate or of the deadline
+
+	taken         int // rows that the route has got
+	settled       int
+	waiting, live bool // in the line; counted
+	expired       bool
+	before, after *request // all that are live
+}
+
+func (r *request) bytes() int { return len(r.body) }
+
+// A queue holds requests between their handlers and the route. It counts rows and bytes from admission to the last fate, and
+// refuses what is over the limit; it is first in, first out over requests, but a long list gives way after each chunk, so
+// that it does not starve single rows.
+type queue struct {
+	maxRows, maxBytes, batch int
+
+	mu     sync.Mutex
+	line   []*request // from head
+	head   int
+	all    request // head of the ring of live requests
+	rows   int
+	bytes  int
+	sent   map[int64]row // given to the route, by offset
+	next   int64
+	again  []row // given before, and given back when the source was left
+	lent   int   // most rows with the route
+	closed bool
+	calm   chan struct{} // made by idle, closed when nothing is live
+
+	wake chan struct{} // of the one reader
+	pool sync.Pool
+}
+
+// A row is one event of a request.
+type row struct {
+	request *request
+	index   int
+}
+
+type refusal int
+
+const (
+	admitted refusal = iota
+	full
+	tooMany // more rows or bytes than would ever fit
+	ended
+)
+
+func newQueue(maxRows, maxBytes, batch int) *queue {
+	q := &queue{maxRows: maxRows, maxBytes: maxBytes, batch: batch, sent: map[int64]row{}, wake: make(chan struct{}, 1)}
+	q.lend(1)
+	q.all.before, q.all.after = &q.all, &q.all
+	q.pool.New = func() any { return &request{done: make(chan struct{}, 1)} }
+	return q
+}
+
+// request takes a clean one from the pool.
+func (q *queue) request() *request { return q.pool.Get().(*request) }
+
+// release puts a request back that was never admitted, or whose rows all have their fates. Others are left to the garbage
+// collector: the route still knows them.
+func (q *queue) release(r *request) {
+	if cap(r.rows) > maxKeptRows {
+		return
+	}
+	clear(r.answers)
+	*r = request{rows: r.rows[:0], answers: r.answers[:0], done: r.done}
+	q.pool.Put(r)
+}
+
+// admit puts a request in line. Its rows are counted until it ends.
+func (q *queue) admit(r *request) refusal {
+	n := len(r.rows)
+	r.answers = grown(r.answers, n)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	switch {
+	case q.closed:
+		return ended
+	case n > q.maxRows || r.bytes() > q.maxBytes:
+		return tooMany
+	case q.rows+n > q.maxRows || q.bytes+r.bytes() > q.maxBytes:
+		return full
+	}
+	q.rows, q.bytes = q.rows+n, q.bytes+r.bytes()
+	r.live = true
+	r.before, r.after = q.all.before, &q.all
+	r.before.after, q.all.before = r, r
+	q.push(r)
+	q.signal()
+	return admitted
+}
+
+func grown(answers []answer, n int) []answer {
+	if cap(answers) < n {
+		return make([]answer, n)
+	}
+	return answers[:n]
+}
+
+func (q *queue) push(r *request) {
+	if q.head > 64 && q.head*2 > len(q.line) {
+		n := copy(q.line, q.line[q.head:])
+		clear(q.line[n:])
+		q.line, q.head = q.line[:n], 0
+	}
+	r.waiting = true
+	q.line = append(q.line, r)
+}
+
+func (q *queue) pop() *request {
+	if q.head == len(q.line) {
+		q.line, q.head = q.line[:0], 0
+		return nil
+	}
+	r := q.line[q.head]
+	q.line[q.head] = nil
+	q.head++
+	r.waiting = false
+	return r
+}
+
+func (q *queue) signal() {
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+// lend bounds the rows that are with the route: for each worker a batch to score and one to follow at once. The others wait
+// here, where they take turns, and not in the route's own line.
+func (q *queue) lend(workers int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.lent = 2 * q.batch * max(1, workers)
+}
+
+// take gives rows to the route, none if there are none or it has enough: from each request in line a chunk, a quarter of a
+// batch, in turns.
+func (q *queue) take(limit messaging.Limit) ([]messaging.Record, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	l := loan{queue: q, rows: min(limit.Events, q.lent-len(q.sent)), bytes: limit.Bytes}
+	for l.rows > 0 && len(q.again) > 0 {
+		if at := q.again[0]; at.request.live && !l.add(at) {
+			return l.records, nil
+		}
+		q.again = q.again[1:]
+	}
+	for l.rows > 0 {
+		r := q.pop()
+		if r == nil {
+			break
+		}
+		if r.live && !l.chunk(r) {
+			break
+		}
+	}
+	if len(l.records) == 0 && q.closed && q.rows == 0 {
+		return nil, io.EOF
+	}
+	return l.records, nil
+}
+
+// A loan is the rows of one take, and the room that is left in it.
+type loan struct {
+	queue       *queue
+	records     []messaging.Record
+	rows, bytes int
+}
+
+// chunk lends the next rows of a request and puts it in line again if some remain. It reports whether there is room for more.
+func (l *loan) chunk(r *request) bool {
+	room := true
+	for n := min(l.rows, max(1, l.queue.batch/4)); n > 0 && room && r.taken < len(r.rows); n-- {
+		if room = l.add(row{r, r.taken}); room {
+			r.taken++
+		}
+	}
+	if r.taken < len(r.rows) {
+		l.queue.push(r)
+	}
+	return room
+}
+
+// add lends one row, if it fits; the first always does.
+func (l *loan) add(at row) bool {
+	s := at.request.rows[at.index]
+	if l.bytes -= s.to - s.from; l.bytes < 0 && len(l.records) > 0 {
+		return false
+	}
+	q := l.queue
+	if l.records == nil {
+		l.records = make([]messaging.Record, 0, max(1, min(l.rows, q.rows-len(q.sent))))
+	}
+	l.records = append(l.records, messaging.Record{Value: at.request.body[s.from:s.to:s.to], Offset: q.next})
+	q.sent[q.next] = at
+	q.next++
+	l.rows--
+	return true
+}
+
+// giveBack takes the rows that the route had when it left the source. Those of live requests go out again, first.
+func (q *queue) giveBack() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, offset := range slices.Sorted(maps.Keys(q.sent)) {
+		if at := q.sent[offset]; at.request.live {
+			q.again = append(q.again, at)
+		}
+	}
+	clear(q.sent)
+}
+
+// settle notes fates by the offsets of their rows, and wakes the handlers of requests that are complete.
+func (q *queue) settle(n int, fate func(i int) (offset int64, a answer)) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for i := range n {
+		offset, a := fate(i)
+		at, known := q.sent[offset]
+		if !known {
+			continue
+		}
+		delete(q.sent, offset)
+		r := at.request
+		r.settled++
+		r.answers[at.index] = a
+		if r.live && r.settled == len(r.rows) {
+			q.end(r)
+			r.done <- struct{}{}
+		}
+	}
+	if q.head < len(q.line) || len(q.again) > 0 || q.closed {
+		q.signal()
+	}
+}
+
+// end takes a request out of the count. What the route still knows of it is settled into the void.
+func (q *queue) end(r *request) {
+	q.rows, q.bytes = q.rows-len(r.rows), q.bytes-r.bytes()
+	r.before.after, r.after.before = r.after, r.before
+	r.before, r.after = nil, nil
+	r.live = false
+	if q.rows == 0 && q.calm != nil {
+		close(q.calm)
+		q.calm = nil
+	}
+}
+
+// abandon ends a request whose client has gone. It reports whether it was still live.
+func (q *queue) abandon(r *request) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if r.live {
+		q.end(r)
+		return true
+	}
+	return false
+}
+
+// expire ends requests that are past their deadline. Their workers' slots stay taken until Python answers.
+func (q *queue) expire(now time.Time) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for r := q.all.after; r != &q.all; {
+		next := r.after
+		if now.After(r.deadline) {
+			q.end(r)
+			r.expired = true
+			r.done <- struct{}{}
+		}
+		r = next
+	}
+}
+
+// idle waits until no request is live, or the context ends.
+func (q *queue) idle(ctx context.Context) {
+	q.mu.Lock()
+	if q.rows == 0 {
+		q.mu.Unlock()
+		return
+	}
+	if q.calm == nil {
+		q.calm = make(chan struct{})
+	}
+	calm := q.calm
+	q.mu.Unlock()
+	select {
+	case <-calm:
+	case <-ctx.Done():
+	}
+}
+
+// close refuses further requests; the source ends when the line is empty.
+func (q *queue) close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed = true
+	q.signal()
+}
+
+// load is the rows and bytes that are counted.
+func (q *queue) load() (rows, bytes int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.rows, q.bytes
+}
+
+// lag is how many rows no worker has yet.
+func (q *queue) lag() int64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return int64(max(0, q.rows-len(q.sent)))
+}

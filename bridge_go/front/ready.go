@@ -1,0 +1,49 @@
+package front
+
+import (
+	"net/http"
+	"strings"
+)
+
+// A state is what the front last saw of its route. Requests look at it instead of asking the route each time.
+type state struct {
+	cause string // why requests cannot be answered, or nothing
+	model string // the versions that answer
+}
+
+// look asks the route, and tells of a change once.
+func (f *Front) look() {
+	status := f.watched.Load()
+	if status == nil {
+		return
+	}
+	now := (*status)()
+	is := &state{cause: now.Why, model: strings.Join(now.Models, ",")}
+	if !now.Ready && is.cause == "" {
+		is.cause = "the route is " + now.State
+	}
+	f.queue.lend(len(now.Workers))
+	switch was := f.seen.Swap(is); {
+	case was.cause == is.cause:
+	case is.cause != "":
+		f.cfg.Log.Warn("not ready", "cause", is.cause)
+	default:
+		f.cfg.Log.Info("ready", "model", is.model)
+	}
+}
+
+// cause is why no request should be sent here, or nothing. A full queue, a long batch and a silent worker are none.
+func (f *Front) cause() string {
+	if f.draining.Load() {
+		return "draining"
+	}
+	return f.seen.Load().cause
+}
+
+// readyz says whether to send requests here. /livez never asks Python for anything; this asks whether it is there.
+func (f *Front) readyz(w http.ResponseWriter) int {
+	if cause := f.cause(); cause != "" {
+		return f.fail(w, notReady(cause))
+	}
+	return f.show(w, http.StatusOK, "application/json", []byte("{\"ready\":true}\n"))
+}
