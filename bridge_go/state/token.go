@@ -7,11 +7,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"strings"
-)
 
-// leastToken is PROTOCOL.md's shortest token.
-const leastToken = 16
+	"ds-runner.dev/ds-runner/bridge_go/wire"
+)
 
 // Token returns the folder's token and the file that holds it, and makes both on first use: 32 random bytes in hex,
 // readable by their owner alone.
@@ -33,9 +31,9 @@ func ReadToken(path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	token := strings.TrimSpace(string(data))
-	if len(token) < leastToken {
-		return "", fmt.Errorf("token file %s holds %d bytes, at least %d are needed", path, len(token), leastToken)
+	token, err := wire.ParseToken(data)
+	if err != nil {
+		return "", fmt.Errorf("token file %s: %w", path, err)
 	}
-	return token, nil
+	return string(token), nil
 }
