@@ -197,12 +197,15 @@ func (r *Route) dismiss(why string) {
 	}
 }
 
-// farewell lets workers say goodbye, and closes those that do not within a second.
+// farewell lets workers say goodbye, and closes those that do not within a second, or at once when the time to drain is up.
 func (r *Route) farewell() {
 	if r.drain == nil {
 		r.dismiss("the input has ended")
 	}
 	patience := time.NewTimer(time.Second)
+	if r.drain != nil && r.drain.until != 0 && r.drain.until <= r.now {
+		patience.Reset(0)
+	}
 	defer patience.Stop()
 	for len(r.members) > 0 {
 		select {
