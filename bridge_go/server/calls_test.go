@@ -150,3 +150,17 @@ func TestACommandLineNeedsNoName(t *testing.T) {
 		defer c.Send(&wire.Bye{})
 	}
 }
+
+func TestSilenceIsAMetricAndNotAVerdict(t *testing.T) {
+	r := start(t, withCalls(func(context.Context, *wire.Hello, *wire.Call) ([]byte, error) { return nil, nil }))
+	if s := r.metric("ds_wire_silence_seconds"); s != 0 {
+		t.Errorf("%v s of silence without a connection", s)
+	}
+	c := r.calls()
+	waitFor(t, "silence", func() bool { return r.metric("ds_wire_silence_seconds") > 0.05 })
+	c.Send(&wire.Pulse{Seq: 1})
+	servertest.Expect[*wire.Pulse](c)
+	if s := r.metric("ds_wire_silence_seconds"); s > 0.05 {
+		t.Errorf("%v s of silence after a pulse", s)
+	}
+}

@@ -31,9 +31,10 @@ type conn struct {
 	minor  uint8
 	reader *wire.Reader
 	in     flow
-	hello  *wire.Hello // set by the reader before anyone else knows the connection
-	duty   duty        // likewise
-	max    atomic.Uint64
+	hello  *wire.Hello               // set by the reader before anyone else knows the connection
+	duty   duty                      // likewise
+	max    atomic.Uint64             // bytes of a frame
+	pulsed atomic.Pointer[time.Time] // the last PULSE, or the beginning
 
 	ctx    context.Context // ends with the connection
 	cancel context.CancelFunc
@@ -59,6 +60,7 @@ func newConn(s *Server, socket net.Conn, g wire.Greeting) *conn {
 	c := &conn{server: s, socket: socket, role: g.Role, minor: g.Minor, reader: wire.NewReader(socket), in: s.metrics.flow("in"),
 		left: make(chan struct{}), machine: session.NewMachine(g.Role), outbox: newOutbox(s.QueueBytes)}
 	c.max.Store(wire.FirstMaxFrame)
+	c.pulse()
 	c.ctx, c.cancel = context.WithCancel(s.ctx)
 	return c
 }
@@ -98,6 +100,9 @@ func (c *conn) read() error {
 		}
 		if err != nil {
 			c.server.metrics.malformed.Inc()
+		}
+		if _, ok := m.(*wire.Pulse); ok {
+			c.pulse()
 		}
 		if c.receive(m, err) {
 			return nil

@@ -102,6 +102,7 @@ func Listen(cfg Config) (*Server, error) {
 		return nil, errors.New("server: no token: the wire does not listen without one")
 	}
 	s := &Server{Config: cfg.withDefaults(), metrics: newMetrics(cfg.Register), conns: map[*conn]struct{}{}, pending: map[net.Conn]struct{}{}}
+	s.registerSilence()
 	s.ctx, s.abandon = context.WithCancel(context.Background())
 	for _, address := range cfg.Listen {
 		l, err := listen(address, s.UIDs)
