@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import socket
@@ -145,7 +146,8 @@ class Connection:
         """Close at once, with a goodbye where it can still be said."""
         if goodbye and self._sock.fileno() >= 0:
             self._say(code, reason)
-        self._sock.close()
+        with contextlib.suppress(OSError):  # user code may have closed the descriptor
+            self._sock.close()
 
     def lost(self, reason: str) -> LinkLost:
         self.close()

@@ -6,7 +6,11 @@ import signal
 from dataclasses import dataclass
 
 EXIT_LOAD = 78  # EX_CONFIG: the model could not be loaded; the reason was reported
+EXIT_ROBBED = 76  # EX_PROTOCOL: user code closed descriptors that the wire needs
 EXIT_OK = 0
+
+
+_EXITS = {EXIT_ROBBED: f"user code closed descriptors of the wire, exit code {EXIT_ROBBED}"}
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ def name_death(
     if returncode >= 0:
         if failure is not None:
             return Death("load", failure)
-        return Death("exit", f"exit code {returncode}")
+        return Death("exit", _EXITS.get(returncode, f"exit code {returncode}"))
     name = signal_name(-returncode)
     if returncode == -signal.SIGKILL:
         if cut is not None:

@@ -48,6 +48,10 @@ class GiveBack(Exception):
         self.code, self.reason, self.retry_ms = code, reason, retry_ms
 
 
+class Robbed(Exception):
+    """User code has closed the process's descriptors, the wire's among them: this process can only end."""
+
+
 class Loop:
     """`run` returns when the worker is to end: drained, replaced by another, or left by its parent."""
 
@@ -166,6 +170,8 @@ class Loop:
         return [failure(*error) for error in errors]
 
     def _note_loss(self, lost: LinkLost) -> None:
+        if not self._waker.intact():
+            raise Robbed(str(lost)) from lost
         if lost.bye is not None and lost.bye.code == ByeCode.DONE and self._ending:
             self._log.info("drained")
             return

@@ -18,9 +18,17 @@ class Waker:
         self._read, self._write = raise_descriptor(low_r), raise_descriptor(low_w)
         os.set_blocking(self._read, False)
         os.set_blocking(self._write, False)
+        self._made = os.fstat(self._read).st_ino
 
     def fileno(self) -> int:
         return self._read
+
+    def intact(self) -> bool:
+        """Whether the pipe is still there: user code may have closed every descriptor of the process."""
+        try:
+            return os.fstat(self._read).st_ino == self._made
+        except OSError:
+            return False
 
     def set(self) -> None:
         with contextlib.suppress(BlockingIOError):  # full: it is set already

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyrunner import logs
 from pyrunner.errors import UserError
-from pyrunner.runtime.deaths import EXIT_LOAD, EXIT_OK
+from pyrunner.runtime.deaths import EXIT_LOAD, EXIT_OK, EXIT_ROBBED
 from pyrunner.runtime.environment import protect_descriptors, thread_settings
 from pyrunner.runtime.reports import Reporter
 from pyrunner.runtime.stacks import dump_on_request
@@ -50,8 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not options.supervised:  # else the parent says it, once
             log.error("model not loaded", reason=_explain(error))
         return EXIT_LOAD
-    _score(options, loaded, reporter, stack, lifeline, log)
-    return EXIT_OK
+    return _score(options, loaded, reporter, stack, lifeline, log)
 
 
 class _Loaded:
@@ -87,12 +86,12 @@ def _score(
     stack: int | None,
     lifeline: int | None,
     log: Any,
-) -> None:
+) -> int:
     from pyrunner.client import Calls, Dialler, Identity
     from pyrunner.meta import Meta
     from pyrunner.metrics import WorkerMetrics
     from pyrunner.protocol import Role
-    from pyrunner.runtime.loop import Loop
+    from pyrunner.runtime.loop import Loop, Robbed
 
     signature = loaded.scorer.signature
     identity = Identity(
@@ -124,8 +123,12 @@ def _score(
     calls.start()
     try:
         loop.run()
+    except Robbed as error:
+        log.error("user code closed descriptors that the wire needs", reason=str(error))
+        return EXIT_ROBBED
     finally:
         calls.close()
+    return EXIT_OK
 
 
 def _scoring(scorer: Scorer) -> Any:

@@ -73,7 +73,7 @@ class Doubler(Model[Number, Double]):
             time.sleep(0.01)
 
     def hold(self):
-        ctypes.PyDLL(None).sleep(600)  # PyDLL keeps the interpreter's lock while C sleeps
+        re.match("(a+)+$", "a" * 60 + "b")  # in C for years, holding the interpreter's lock
 
     def print(self):
         print("x" * 10_000)
@@ -127,7 +127,7 @@ class Running:
             token_file=bridge.token_file,
             log=logs.get(),
             on_event=self.events.append,
-            **options,
+            **{"grace": 2.0} | options,
         )
         self.code: int | None = None
         self.lines: list[dict[str, Any]] = []
