@@ -1,8 +1,8 @@
 """The answers to rows as one JSON body, as the API gives them: what `predict` prints and `POST /predict` answers.
 
-    one row     its output; a list if it has none or several; {"rejected": reason}; {"errors": [...]}
-    a list      {"predictions": [...], "errors": [...]}: predictions are positional, null where a row has none,
-                and each error names its row by `index`
+one row     its output; a list if it has none or several; {"rejected": reason}; {"errors": [...]}
+a list      {"predictions": [...], "errors": [...]}: predictions are positional, null where a row has none,
+            and each error names its row by `index`
 """
 
 from __future__ import annotations
@@ -50,7 +50,9 @@ class Answer:
         """What is wrong: of an event that does not fit, each field; of anything else its code and reason."""
         assert self.error is not None
         detail = self._detail()
-        return detail if isinstance(detail, list) else [{"code": self.error.code, "reason": self.error.reason}]
+        return (
+            detail if isinstance(detail, list) else [{"code": self.error.code, "reason": self.error.reason}]
+        )
 
     def _detail(self) -> Any:
         return json.loads(self.error.detail) if self.error and self.error.detail else None

@@ -27,7 +27,9 @@ from pyrunner.errors import UserError
 from pyrunner.resources import packaged_binary
 
 READY_SECONDS = 30.0  # the embedded store of a large topic is recovered before the bridge is ready
-STOP_SECONDS = 30.0  # a drain waits for the batches in flight: the default deadline (5 s) and a flush, with room
+STOP_SECONDS = (
+    30.0  # a drain waits for the batches in flight: the default deadline (5 s) and a flush, with room
+)
 USER_MISTAKE = 2  # ds-bridge ends with this when program.yaml is wrong, as the CLI does
 
 
@@ -65,9 +67,9 @@ def find_bridge() -> Path:
 
 
 def version_of(binary: Path) -> str:
-    """What `ds-bridge --version` says, in one line."""
+    """What `ds-bridge version` says, in one line."""
     try:
-        out = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=10, check=True)
+        out = subprocess.run([binary, "version"], capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError) as e:
         raise Unavailable(f"{binary} does not run: {e}") from e
     return out.stdout.strip()

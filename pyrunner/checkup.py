@@ -7,7 +7,7 @@ what was trained some time ago.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -55,16 +55,20 @@ def findings(project: Project) -> Iterator[Finding]:
         signature = None
     else:
         yield Finding(_described(signature))
+    faulty = set()
     for name in _read_datasets(project):
-        yield _attempt(lambda name=name: _dataset(project, name, signature))
-    if signature:
+        finding = _looked_at(project, name, signature)
+        if finding.fault:
+            faulty.add(name)
+        yield finding
+    if signature and project.program.command("train").input not in faulty:
         yield from _answers(project, signature)
     yield from _declared(project)
 
 
-def _attempt(look: Callable[[], str]) -> Finding:
+def _looked_at(project: Project, name: str, signature: Signature | None) -> Finding:
     try:
-        return Finding(look())
+        return Finding(_dataset(project, name, signature))
     except UserError as e:
         return Finding(str(e), MISTAKE)
 
@@ -79,12 +83,19 @@ def _signature(project: Project) -> Signature:
 
 def _described(s: Signature) -> str:
     takes = _TAKES[s.container].format(s.input_schema.name)
-    return f"model {s.model.__name__}[{s.input_schema.name} -> {s.output_schema.name}], {s.verb} takes {takes}"
+    return (
+        f"model {s.model.__name__}[{s.input_schema.name} -> {s.output_schema.name}], {s.verb} takes {takes}"
+    )
 
 
 def _read_datasets(project: Project) -> list[str]:
     """The datasets that a command reads, in the order of the commands."""
-    names = [n for c in project.program.commands for n in (c.input, c.validation) if n in project.program.spec.datasets]
+    names = [
+        n
+        for c in project.program.commands
+        for n in (c.input, c.validation)
+        if n in project.program.spec.datasets
+    ]
     return list(dict.fromkeys(names))
 
 

@@ -126,7 +126,9 @@ def _root(
     ] = False,
     version: Annotated[
         bool,
-        typer.Option("--version", is_eager=True, callback=version_verb.print_and_exit, help="Show it and exit."),
+        typer.Option(
+            "--version", is_eager=True, callback=version_verb.print_and_exit, help="Show it and exit."
+        ),
     ] = False,
 ) -> None:
     """Write one class, then train it, stream-score with it, serve it and replay it."""

@@ -226,6 +226,7 @@ def _cast(batch: pa.RecordBatch, declared: dict[str, _Declared], path: Path) -> 
             columns.append(column)
             continue
         try:
+            _refuse_floats_as_text(column, type_)
             columns.append(_filled(column.cast(type_), wanted.field))
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as e:
             problems.append(_misfit(path, name, column, wanted, e))
@@ -233,6 +234,14 @@ def _cast(batch: pa.RecordBatch, declared: dict[str, _Declared], path: Path) -> 
     if problems:
         raise UserError("\n".join(problems))
     return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+
+
+def _refuse_floats_as_text(column: pa.Array, wanted: pa.DataType) -> None:
+    """A float is no identifier: as text it would read 1400.0 here and 1400 there. Integers are taken."""
+    import pyarrow as pa
+
+    if pa.types.is_floating(column.type) and pa.types.is_string(wanted):
+        raise pa.ArrowInvalid("numbers with a fraction are not text")
 
 
 def _filled(column: pa.Array, field: FieldSchema) -> pa.Array:

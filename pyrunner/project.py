@@ -66,7 +66,7 @@ class Project:
     def model_class(self) -> type[Any]:
         """Import the class that `spec.model` names. An import that fails is shown from the user's frame."""
         module_name, _, class_name = self.program.spec.model.partition(":")
-        module = import_user_module(module_name, place=self._place("spec.model"))
+        module = import_user_module(module_name, place=self._place("model"))
         found = getattr(module, class_name, None)
         if not isinstance(found, type):
             classes = [
@@ -75,8 +75,8 @@ class Project:
             from pyrunner.program.words import unknown
 
             raise UserError(
-                unknown(f"spec.model: {module_name} has no class", class_name, classes, "It has"),
-                place=self._place("spec.model"),
+                unknown(f"model: {module_name} has no class", class_name, classes, "It has"),
+                place=self._place("model"),
             )
         return found
 
@@ -96,13 +96,17 @@ class Project:
         try:
             return self.store.resolve(self.name, ref or LATEST)
         except UserError as e:
-            if ref in (None, LATEST) and not self.store.list(self.name) and not overrides(self.model_class(), "fit"):
+            if (
+                ref in (None, LATEST)
+                and not self.store.list(self.name)
+                and not overrides(self.model_class(), "fit")
+            ):
                 return UNTRAINED
             raise UserError(str(e), place=f"{verb}:" if verb else None) from None
 
     def data_path(self, dataset: str) -> Path:
-        """The file of a dataset that program.yaml names."""
-        return self.folder / str(self.program.dataset(dataset).path)
+        """The file of a dataset that program.yaml names, as messages show it: relative where it is here or below."""
+        return _as_typed(self.folder / str(self.program.dataset(dataset).path))
 
     def _place(self, path: str) -> str:
         origin = self.program.origins.get(path, "")
@@ -147,7 +151,6 @@ def open_project(
 
 
 def _as_typed(path: Path) -> Path:
-    """The path as messages show it: relative where it is here or below."""
     here = Path.cwd()
     return path.relative_to(here) if path.is_relative_to(here) else path
 
@@ -161,13 +164,13 @@ def import_user_module(name: str, *, place: str) -> Any:
     except ModuleNotFoundError as e:
         if e.name and (name == e.name or name.startswith(e.name + ".")):
             raise UserError(
-                f"spec.model: no module {name} in {sys.path[0]} or installed", place=place
+                f"model: no module {name} in {sys.path[0]} or installed", place=place
             ) from None
-        raise UserError(f"spec.model: {name} cannot be imported\n{told(e)}", place=place) from e
+        raise UserError(f"model: {name} cannot be imported\n{told(e)}", place=place) from e
     except UserError:
         raise
     except Exception as e:
-        raise UserError(f"spec.model: {name} cannot be imported\n{told(e)}", place=place) from e
+        raise UserError(f"model: {name} cannot be imported\n{told(e)}", place=place) from e
 
 
 def import_commands(project: Project) -> str:

@@ -18,7 +18,9 @@ PRUNED = {"__pycache__", "node_modules", "models", "data"}
 def watched_files(folder: Path) -> Iterator[Path]:
     """Python files and program files of a project; not those of environments, caches, data and hidden folders."""
     for root, folders, files in os.walk(folder):
-        folders[:] = [f for f in folders if not f.startswith(".") and f not in PRUNED and not _environment(root, f)]
+        folders[:] = [
+            f for f in folders if not f.startswith(".") and f not in PRUNED and not _environment(root, f)
+        ]
         for name in files:
             if name.endswith(".py") or (name.startswith("program") and name.endswith((".yaml", ".yml"))):
                 yield Path(root, name)
@@ -31,7 +33,9 @@ def _environment(root: str, folder: str) -> bool:
 class Watch:
     """Calls `on_change(changed files)` from a thread of its own until it is closed."""
 
-    def __init__(self, folder: Path, on_change: Callable[[list[Path]], None], interval: float = INTERVAL) -> None:
+    def __init__(
+        self, folder: Path, on_change: Callable[[list[Path]], None], interval: float = INTERVAL
+    ) -> None:
         self._folder = folder
         self._on_change = on_change
         self._interval = interval

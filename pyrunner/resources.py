@@ -32,4 +32,6 @@ def _either(packaged: str, checkout: str, holds: str = "") -> Path:
         if (place / holds).exists():
             return place
     tried = " or ".join(str(p / holds) for p in places)
-    raise UserError(f"this installation of ds-runner is not whole: no {tried}. Install it again: pip install ds-runner")
+    raise UserError(
+        f"this installation of ds-runner is not whole: no {tried}. Install it again: pip install ds-runner"
+    )

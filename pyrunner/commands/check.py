@@ -9,7 +9,11 @@ from pyrunner.project import open_project
 
 
 def check(program: ProgramPath = None, env: Env = None, param: Params = None, json: Json = False) -> None:
-    """Look at program.yaml, class, data and answers, all at once. Exit code 2 for mistakes, 1 for answers that differ."""
+    """Look at class, data and answers.
+
+    All at once, the code as it is now: the model is fitted on a part of its history. Exit code 2 for mistakes, 1 for
+    answers that differ between batches.
+    """
     from pyrunner import checkup
 
     project = open_project(program, env, param)

@@ -1,5 +1,6 @@
 """`ds-runner config`: program.yaml as it is in force, and who gave each value."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,15 +9,19 @@ from pyrunner.commands.options import Env, Json, Params, ProgramPath
 from pyrunner.project import open_project
 
 
-def config(program: ProgramPath = None, env: Env = None, param: Params = None, json: Json = False) -> None:
-    """Print the resolved program.yaml with the origin of each value."""
+def config(program: ProgramPath = None, env: Env = None, param: Params = None, json_: Json = False) -> None:
+    """Print program.yaml as it is in force.
+
+    With every default, and who gave each value.
+    """
     project = open_project(program, env, param)
     resolved = project.program.model_dump(mode="json", exclude_none=True)
     origins = project.program.origins
-    if json:
+    if json_:
         emit({"program": resolved, "origins": origins, "path": str(project.path)})
         return
-    rows = [(path, _shown(value), _origin(path, origins)) for path, value in _leaves(resolved, "")]
+    leaves = ((path.removeprefix("spec."), value) for path, value in _leaves(resolved, ""))
+    rows = [(path, _shown(value), _origin(path, origins)) for path, value in leaves]
     widths = [max(len(row[i]) for row in rows) for i in (0, 1)]
     for path, value, origin in rows:
         say(f"{path:<{widths[0]}}  {value:<{min(widths[1], 50)}}  {origin}".rstrip())
@@ -44,4 +49,4 @@ def _origin(path: str, origins: dict[str, str]) -> str:
 
 
 def _shown(value: Any) -> str:
-    return value if isinstance(value, str) else {True: "true", False: "false"}.get(value, str(value))
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,6 +1,7 @@
 """What commands print: results on stdout, everything for people only on stderr."""
 
 import json
+import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -44,6 +45,13 @@ def no(text: str) -> None:
     say(f"  {_coloured('no', 31)}  {first}")
     for line in rest:
         say(f"      {line}")
+
+
+def tell_warnings() -> None:
+    """Let what the SDK warns of (a misspelt field) be read as a sentence. Verbs that run on configure logs of their own."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
 
 
 def progress() -> Progress:

@@ -36,7 +36,10 @@ class Finding(NamedTuple):
 
 
 def doctor(program: ProgramPath = None, env: Env = None, json: Json = False) -> None:
-    """Look at Python, packages, the bridge, ports, state, cores, memory and disk. Exit code 1 when something is wrong."""
+    """Look at this machine and project.
+
+    Python, packages, the bridge, ports, state, cores, memory, disk. Exit code 1 when something is wrong.
+    """
     findings = [*_machine(), *_bridge(), *_project(program, env)]
     if json:
         emit([f._asdict() for f in findings])
@@ -60,9 +63,9 @@ def _machine() -> Iterator[Finding]:
 def _bridge() -> Iterator[Finding]:
     try:
         binary = bridge.find_bridge()
-        yield Finding(True, "bridge", f"{bridge.version_of(binary)} {binary}")
+        yield Finding(True, "ds-bridge", f"{bridge.version_of(binary)} {binary}")
     except (UserError, bridge.Unavailable) as e:
-        yield Finding(False, "bridge", f"ds-bridge: {e}")
+        yield Finding(False, "ds-bridge", str(e))
 
 
 def _project(program: Path | None, env: str | None) -> Iterator[Finding]:

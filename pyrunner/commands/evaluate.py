@@ -12,7 +12,9 @@ from pyrunner.errors import UserError
 from pyrunner.project import Project, open_project
 from pyrunner.userframes import telling
 
-Data = Annotated[Path | None, typer.Option("--input", metavar="FILE", help="Default: program.yaml's validation.")]
+Data = Annotated[
+    Path | None, typer.Option("--input", metavar="FILE", help="Default: program.yaml's validation.")
+]
 
 
 def evaluate(
@@ -23,7 +25,7 @@ def evaluate(
     param: Params = None,
     json: Json = False,
 ) -> None:
-    """Measure a trained model on validation data."""
+    """Measure a trained model."""
     from pyrunner.training import evaluate as measure
 
     project = open_project(program, env, param)
@@ -37,7 +39,10 @@ def evaluate(
         return
     rows, left_out = (int(metrics.get(name, 0)) for name in COUNTS)
     over = f" over {rows:,} rows" if rows else ""
-    say(f"model {trained.version}: {compared(metrics, baseline)}{over}" + (f", {left_out:,} left out" if left_out else ""))
+    say(
+        f"model {trained.version}: {compared(metrics, baseline)}{over}"
+        + (f", {left_out:,} left out" if left_out else "")
+    )
 
 
 def _validation(project: Project) -> Path:

@@ -7,6 +7,7 @@ import msgspec
 import typer
 
 from pyrunner.commands.console import emit, say
+from pyrunner.commands.figures import compared
 from pyrunner.commands.options import Env, Json, ProgramPath
 from pyrunner.project import Project, open_project
 
@@ -34,9 +35,7 @@ def list_(program: ProgramPath = None, env: Env = None, json: Json = False) -> N
 
 
 @app.command()
-def show(
-    ref: Ref = "latest", program: ProgramPath = None, env: Env = None, json: Json = False
-) -> None:
+def show(ref: Ref = "latest", program: ProgramPath = None, env: Env = None, json: Json = False) -> None:
     """The manifest of one version: files with their sha256, class, params, signature, metrics, libraries."""
     project = open_project(program, env)
     version = project.store.version(project.name, ref)
@@ -77,8 +76,7 @@ def _names(aliases: dict[str, str], version: str) -> list[str]:
 
 def _facts(version: "Version") -> list[str]:
     m = version.manifest
-    metrics = ", ".join(f"{name} {value:.4g}" for name, value in m.metrics.items())
-    return [m.created, f"{m.rows:,} rows", metrics, m.git_commit[:12]]
+    return [m.created, f"{m.rows:,} rows", compared(m.metrics, m.baseline), m.git_commit[:12]]
 
 
 def _relative(path: Path, project: Project) -> Path:

@@ -15,7 +15,9 @@ from pyrunner.commands.options import Env, ModelRef, Params, ProgramPath
 from pyrunner.errors import UserError
 from pyrunner.project import open_project
 
-Given = Annotated[str, typer.Argument(metavar="JSON|@FILE|-", help="One event, a list of them, or JSON lines.")]
+Given = Annotated[
+    str, typer.Argument(metavar="JSON|@FILE|-", help="One event, a list of them, or JSON lines.")
+]
 
 
 def predict(
@@ -25,7 +27,10 @@ def predict(
     env: Env = None,
     param: Params = None,
 ) -> None:
-    """Answer one event, or each of a list, as the API would. Exit code 2 when one could not be answered."""
+    """Answer events without a server.
+
+    One event or a list of them, in the form that the API answers in. Exit code 2 when one could not be answered.
+    """
     from pyrunner.scoring import Scorer
 
     payloads, many = _events(_text(event))
@@ -34,8 +39,6 @@ def predict(
     scorer = Scorer(trained.model, model_version=trained.version)
     found = answers(scorer.score(payloads), len(payloads))
     say(jsonlib.dumps(body(found, many=many), ensure_ascii=False))
-    for name in scorer.unknown_fields:
-        note(scorer.unknown_fields.sentence(name))
     failed = [a for a in found if a.failed]
     for a in failed:
         note(_explained(a, many))

@@ -44,7 +44,10 @@ def publish(
     env: Env = None,
     json: Json = False,
 ) -> None:
-    """Publish the events of a file, in their order. Returns when the broker has stored them all."""
+    """Publish the events of a file.
+
+    In their order, to the bridge that runs for this project. Returns when the broker has stored them all.
+    """
     project = open_project(program, env)
     require_stream(project, stream)
     key = key or _declared_key(project, stream)

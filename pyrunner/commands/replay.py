@@ -52,7 +52,11 @@ def replay(
     param: Params = None,
     json: Json = False,
 ) -> None:
-    """Replay a file through the same wire as a stream. With --expect, explain the first difference and end with 1."""
+    """Send a file through the wire and diff.
+
+    The file goes through bridge, wire and one worker, as a stream does. With --expect the first difference is explained
+    and the exit code is 1.
+    """
     project = open_project(program, env, param)
     _require(file, expect)
     if pdb:

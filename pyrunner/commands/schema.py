@@ -25,7 +25,10 @@ def schema(
     env: Env = None,
     param: Params = None,
 ) -> None:
-    """Print a JSON Schema: of the events that the model takes, of those it gives, or of program.yaml."""
+    """Print a JSON Schema.
+
+    Of the events that the model takes, of those it gives, or of program.yaml.
+    """
     if of is Of.program:
         from pyrunner.program.schema import program_schema
 

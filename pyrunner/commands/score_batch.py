@@ -29,7 +29,10 @@ def score_batch(
     param: Params = None,
     json: Json = False,
 ) -> None:
-    """Score a file, in this process, in batches. Memory does not grow with the file."""
+    """Score a file into a file.
+
+    In this process, in batches: memory does not grow with the file.
+    """
     from pyrunner.datasets import shape
     from pyrunner.scorebatch import score_file
     from pyrunner.scoring import Scorer

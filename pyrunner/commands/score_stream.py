@@ -23,7 +23,10 @@ def score_stream(
     env: Env = None,
     param: Params = None,
 ) -> None:
-    """Score a stream until SIGTERM or Ctrl-C, then drain. With --bridge only the workers run here, as in a pod."""
+    """Score a stream until told to end.
+
+    SIGTERM or Ctrl-C drain. With --bridge only the workers run here, as in a pod.
+    """
     project = open_project(program, env, param)
     raise typer.Exit(
         serve(project, "score-stream", command, bridge, token_file, model=model, workers=workers)

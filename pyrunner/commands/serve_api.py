@@ -23,6 +23,9 @@ def serve_api(
     env: Env = None,
     param: Params = None,
 ) -> None:
-    """Serve the model over HTTP until SIGTERM or Ctrl-C, then drain. With --bridge only the workers run here, as in a pod."""
+    """Serve the model over HTTP.
+
+    SIGTERM or Ctrl-C drain. With --bridge only the workers run here, as in a pod.
+    """
     project = open_project(program, env, param)
     raise typer.Exit(serve(project, "serve-api", command, bridge, token_file, model=model, workers=workers))

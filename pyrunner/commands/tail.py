@@ -39,7 +39,10 @@ def tail(
     env: Env = None,
     json: Json = False,
 ) -> None:
-    """Print events, one JSON line each. `--json` adds id, time, key and headers to each value."""
+    """Print the newest events of a stream.
+
+    One JSON line each. `--json` adds id, time, key and headers to each value.
+    """
     project = open_project(program, env)
     require_stream(project, stream)
     with control(project, bridge, token_file) as client:

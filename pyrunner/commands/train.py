@@ -17,8 +17,12 @@ from pyrunner.userframes import telling
 if TYPE_CHECKING:
     from pyrunner.training import TrainResult
 
-Data = Annotated[Path | None, typer.Option("--input", metavar="FILE", help="The history. Default: program.yaml.")]
-Validation = Annotated[Path | None, typer.Option("--validation", metavar="FILE", help="Default: program.yaml.")]
+Data = Annotated[
+    Path | None, typer.Option("--input", metavar="FILE", help="The history. Default: program.yaml.")
+]
+Validation = Annotated[
+    Path | None, typer.Option("--validation", metavar="FILE", help="Default: program.yaml.")
+]
 Seed = Annotated[int, typer.Option("--seed", help="Of random, numpy, torch and self.seed; it is recorded.")]
 
 
@@ -31,7 +35,10 @@ def train(
     param: Params = None,
     json: Json = False,
 ) -> None:
-    """Fit the model on its history, measure it on the validation data, and save it as the next version and `latest`."""
+    """Fit, measure and save the next version.
+
+    The model is fitted on its history, measured on the validation data, and saved under the next number and `latest`.
+    """
     project = open_project(program, env, param)
     history, held_out = _data(project, input, validation)
     model = project.model_class()
@@ -46,7 +53,9 @@ def train(
 def _data(project: Project, input: Path | None, validation: Path | None) -> tuple[Path, Path | None]:
     command = project.program.command("train")
     if not (input or command.input):
-        raise UserError("train: no history. Name a dataset in program.yaml: {name: train, input: history}, or give --input FILE")
+        raise UserError(
+            "train: no history. Name a dataset in program.yaml: {name: train, input: history}, or give --input FILE"
+        )
     history = input or project.data_path(str(command.input))
     held_out = validation or (project.data_path(command.validation) if command.validation else None)
     return history, held_out
@@ -81,12 +90,16 @@ def config_hash(project: Project) -> str:
 
 
 def _line(result: "TrainResult", project: Project) -> str:
-    parts = [f"fit {count(result.rows, 'row')} in {result.seconds:.1f} s"]
+    parts = [f"fit {count(result.rows, 'row')} in {_seconds(result.seconds)} s"]
     if result.metrics:
         parts.append(f"validation {compared(result.metrics, result.baseline)}")
     assert result.version is not None
     where = result.version.path.relative_to(project.folder)
     return ", ".join([*parts, f"saved {where} (latest -> {result.version.version})"])
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.1f}" if value >= 1 else f"{value:.2f}"
 
 
 def _as_json(result: "TrainResult") -> Mapping[str, Any]:

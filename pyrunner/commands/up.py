@@ -38,7 +38,10 @@ def up(
     env: Env = None,
     param: Params = None,
 ) -> None:
-    """Run broker, bridge, streams and API here until Ctrl-C, which drains; a second Ctrl-C hurries."""
+    """Run everything here, in one terminal.
+
+    Embedded broker, bridge, streams and API, until Ctrl-C, which drains; a second Ctrl-C hurries.
+    """
     project = open_project(program, env, param)
     while True:
         code, changed = _Session(project, model, workers, reload).run()
@@ -53,8 +56,7 @@ class _Session:
     def __init__(self, project: Project, model: str | None, workers: int | None, reload: bool) -> None:
         self.project, self.model, self.workers, self.reload = project, model, workers, reload
         self.commands = _commands(project)
-        for command in self.commands:
-            project.require_trained(model, verb=command.name)
+        project.require_trained(model, verb="up")
         self.changed: list[Path] = []
 
     def run(self) -> tuple[int, bool]:

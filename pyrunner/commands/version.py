@@ -13,7 +13,7 @@ from pyrunner.errors import UserError
 
 
 def version(json: Json = False) -> None:
-    """The versions of ds-runner and of its bridge."""
+    """Print the versions of runner and bridge."""
     found = {"ds-runner": runner_version(), "ds-bridge": bridge_version()}
     if json:
         emit(found)

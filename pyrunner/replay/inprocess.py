@@ -55,7 +55,9 @@ def parse_id(event: str, stream: str) -> tuple[str, int, int]:
     """Stream, partition and offset of an event's id. In a file the partition is 0 and the offset the record's number."""
     found = re.fullmatch(r"(.+)/0/(\d+)", event)
     if not found or found[1] != stream:
-        raise UserError(f"replay: --only {event}: an event of this file is {stream}/0/N, N from 0: {stream}/0/17")
+        raise UserError(
+            f"replay: --only {event}: an event of this file is {stream}/0/N, N from 0: {stream}/0/17"
+        )
     return stream, 0, int(found[2])
 
 
@@ -85,7 +87,7 @@ def prepared(scorer: Scorer, payload: bytes, meta: Meta) -> Callable[[], Any]:
 
 def users_part(tb: TracebackType | None) -> TracebackType | None:
     """The traceback from the first to the last frame of the user's own: where a debugger is to open."""
-    whole = [part for part in _parts(tb)]
+    whole = list(_parts(tb))
     users = {id(frame) for frame, _ in user_frames(tb)}
     places = [i for i, part in enumerate(whole) if id(part.tb_frame) in users]
     if not places:

@@ -103,6 +103,7 @@ def said(error: BaseException) -> str:
 
 def user_traceback(error: BaseException) -> str:
     """The traceback from the first frame that is the user's, cut in the middle where it is long."""
+    _forget_attempts(error)
     frames = user_frames(error.__traceback__)
     skip = _depth_of_first_user_frame(error.__traceback__)
     lines = traceback.format_exception(type(error), error, _skip(error.__traceback__, skip) if frames else None)
@@ -112,6 +113,28 @@ def user_traceback(error: BaseException) -> str:
         return text
     half = _DETAIL_BYTES // 2
     return encoded[:half].decode("utf-8", "ignore") + "\n  ...\n" + encoded[-half:].decode("utf-8", "ignore")
+
+
+def _forget_attempts(error: BaseException) -> None:
+    """Cut what Python notes as the context of an exception because we tried larger parts of the batch before.
+
+    Those have a frame of ours at their beginning; an exception that the user's own code handled begins in that code.
+    """
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        inner = waiting.pop()
+        if inner is None or id(inner) in seen:
+            continue
+        seen.add(id(inner))
+        context = inner.__context__
+        if context is not None and context.__traceback__ is not None and _is_ours(context.__traceback__.tb_frame):
+            inner.__context__ = None
+        waiting += [inner.__cause__, inner.__context__]
+
+
+def _is_ours(frame: FrameType) -> bool:
+    return frame.f_code.co_filename.startswith(_OURS)
 
 
 def user_frames(tb: TracebackType | None) -> list[tuple[FrameType, int]]:
@@ -137,8 +160,9 @@ def _skip(tb: TracebackType | None, frames: int) -> TracebackType | None:
 
 
 _PATHS = sysconfig.get_paths()
+_OURS = f"{Path(pyrunner.__file__).parent}/"
 _NOT_THE_USERS = tuple(
-    f"{path}/" for path in {str(Path(pyrunner.__file__).parent), *(_PATHS[k] for k in ("stdlib", "platstdlib", "purelib", "platlib"))}
+    f"{path}/" for path in {_OURS.rstrip("/"), *(_PATHS[k] for k in ("stdlib", "platstdlib", "purelib", "platlib"))}
 )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 def main() -> int:
-    if sys.argv[1:] == ["--version"]:
+    if sys.argv[1:] == ["version"]:
         print("ds-bridge 9.9.9")
         return 0
     flags = dict(zip(sys.argv[2::2], sys.argv[3::2], strict=False))

@@ -127,3 +127,15 @@ def test_a_missing_column_is_told_with_the_nearest_name(tmp_path: Path) -> None:
 def test_fields_with_a_default_need_no_column(tmp_path: Path) -> None:
     columns: list[Any] = ["flight_id", "origin", "distance"]
     assert datasets.missing_columns(tmp_path / "d.csv", columns, SCHEMA) == []
+
+
+def test_a_float_is_not_taken_for_text_but_an_integer_is(tmp_path: Path) -> None:
+    parquet.write_table(
+        pa.table({"flight_id": [1.0], "origin": ["EWR"], "distance": [1.0]}), tmp_path / "f.parquet"
+    )
+    parquet.write_table(
+        pa.table({"flight_id": [7], "origin": ["EWR"], "distance": [1.0]}), tmp_path / "i.parquet"
+    )
+    assert datasets.read_table(tmp_path / "i.parquet", [SCHEMA]).to_pylist()[0]["flight_id"] == "7"
+    with pytest.raises(UserError, match=r"column flight_id is double, Departure\.flight_id is str"):
+        datasets.read_table(tmp_path / "f.parquet", [SCHEMA])
