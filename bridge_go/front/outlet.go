@@ -17,12 +17,9 @@ func (f *Front) Route(c dispatch.Config) *dispatch.Route {
 	return route
 }
 
-// Watch names who knows whether requests can be answered. It may be asked ten times a second; until it is named nothing is
+// Watch names who knows whether requests can be answered. It is asked ten times a second; until it has answered nothing is
 // ready.
-func (f *Front) Watch(status func() dispatch.Status) {
-	f.watched.Store(&status)
-	f.look()
-}
+func (f *Front) Watch(status func() dispatch.Status) { f.watched.Store(&status) }
 
 // Outlet gives fates to the requests that wait for them.
 func (f *Front) Outlet() dispatch.Outlet { return outlet{f.queue} }

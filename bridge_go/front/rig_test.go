@@ -172,6 +172,9 @@ func (r *rig) ask(method, path, body string) (int, http.Header, string) {
 	if err != nil {
 		r.Fatal(err)
 	}
+	if answer.Close { // net/http takes the header out
+		answer.Header.Set("Connection", "close")
+	}
 	return answer.StatusCode, answer.Header, string(data)
 }
 

@@ -1,0 +1,93 @@
+package front
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"ds-runner.dev/ds-runner/bridge_go/dispatch"
+	"ds-runner.dev/ds-runner/bridge_go/wire"
+)
+
+// An echo answers each batch at once with the same output for each row: what is measured is the front and the route.
+type echo struct {
+	*worker
+	batches chan *wire.Batch
+}
+
+func (e *echo) Send(b *wire.Batch) { e.batches <- b }
+
+func (e *echo) run() {
+	output := []byte(`{"arr_delay":5.25,"late":false}`)
+	for b := range e.batches {
+		outputs := make([][]byte, len(b.Payloads))
+		for i := range outputs {
+			outputs[i] = output
+		}
+		e.route.Result(e, &wire.Result{Lease: b.Lease, Count: uint64(len(outputs)), Outputs: outputs})
+	}
+}
+
+// BenchmarkPredict asks over 64 connections of this very process: clients, net/http, front and route share the processors.
+func BenchmarkPredict(b *testing.B) {
+	front, err := New(Config{Program: "flights", Command: "serve-api"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	route := front.Route(dispatch.Config{Program: "flights", Command: "serve-api", Stream: "http", Nonce: 7})
+	go func() { _ = route.Run(b.Context()) }()
+	e := &echo{&worker{route: route, hello: wire.Hello{Worker: "w1", Describe: []byte(described)}}, make(chan *wire.Batch, 16)}
+	go e.run()
+	if _, err := route.Join(e); err != nil {
+		b.Fatal(err)
+	}
+	route.Ready(e, 1024, 4<<20)
+	for front.cause() != "" {
+		front.look()
+	}
+	address, err := front.Listen("127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer front.Close()
+	body := `{"flight_id":"N14228-1545","carrier":"UA","origin":"EWR","distance":1400,"dep_delay":2.0,"hour":5,"minute":15}`
+	request := []byte(fmt.Sprintf("POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", len(body), body))
+	var left atomic.Int64
+	left.Store(int64(b.N))
+	var clients sync.WaitGroup
+	b.ReportAllocs()
+	b.ResetTimer()
+	for range 64 {
+		clients.Go(func() { hammer(b, address, request, &left) })
+	}
+	clients.Wait()
+	b.StopTimer()
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "requests/s")
+}
+
+func hammer(b *testing.B, address net.Addr, request []byte, left *atomic.Int64) {
+	conn, err := net.Dial("tcp", address.String())
+	if err != nil {
+		b.Error(err)
+		return
+	}
+	defer conn.Close()
+	reader := bufio.NewReader(conn)
+	for left.Add(-1) >= 0 {
+		if _, err := conn.Write(request); err != nil {
+			b.Error(err)
+			return
+		}
+		answer, err := http.ReadResponse(reader, nil)
+		if err != nil || answer.StatusCode != 200 {
+			b.Errorf("%v %v", answer, err)
+			return
+		}
+		_, _ = io.Copy(io.Discard, answer.Body)
+	}
+}
