@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 from pyrunner.batch import Batch
 from pyrunner.context import Context
 from pyrunner.errors import UserError
-from pyrunner.events import Event, Params
+from pyrunner.events import Event
 from pyrunner.fields import EventTime, Field, Key
 from pyrunner.model import Model
 from pyrunner.outcomes import Many, Reject, To
+from pyrunner.params import Params
 from pyrunner.usercommands import command
 
 if TYPE_CHECKING:

@@ -21,8 +21,8 @@ import msgspec
 
 from pyrunner.context import Context
 from pyrunner.errors import UserError
-from pyrunner.events import Params
 from pyrunner.model import Model
+from pyrunner.params import Params
 from pyrunner.schema import EventSchema, FieldSchema, schema_of
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
-"""`Event`, the base of everything that comes in and goes out, and `Params`, the base of a model's settings.
+"""`Event`, the base of everything that comes in and goes out.
 
-Both are msgspec structs: written as classes with annotations, made by keyword, mutable, cheap to decode. An event class
+Events are msgspec structs: written as classes with annotations, made by keyword, mutable, cheap to decode. An event class
 is strict in the decoder: a field that it does not name stops the fast path, and the scorer then counts the name, suggests the
 nearest declared one and decodes the event without it. Reading a topic with more fields than the class names is
 therefore no error, and a misspelt field is never silent (see scoring/unknown.py).
@@ -52,7 +52,11 @@ class EventMeta(msgspec.StructMeta):
 
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(msgspec.field,))
-class Event(msgspec.Struct, metaclass=EventMeta):
+class Declared(msgspec.Struct, metaclass=EventMeta):
+    """What events and params have in common: declared fields, by keyword, with `Field`'s constraints."""
+
+
+class Event(Declared):
     """One event, or one result. Fields are annotations; without a default a field is required, even when `| None`.
 
     Types: float, int (within int64), bool, str, `Literal`, enums, `datetime` with zone, `date`, `Decimal` (a string on the wire),
@@ -63,8 +67,3 @@ class Event(msgspec.Struct, metaclass=EventMeta):
     #: True: an unknown field makes an event invalid. None (the default): it is counted and skipped.
     #: Set it with `class Departure(Event, forbid_unknown_fields=True)`.
     refuses_unknown_fields: ClassVar[bool | None] = None
-
-
-@dataclass_transform(kw_only_default=True, field_specifiers=(msgspec.field,))
-class Params(msgspec.Struct, metaclass=EventMeta):
-    """The settings of a model, nested in it: `class Params(Params): shrink: Annotated[float, Field(ge=0)] = 50.0`."""

@@ -11,11 +11,11 @@ import random
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 import msgspec
 
-from pyrunner import events
+from pyrunner import params as _params
 from pyrunner.errors import UserError
 
 In = TypeVar("In")
@@ -37,8 +37,9 @@ class Model(Generic[In, Out]):
     All arguments but the first are passed only to methods that name them. Methods are called by one thread at a time.
     """
 
-    #: The class of `self.params`; nest your own: `class Params(Params): shrink: float = 50.0`.
-    Params: ClassVar[Any] = events.Params
+    if not TYPE_CHECKING:  # a declared attribute would make mypy read `class Params(Params)` as its own base
+        #: The class of `self.params`; nest your own: `class Params(Params): shrink: float = 50.0`.
+        Params = _params.Params
     #: Say True when the answer for an event depends on the other events of its batch.
     batch_dependent: ClassVar[bool] = False
     #: By how much two floats may differ and still be the same answer.
@@ -118,7 +119,7 @@ class Model(Generic[In, Out]):
 
 def make_params(cls: type[Any], params: Any, settings: Mapping[str, Any]) -> Any:
     """An instance of `cls.Params` from an instance, a mapping or keywords; checked, so a UserError names what is wrong."""
-    wanted = cls.Params
+    wanted = params_class(cls)
     if isinstance(params, wanted):
         given = msgspec.structs.asdict(params) | dict(settings)
     elif params is None or isinstance(params, Mapping):
@@ -132,6 +133,11 @@ def make_params(cls: type[Any], params: Any, settings: Mapping[str, Any]) -> Any
         return msgspec.convert(given, wanted, strict=False)
     except msgspec.ValidationError as e:
         raise UserError(f"{cls.__name__}.Params: {e}".replace(" - at `$.", " - at `")) from None
+
+
+def params_class(cls: type[Any]) -> Any:
+    """The Params class of a model class."""
+    return cls.Params
 
 
 def overrides(cls: type, verb: str) -> bool:
@@ -151,7 +157,7 @@ def seed_everything(seed: int) -> None:
 def _unknown_params(cls: type[Any], names: list[str]) -> str:
     from pyrunner.program.words import unknown
 
-    known = list(cls.Params.__struct_fields__)
+    known = list(params_class(cls).__struct_fields__)
     return "\n".join(unknown(f"{cls.__name__}.Params: no parameter", name, known) for name in names)
 
 

@@ -17,7 +17,7 @@ FORMAT = 1
 _BLOCK = 1 << 20
 
 
-class Manifest(msgspec.Struct, kw_only=True, omit_defaults=True):
+class Manifest(msgspec.Struct, kw_only=True):
     """All that is known of one version. `input` and `output` are field types by name, as `FieldSchema.type_name` writes them."""
 
     format: int = FORMAT
