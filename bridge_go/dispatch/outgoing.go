@@ -14,8 +14,8 @@ const (
 	HeaderModel  = "ds-model"  // version
 )
 
-// outgoing turns outputs into records. What is the same for all of them is made once, and what is not goes into one
-// buffer a slice of fates, so that an output costs no allocation of its own.
+// outgoing turns outputs into records. What is the same for all of them is made once, and what is not goes into
+// buffers that are used again with the next slice of fates, since sinks keep nothing: an output costs no allocation.
 type outgoing struct {
 	c      StreamConfig
 	queues []*queue // one a sink, in the order in which they were first used
@@ -37,11 +37,11 @@ type queue struct {
 
 func (m *outgoing) reset(c StreamConfig) {
 	m.c, m.last, m.source = c, -1, nil
-	m.text = make([]byte, 0, cap(m.text))
+	m.text = m.text[:0]
 	for _, q := range m.queues {
 		clear(q.records)
-		*q = queue{to: q.to, prefix: q.prefix, records: q.records[:0], owners: q.owners[:0], ids: q.ids[:0], ends: q.ends[:0],
-			headers: make([]messaging.Header, 0, cap(q.headers))}
+		q.records, q.owners, q.headers = q.records[:0], q.owners[:0], q.headers[:0]
+		q.ids, q.ends = q.ids[:0], q.ends[:0]
 	}
 }
 

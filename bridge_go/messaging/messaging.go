@@ -67,7 +67,7 @@ type Source interface {
 	Close(ctx context.Context) error
 }
 
-// A Sink is written by one goroutine.
+// A Sink is written by one goroutine. Records and what they point to are the caller's again when Write has returned.
 type Sink interface {
 	// Write does not keep the records' slices after it has returned. It returns nil when every record is as durable as the connection promises. A [WriteError] tells which records
 	// were refused for good or may be tried again; all others are stored. Any other error says nothing about any of them.
