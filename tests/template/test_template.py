@@ -114,7 +114,7 @@ def test_compose_and_workflow_name_what_exists(project: Baked) -> None:
     assert (project.folder / "requirements.lock").exists()
 
 
-@pytest.mark.parametrize("name", ["json", "class", "1st", "my.flights.2"])
+@pytest.mark.parametrize("name", ["json", "class", "1st", "a" * 64])
 def test_a_name_that_python_would_not_take_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(FailedHookException):
         bake(tmp_path, "minimal", name)
