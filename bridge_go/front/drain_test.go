@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -92,8 +93,10 @@ func TestDrainingLosesNoRequestOfClientsThatDoNotTryAgain(t *testing.T) {
 	r.until("all clients are served", func() bool { return c.answers.Load() > 1000 })
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	// The load balancer has noticed in half of the delay: no client dials any more.
-	time.AfterFunc(150*time.Millisecond, func() { close(stop) })
+	if runtime.GOOS != "linux" {
+		// Elsewhere it takes a load balancer that notices: no client dials any more.
+		time.AfterFunc(150*time.Millisecond, func() { close(stop) })
+	}
 	if err := r.front.Drain(ctx); err != nil {
 		t.Fatal(err)
 	}

@@ -9,8 +9,9 @@
 //
 // Goroutines: net/http's own, one that sweeps deadlines, and one that watches whether the route is ready. No timer, goroutine or channel is made for a request.
 //
-// Ends: [Front.Drain] turns unready, says "Connection: close" on every answer while it still accepts, lets the backlog
-// finish, stops listening, and only then shuts down. So clients with connections of their own lose nothing.
+// Ends: [Front.Drain] turns unready, says "Connection: close" on every answer while it still accepts, has the kernel refuse
+// new connections while it accepts those that were made, stops listening, and only then shuts down. So a client loses
+// nothing that it sent on a connection, though it never tries again.
 package front
 
 import (
@@ -86,7 +87,7 @@ type Front struct {
 	types   atomic.Pointer[types]
 	server  *http.Server
 
-	listener net.Listener
+	listener *limited
 	served   chan error // the end of Serve
 	draining atomic.Bool
 	watched  atomic.Pointer[func() dispatch.Status]
@@ -131,7 +132,9 @@ func (f *Front) Open(_ context.Context, describe []byte) (messaging.Source, erro
 
 // Listen binds the address; connections are accepted, and answered, from now on. [Front.Close] or [Front.Drain] end it.
 func (f *Front) Listen(address string) (net.Addr, error) {
-	listener, err := net.Listen("tcp", address)
+	var plain net.ListenConfig
+	plain.SetMultipathTCP(false) // closeEmpty needs a filter, which multipath sockets do not take
+	listener, err := plain.Listen(context.Background(), "tcp", address)
 	if err != nil {
 		return nil, err
 	}
@@ -164,7 +167,9 @@ func (f *Front) Drain(ctx context.Context) error {
 	wait(ctx, f.cfg.DrainDelay)
 	f.queue.idle(ctx)
 	if f.listener != nil {
-		f.listener.Close()
+		if err := f.listener.closeEmpty(ctx); err != nil {
+			f.cfg.Log.Warn("connections that nobody had accepted may be lost", "error", err)
+		}
 		<-f.served
 		wait(ctx, min(idleAfterDrain, f.cfg.DrainDelay))
 	}
