@@ -16,11 +16,13 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"ds-runner.dev/ds-runner/bridge_go/control"
 	"ds-runner.dev/ds-runner/bridge_go/dispatch"
 	"ds-runner.dev/ds-runner/bridge_go/messaging"
 	"ds-runner.dev/ds-runner/bridge_go/program"
@@ -46,11 +48,13 @@ type bridge struct {
 	server    *server.Server
 	admin     *admin
 	started   time.Time
+	told      chan struct{} // closed when the command line asks for a drain
+	tell      sync.Once
 }
 
 // Run serves a program until asked closes, a route fails, or, with ExitAtEnd, every input has been settled to its end.
 func Run(asked <-chan struct{}, o Options) error {
-	b := &bridge{Options: o, started: time.Now(), routes: map[string]*route{}, counts: map[string]*dispatch.SinkCounts{}, metrics: prometheus.NewRegistry()}
+	b := &bridge{Options: o, started: time.Now(), told: make(chan struct{}), routes: map[string]*route{}, counts: map[string]*dispatch.SinkCounts{}, metrics: prometheus.NewRegistry()}
 	b.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if err := b.open(); err != nil {
 		return errors.Join(err, b.close())
@@ -109,10 +113,20 @@ func (b *bridge) listen() (*server.Server, error) {
 		Listen:   []string{b.Listen},
 		Token:    wire.Token(b.token),
 		Pool:     b.pool,
+		Control:  b.control().Handle,
 		Bridge:   "ds-bridge " + b.Version,
 		Nonce:    b.nonce,
 		Log:      b.Log,
 		Register: b.metrics,
+	})
+}
+
+func (b *bridge) control() *control.Control {
+	return control.New(control.Config{
+		Streams: b.streams,
+		Status:  func() any { return b.status() },
+		Drain:   func() { b.tell.Do(func() { close(b.told) }) },
+		Log:     b.Log,
 	})
 }
 
@@ -143,7 +157,8 @@ func (b *bridge) wait(asked <-chan struct{}, ended <-chan error) error {
 	for left := len(b.routes); left > 0; {
 		select {
 		case <-asked:
-			b.Log.Info("draining", "why", "asked to stop")
+			return nil
+		case <-b.told:
 			return nil
 		case err := <-ended:
 			if err != nil {
@@ -152,8 +167,12 @@ func (b *bridge) wait(asked <-chan struct{}, ended <-chan error) error {
 			left--
 		}
 	}
-	if !b.ExitAtEnd {
-		<-asked
+	if b.ExitAtEnd {
+		return nil
+	}
+	select { // a bounded input has ended, but the bridge was not told to end with it
+	case <-asked:
+	case <-b.told:
 	}
 	return nil
 }

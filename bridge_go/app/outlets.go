@@ -62,7 +62,7 @@ func (b *bridge) target(ctx context.Context, c program.Command, stream string) (
 	if stream == "" {
 		return dispatch.Target{}, nil
 	}
-	conn, topic, err := b.streams.find(ctx, stream)
+	conn, topic, err := b.streams.Open(ctx, stream)
 	if err != nil {
 		return dispatch.Target{}, err
 	}
@@ -113,7 +113,7 @@ func (b *bridge) incarnation(ctx context.Context, c program.Command) (string, er
 // input is where a command reads: its stream, or --input.
 func (b *bridge) input(ctx context.Context, c program.Command) (messaging.Connection, string, error) {
 	if b.Input == "" {
-		return b.streams.find(ctx, c.Input)
+		return b.streams.Open(ctx, c.Input)
 	}
 	conn, topic, err := b.streams.at(ctx, b.Input)
 	if err != nil {

@@ -106,7 +106,7 @@ func (b *bridge) openStream(c program.Command) (*route, error) {
 func (b *bridge) openFront(c program.Command) (*route, error) {
 	f, err := front.New(front.Config{
 		Program: b.program.Name(), Command: c.Name, Rows: c.Queue.Rows, Bytes: int(c.Queue.Bytes), MaxBody: int(c.MaxBody),
-		RequestTimeout: c.RequestTimeout.Std(), DrainDelay: drainDelay(c), Batch: c.Batch.Events,
+		RequestTimeout: c.RequestTimeout.Std(), DrainDelay: b.drainDelay(c), Batch: c.Batch.Events,
 		Log: b.Log.With("command", c.Name), Registerer: b.metrics, Gatherer: b.metrics,
 	})
 	if err != nil {
@@ -131,12 +131,18 @@ func (b *bridge) httpAddress(c program.Command) string {
 	return net.JoinHostPort(c.Host, strconv.Itoa(c.Port))
 }
 
-// drainDelay is the command's; none of it is negative to the front, whose zero is its default.
-func drainDelay(c program.Command) time.Duration {
-	if c.DrainDelay == 0 {
+// drainDelay is the command's; none of it is negative to the front, whose zero is its default. On loopback nobody routes
+// to us who would have to notice, so that Ctrl-C on a laptop waits for nothing.
+func (b *bridge) drainDelay(c program.Command) time.Duration {
+	if c.DrainDelay == 0 || loopback(b.httpAddress(c)) {
 		return -1
 	}
 	return c.DrainDelay.Std()
+}
+
+func loopback(address string) bool {
+	host, _, _ := net.SplitHostPort(address)
+	return host == "localhost" || net.ParseIP(host).IsLoopback()
 }
 
 // config is what both kinds of routes take from program.yaml.

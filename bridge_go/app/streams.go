@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 
@@ -27,8 +28,22 @@ type streams struct {
 	open map[string]messaging.Connection
 }
 
-// find is the connection and topic of a stream that program.yaml declares or implies.
-func (s *streams) find(ctx context.Context, name string) (messaging.Connection, string, error) {
+// Names implements control.Streams.
+func (s *streams) Names() []string { return slices.Sorted(maps.Keys(s.program.Spec.Streams)) }
+
+// DeadLetters implements control.Streams.
+func (s *streams) DeadLetters() map[string]string {
+	inputs := map[string]string{}
+	for _, c := range s.program.Spec.Commands {
+		if c.DeadLetter != "" {
+			inputs[c.DeadLetter] = c.Input
+		}
+	}
+	return inputs
+}
+
+// Open implements control.Streams: the connection and topic of a stream that program.yaml declares or implies.
+func (s *streams) Open(ctx context.Context, name string) (messaging.Connection, string, error) {
 	stream, ok := s.program.Stream(name)
 	if !ok {
 		return nil, "", fmt.Errorf("no stream %q in %s", name, s.program.Name())
