@@ -208,7 +208,12 @@ def start(options: Options, *, log: Path | None = None, seconds: float = READY_S
     finally:
         if errors:
             errors.close()
-    return Bridge(process, _await_ready(process, options.state, log, seconds), log)
+    try:
+        return Bridge(process, _await_ready(process, options.state, log, seconds), log)
+    except BaseException:  # Ctrl-C too
+        process.kill()
+        process.wait()
+        raise
 
 
 @contextmanager
@@ -231,8 +236,6 @@ def _await_ready(process: subprocess.Popen[bytes], state: Path, log: Path | None
         if code is not None:
             raise _ended_early(code, log)
         time.sleep(0.01)
-    process.kill()
-    process.wait()
     raise Unavailable(f"ds-bridge was not ready after {seconds:.0f} s.{_quoted(log)}")
 
 

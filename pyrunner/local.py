@@ -1,19 +1,20 @@
 """A bridge and its workers on this machine: what `score-stream`, `serve-api`, `up` and `replay` have in common.
 
-    project -> worker_specs() -> serve(): start a bridge unless one is given -> Supervisor.run() on this thread -> stop the bridge
+    project -> worker_spec() -> serve(): start a bridge unless one is given -> Workers.run() -> stop the bridge
 
-Ctrl-C and SIGTERM come to the supervisor, which says drain to the bridge and waits for its workers; the bridge is stopped
-after it. If the bridge ends by itself the supervisor is told, so that nobody waits for a bridge that will not come back.
+Beside a bridge of their own the workers are ended by its drain: it takes nothing more, they finish, it says goodbye. In a
+pod the supervisor takes the signals itself and says drain to a bridge that lives on.
 """
 
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import Callable, Iterator, Sequence
+import signal
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pyrunner import bridge as bridges
 from pyrunner.bridge import Bridge, Options, Unavailable
@@ -24,52 +25,137 @@ from pyrunner.project import Project
 
 if TYPE_CHECKING:
     from pyrunner.program import Command
-    from pyrunner.runtime import Supervisor, WorkerSpec
+    from pyrunner.runtime import WorkerEvent, WorkerSpec
 
+MISTAKE = 2  # the supervisor's exit code for a model that cannot be loaded
+LOOK_SECONDS = 0.05  # between looks whether the bridge lives
 SERVING = ("score-stream", "serve-api")  # the kinds that run until they are told to end
+
+
+class Workers:
+    """The workers of some commands behind one supervisor, which logs to standard error.
+
+    With `fail_fast` a model that cannot be loaded before it ever was ends `run` with a UserError; without it (in a pod, and
+    while files are being edited) loading is tried again.
+    """
+
+    def __init__(
+        self,
+        project: Project,
+        specs: Sequence[WorkerSpec],
+        address: str,
+        token_file: Path,
+        *,
+        metrics: tuple[str, int] | None = None,
+        fail_fast: bool = False,
+        log_level: str = "info",
+    ) -> None:
+        from pyrunner import logs
+        from pyrunner.runtime import Supervisor
+
+        logs.configure(level=log_level)
+        self._failures: list[str] = []
+        self._supervisor = Supervisor(
+            specs,
+            bridge=address,
+            token_file=token_file,
+            log=logs.get(program=project.name),
+            on_event=self._note,
+            metrics=metrics,
+            fail_fast=fail_fast,
+            log_level=log_level,
+        )
+
+    def run(self) -> int:
+        """Until they are told to end, on this thread. An exit code."""
+        code = self._supervisor.run()
+        if code == MISTAKE and self._failures:
+            raise UserError(f"the model could not be loaded\n{self._failures[0]}")
+        return code
+
+    def stop(self) -> None:
+        """Drain and end; called again, hurry. From any thread."""
+        self._supervisor.stop()
+
+    def _note(self, event: WorkerEvent) -> None:
+        if event.kind == "failed":
+            self._failures.append(event.detail)
 
 
 def serve(
     project: Project,
-    kind: str,
-    name: str,
+    command: Command,
     address: str | None,
     token_file: Path | None,
     *,
     model: str | None = None,
     workers: int | None = None,
+    metrics: tuple[str, int] | None = None,
 ) -> int:
     """Run the workers of one command until a signal; with their own bridge unless `address` names one. An exit code."""
-    command = command_of(project, kind, name)
     project.require_trained(model, verb=command.name)
     specs = [worker_spec(project, command, model=model, workers=workers)]
     if address:
-        return supervisor(project, specs, address, require_token(token_file)).run()
+        return Workers(project, specs, address, require_token(token_file), metrics=metrics).run()
     options = bridge_options(project, [command])
     with bridges.running(options) as child:
-        return run_beside(child, supervisor(project, specs, child.wire, options.token_file))
+        own = Workers(project, specs, child.wire, options.token_file, metrics=metrics, fail_fast=True)
+        return run_beside(child, own).code
 
 
-def run_beside(child: Bridge, supervising: Supervisor) -> int:
-    """Run a supervisor on this thread while the bridge lives. A bridge that fails meanwhile is Unavailable."""
-    with _watched(child, supervising):
-        code = supervising.run()
+class Ended(NamedTuple):
+    """How a run beside a bridge came to its end."""
+
+    code: int
+    signalled: bool  # by Ctrl-C or SIGTERM, before it was done by itself
+
+
+def run_beside(child: Bridge, workers: Workers) -> Ended:
+    """Run workers, on a thread of their own, while the bridge lives; call it on the main thread.
+
+    Ctrl-C and SIGTERM go to the bridge, which takes nothing more, has its workers finish and ends; the workers end after
+    it. A second signal ends all at once. A bridge that fails is Unavailable.
+    """
+    with ThreadPoolExecutor(1, "supervisor") as pool, _signals(child, workers) as seen:
+        running = pool.submit(workers.run)
+        while not wait([running], LOOK_SECONDS).done:
+            if child.poll() is not None:
+                workers.stop()
+                break
+        code = running.result()
     ended = child.poll()
-    if ended:
+    if ended and len(seen) < 2:
         raise Unavailable(f"ds-bridge ended with exit code {ended}. {child.last_words()}".rstrip())
-    return code
+    return Ended(code, bool(seen))
+
+
+@contextmanager
+def _signals(child: Bridge, workers: Workers) -> Iterator[list[int]]:
+    """Within, the first signal drains and the second hurries. Yields the signals that came."""
+    seen: list[int] = []
+
+    def take(number: int, frame: object) -> None:
+        seen.append(number)
+        child.drain()
+        if len(seen) > 1:
+            workers.stop()
+
+    before = {number: signal.signal(number, take) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield seen
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def bridge_options(project: Project, commands: Sequence[Command], **settings: Any) -> Options:
-    """How this project's own bridge is started: its state folder, and HTTP where one of the commands serves it."""
-    http = next((f"{c.host or '127.0.0.1'}:{c.port}" for c in commands if kind(c) == "serve-api"), None)
+    """How this project's own bridge is started: with the project's state folder."""
     return Options(
         program=project.path,
         commands=[c.name for c in commands],
         state=project.state,
         env=project.env,
         params=project.params,
-        http=http,
         **settings,
     )
 
@@ -89,18 +175,6 @@ def worker_spec(
         model_ref=model,
         name=project.name,
     )
-
-
-def supervisor(
-    project: Project, specs: Sequence[WorkerSpec], address: str, token_file: Path, *, log_level: str = "info"
-) -> Supervisor:
-    """The parent of these workers, logging to standard error."""
-    from pyrunner import logs
-    from pyrunner.runtime import Supervisor
-
-    logs.configure(level=log_level)
-    log = logs.get(program=project.name)
-    return Supervisor(specs, bridge=address, token_file=token_file, log=log, log_level=log_level)
 
 
 def worker_count(wanted: int | str | None) -> int:
@@ -152,25 +226,3 @@ def require_token(token_file: Path | None) -> Path:
     if not token_file.is_file():
         raise UserError(f"no token file {token_file}")
     return token_file
-
-
-@contextmanager
-def _watched(child: Bridge, supervising: Supervisor) -> Iterator[None]:
-    """Within, the end of the bridge ends the supervisor."""
-    over = threading.Event()
-    thread = threading.Thread(
-        target=_watch, args=(child, supervising.stop, over), name="bridge-watch", daemon=True
-    )
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
-
-
-def _watch(child: Bridge, stop: Callable[[], Any], over: threading.Event) -> None:
-    while not over.wait(0.05):
-        if child.poll() is not None:
-            stop()
-            return

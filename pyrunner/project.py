@@ -163,9 +163,7 @@ def import_user_module(name: str, *, place: str) -> Any:
         return importlib.import_module(name)
     except ModuleNotFoundError as e:
         if e.name and (name == e.name or name.startswith(e.name + ".")):
-            raise UserError(
-                f"model: no module {name} in {sys.path[0]} or installed", place=place
-            ) from None
+            raise UserError(f"model: no module {name} in {sys.path[0]} or installed", place=place) from None
         raise UserError(f"model: {name} cannot be imported\n{told(e)}", place=place) from e
     except UserError:
         raise

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from pyrunner.errors import UserError
+
 ProgramPath = Annotated[
     Path | None,
     typer.Option("--program", metavar="PATH", help="program.yaml or its folder. Default: here and upwards."),
@@ -34,3 +36,21 @@ TokenFile = Annotated[
 Workers = Annotated[
     int | None, typer.Option("--workers", "-w", min=1, help="Worker processes. Default: program.yaml.")
 ]
+Metrics = Annotated[
+    str | None,
+    typer.Option(
+        "--metrics",
+        metavar="HOST:PORT",
+        help="Serve /metrics of the workers there, the model's own included.",
+    ),
+]
+
+
+def listening(address: str | None) -> tuple[str, int] | None:
+    """`0.0.0.0:7402` as host and port."""
+    if address is None:
+        return None
+    host, _, port = address.rpartition(":")
+    if not port.isdigit() or int(port) > 65535:
+        raise UserError(f"--metrics {address}: write HOST:PORT, such as 127.0.0.1:7402")
+    return host or "127.0.0.1", int(port)

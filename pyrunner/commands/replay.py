@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from pyrunner.commands import NOT_SO
-from pyrunner.commands.console import count, emit, say
+from pyrunner.commands.console import count, emit, note, say
 from pyrunner.commands.options import Env, Json, ModelRef, Params, ProgramPath
 from pyrunner.errors import UserError
 from pyrunner.project import Project, open_project
@@ -65,7 +65,12 @@ def replay(
     with _ledger(output) as ledger:
         done = run(project, Request(file, ledger, tuple(only or ()), model, command))
         outcome = compare(_expected(expect, only), read_ledger(ledger), tolerance) if expect else None
+        dead = (
+            next((f for f in read_ledger(ledger).values() if f.kind == "dead"), None) if done.dead else None
+        )
     _tell(done, outcome, file, output, json)
+    if dead:
+        note(explained(dead, file))
     if outcome and not outcome.same:
         raise typer.Exit(NOT_SO)
 
@@ -124,3 +129,12 @@ def _tell(done: Result, outcome: Comparison | None, file: Path, output: Path | N
         say(f"first difference: {first.explain()}")
         say(f"{n:,} of {count(outcome.events, 'event')} {'differs' if n == 1 else 'differ'}. "
             f"Look closer: ds-runner replay {file} --only {first.event} --pdb")  # fmt: skip
+
+
+def explained(dead: Fate, file: Path) -> str:
+    """A dead event for people: what is wrong with it, the user's own traceback, and the command that shows it again."""
+    detail = dead.value.get("detail")
+    trace = detail.get("traceback", "") if isinstance(detail, dict) else ""
+    lines = [f"dead: {dead.event} {dead.value.get('code')}: {dead.value.get('reason')}", trace.rstrip()]
+    lines.append(f"Look closer: ds-runner replay {file} --only {dead.event} --pdb")
+    return "\n".join(line for line in lines if line)

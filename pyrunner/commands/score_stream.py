@@ -4,8 +4,18 @@ from typing import Annotated
 
 import typer
 
-from pyrunner.commands.options import BridgeAddress, Env, ModelRef, Params, ProgramPath, TokenFile, Workers
-from pyrunner.local import serve
+from pyrunner.commands.options import (
+    BridgeAddress,
+    Env,
+    Metrics,
+    ModelRef,
+    Params,
+    ProgramPath,
+    TokenFile,
+    Workers,
+    listening,
+)
+from pyrunner.local import command_of, serve
 from pyrunner.project import open_project
 
 Name = Annotated[
@@ -18,6 +28,7 @@ def score_stream(
     token_file: TokenFile = None,
     workers: Workers = None,
     model: ModelRef = None,
+    metrics: Metrics = None,
     command: Name = "score-stream",
     program: ProgramPath = None,
     env: Env = None,
@@ -28,6 +39,6 @@ def score_stream(
     SIGTERM or Ctrl-C drain. With --bridge only the workers run here, as in a pod.
     """
     project = open_project(program, env, param)
-    raise typer.Exit(
-        serve(project, "score-stream", command, bridge, token_file, model=model, workers=workers)
-    )
+    served = command_of(project, "score-stream", command)
+    at = listening(metrics)
+    raise typer.Exit(serve(project, served, bridge, token_file, model=model, workers=workers, metrics=at))

@@ -4,8 +4,18 @@ from typing import Annotated
 
 import typer
 
-from pyrunner.commands.options import BridgeAddress, Env, ModelRef, Params, ProgramPath, TokenFile, Workers
-from pyrunner.local import serve
+from pyrunner.commands.options import (
+    BridgeAddress,
+    Env,
+    Metrics,
+    ModelRef,
+    Params,
+    ProgramPath,
+    TokenFile,
+    Workers,
+    listening,
+)
+from pyrunner.local import command_of, serve
 from pyrunner.project import open_project
 
 Name = Annotated[
@@ -18,6 +28,7 @@ def serve_api(
     token_file: TokenFile = None,
     workers: Workers = None,
     model: ModelRef = None,
+    metrics: Metrics = None,
     command: Name = "serve-api",
     program: ProgramPath = None,
     env: Env = None,
@@ -28,4 +39,6 @@ def serve_api(
     SIGTERM or Ctrl-C drain. With --bridge only the workers run here, as in a pod.
     """
     project = open_project(program, env, param)
-    raise typer.Exit(serve(project, "serve-api", command, bridge, token_file, model=model, workers=workers))
+    served = command_of(project, "serve-api", command)
+    at = listening(metrics)
+    raise typer.Exit(serve(project, served, bridge, token_file, model=model, workers=workers, metrics=at))

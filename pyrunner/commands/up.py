@@ -77,19 +77,19 @@ class _Session:
         specs = [
             local.worker_spec(self.project, c, model=self.model, workers=self.workers) for c in self.commands
         ]
-        supervisor = local.supervisor(self.project, specs, child.wire, token_file)
+        workers = local.Workers(self.project, specs, child.wire, token_file, fail_fast=not self.reload)
         self.changed = []
 
         def on_change(files: list[Path]) -> None:
             note(f"changed: {', '.join(str(f.relative_to(self.project.folder)) for f in files)}")
             if _readable(self.project):
                 self.changed = files
-                supervisor.stop()
+                workers.stop()
 
         if not self.reload:
-            return local.run_beside(child, supervisor)
+            return local.run_beside(child, workers).code
         with Watch(self.project.folder, on_change):
-            return local.run_beside(child, supervisor)
+            return local.run_beside(child, workers).code
 
 
 def _commands(project: Project) -> list[Command]:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import gzip
 import pdb
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -48,7 +49,8 @@ def debug(project: Project, file: Path, event: str, model: str | None, command: 
         pdb.post_mortem(users_part(e.__traceback__))
         return
     note(f"answer: {answer!r}. Stepping through it; c to leave.")
-    pdb.runcall(prepared(scorer, payload, meta))
+    again = prepared(scorer, payload, meta)
+    pdb.runcall(again.func, *again.args, **again.keywords)
 
 
 def parse_id(event: str, stream: str) -> tuple[str, int, int]:
@@ -69,7 +71,7 @@ def record(project: Project, file: Path, number: int) -> bytes:
     return found
 
 
-def prepared(scorer: Scorer, payload: bytes, meta: Meta) -> Callable[[], Any]:
+def prepared(scorer: Scorer, payload: bytes, meta: Meta) -> partial[Any]:
     """The call of the model's method for one event, as a function without arguments."""
     signature = scorer.signature
     method = getattr(scorer.model, signature.verb)
@@ -82,7 +84,7 @@ def prepared(scorer: Scorer, payload: bytes, meta: Meta) -> Callable[[], Any]:
     if signature.container != "one":
         given = containers.load(signature).build(TypedBatch(signature.input_schema, [event], meta))
     ctx = {"ctx": Context(1, seed=scorer.model.seed, meta=meta)} if "ctx" in signature.arguments else {}
-    return lambda: method(given, **ctx)
+    return partial(method, given, **ctx)
 
 
 def users_part(tb: TracebackType | None) -> TracebackType | None:

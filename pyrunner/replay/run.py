@@ -13,7 +13,7 @@ from typing import Any
 
 from pyrunner import bridge as bridges
 from pyrunner.bridge import Bridge, Options, Unavailable
-from pyrunner.local import command_of, run_beside, supervisor, worker_spec
+from pyrunner.local import Workers, command_of, run_beside, worker_spec
 from pyrunner.project import Project
 
 END_SECONDS = 10.0  # between the last worker's goodbye and the bridge's end: a flush and a summary
@@ -71,7 +71,9 @@ def run(project: Project, request: Request) -> Result:
 
 def _score(project: Project, request: Request, child: Bridge, options: Options) -> None:
     spec = worker_spec(project, project.program.command(request.command), model=request.model, workers=1)
-    run_beside(child, supervisor(project, [spec], child.wire, options.token_file, log_level="warning"))
+    workers = Workers(project, [spec], child.wire, options.token_file, fail_fast=True, log_level="critical")
+    if run_beside(child, workers).signalled:
+        raise KeyboardInterrupt
 
 
 def _await_end(child: Bridge) -> None:
