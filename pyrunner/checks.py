@@ -16,10 +16,8 @@ from typing import Any
 
 import msgspec
 
-from pyrunner.containers.base import TypedBatch
 from pyrunner.errors import UserError
 from pyrunner.history import payloads_of
-from pyrunner.meta import NOTHING
 from pyrunner.model import Model, seed_everything
 from pyrunner.models.payload import refuse_main
 from pyrunner.scoring import Scorer
@@ -138,13 +136,9 @@ class _Checks:
 
     def _owned(self) -> Iterable[str]:
         """Keep a batch, write into it, build the next: neither may see the other."""
-        container = self._scorer._container
-        schema = self._scorer.signature.input_schema
-        decode = self._scorer._decoder.each
-        kept = container.build(TypedBatch(schema, decode(self._payloads).events, NOTHING))
+        kept = self._scorer.given(self._payloads)
         before = copy.deepcopy(kept)
-        events = decode(self._payloads).events
-        container.build(TypedBatch(schema, copy.deepcopy(events), NOTHING))
+        self._scorer.given(self._payloads[::-1])
         if not _same_data(kept, before):
             yield "a batch that the model kept has changed while the next one was made"
         _scribble(kept)

@@ -84,6 +84,8 @@ class Marks:
 
 _CONSTRAINTS = ("gt", "ge", "lt", "le", "multiple_of", "min_length", "max_length", "pattern")
 
+_SAYINGS = ("title", "description", "examples", "extra_json_schema", "extra")
+
 
 def split(hint: Any) -> tuple[Any, Marks]:
     """The bare type of an annotation and its marks; marks inside `X | None` count for the field too."""
@@ -143,6 +145,8 @@ def lower(hint: Any) -> Any:
 
 def _lower_annotated(hint: Any) -> Any:
     inner, *metadata = get_args(hint)
+    if is_union(inner):
+        return _lower_constrained_union(inner, metadata)
     metas = [m for m in metadata if isinstance(m, msgspec.Meta)]
     if inner is int:
         if all(m.ge is None and m.gt is None for m in metas):
@@ -155,3 +159,20 @@ def _lower_annotated(hint: Any) -> Any:
     else:
         inner = lower(inner)
     return Annotated[(inner, *metadata)]
+
+
+def _lower_constrained_union(union: Any, metadata: list[Any]) -> Any:
+    """`Annotated[float | None, Field(ge=0)]`: constraints are for the values, so they move inside; null has none."""
+    constraints: list[msgspec.Meta] = []
+    others: list[Any] = []
+    for meta in metadata:
+        if not isinstance(meta, msgspec.Meta):
+            others.append(meta)
+            continue
+        given = {name: value for name in _CONSTRAINTS if (value := getattr(meta, name)) is not None}
+        rest = {name: value for name in _SAYINGS if (value := getattr(meta, name)) is not None}
+        constraints += [msgspec.Meta(**given)] if given else []
+        others += [msgspec.Meta(**rest)] if rest else []
+    arms = [Annotated[(arm, *constraints)] if constraints and arm is not type(None) else arm for arm in get_args(union)]
+    lowered = union_of(lower(arm) for arm in arms)
+    return Annotated[(lowered, *others)] if others else lowered

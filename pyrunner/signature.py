@@ -171,6 +171,8 @@ def _container(cls: type, verb: str, method: Callable[..., Any], place: str) -> 
 
 
 def _takes_nulls(annotation: Any) -> bool:
+    if isinstance(annotation, str):
+        return annotation.replace(" ", "").endswith("|None]")
     arms = get_args(annotation)
     return bool(arms) and is_union(arms[0]) and types.NoneType in get_args(arms[0])
 

@@ -42,7 +42,8 @@ def _problems(schema: EventSchema, payload: Any, error: Exception) -> list[Probl
     try:
         value = msgspec.json.decode(payload)
     except Exception as malformed:
-        return [_whole(_start(payload), f"one JSON object ({_first_line(malformed)})")]
+        got = _start(payload) if all(field.marks.log for field in schema) else "(hidden)"
+        return [_whole(got, f"one JSON object ({_first_line(malformed)})")]
     if not isinstance(value, dict):
         return [_whole(shown(value), "object")]
     if not schema.is_struct:
@@ -102,6 +103,7 @@ def _at(value: Any, path: str) -> Any:
 def shown(value: Any) -> Any:
     """A JSON value as an error may carry it: scalars as they are, long texts cut, lists and objects by their kind."""
     if isinstance(value, str):
+        value = value.encode("utf-8", "replace").decode()  # a lone surrogate cannot be sent
         return value if len(value) <= _SHOWN else value[:_SHOWN] + "..."
     if isinstance(value, dict):
         return "an object"

@@ -109,6 +109,11 @@ class Scorer:
             at += count
         return groups
 
+    def given(self, payloads: Sequence[Payload]) -> Any:
+        """What the model's method would be given for these payloads; those that are no events are left out."""
+        events = self._decoder.each(payloads).events
+        return self._container.build(TypedBatch(self.signature.input_schema, events, NOTHING))
+
     def warm_up(self, sample: Sequence[bytes] = ()) -> None:
         """Pay first-call costs: the model's own warm_up, or else an answer to a few sample payloads."""
         if overrides(type(self.model), "warm_up"):
