@@ -90,3 +90,8 @@ func distance(word, name string) int {
 	}
 	return last[len(b)]
 }
+
+// Unknown is the sentence about a name that is none of the known ones, with the nearest of them; label heads their list.
+func Unknown(what, name string, known []string, label string) string {
+	return unknown(what, name, known, label)
+}

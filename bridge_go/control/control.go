@@ -1,0 +1,142 @@
+// Package control answers the command line: publish, tail, dead letters, status, drain. METHODS.md lists the calls.
+//
+// A call comes from the server with its arguments as msgpack, is decoded strictly, and works on the same connections as the
+// routes do: one embedded store belongs to one process, so a second terminal asks that process.
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+
+	"github.com/tinylib/msgp/msgp"
+
+	"ds-runner.dev/ds-runner/bridge_go/messaging"
+	"ds-runner.dev/ds-runner/bridge_go/program"
+	"ds-runner.dev/ds-runner/bridge_go/wire"
+)
+
+// Streams is what control needs to know of a program. Its methods are safe from any goroutine.
+type Streams interface {
+	// Names are all streams, those of dead letters included, in the order of program.yaml.
+	Names() []string
+	// Open is the connection and topic of a stream.
+	Open(ctx context.Context, name string) (conn messaging.Connection, topic string, err error)
+	// DeadLetters tells for each stream of dead letters of which input they are. Of several inputs it may name any.
+	DeadLetters() map[string]string
+}
+
+// Config is what a Control works on.
+type Config struct {
+	Streams Streams
+	Status  func() any // anything that encoding/json takes; what status answers
+	Drain   func()     // begins to drain, and returns at once; it may be called again
+	Log     *slog.Logger
+}
+
+// A Control answers calls. It is safe from any goroutine.
+type Control struct {
+	c       Config
+	methods map[string]method
+}
+
+// A method decodes its arguments and returns one msgpack value, nil for nil.
+type method func(ctx context.Context, call *request) ([]byte, error)
+
+// New makes a Control.
+func New(c Config) *Control {
+	k := &Control{c: c}
+	k.methods = map[string]method{
+		"publish":     k.publish,
+		"tail":        k.tail,
+		"dead.list":   k.deadList,
+		"dead.show":   k.deadShow,
+		"dead.replay": k.deadReplay,
+		"dead.drop":   k.deadDrop,
+		"status":      k.status,
+		"drain":       k.drain,
+	}
+	return k
+}
+
+// A request is one call while it is worked on.
+type request struct {
+	*arguments
+	hello *wire.Hello
+}
+
+// Handle answers one call. An error that is a *wire.CallError has a code of METHODS.md.
+func (k *Control) Handle(ctx context.Context, hello *wire.Hello, call *wire.Call) ([]byte, error) {
+	m := k.methods[call.Method]
+	if m == nil {
+		known := slices.Sorted(maps.Keys(k.methods))
+		return nil, &wire.CallError{Code: "unknown_method", Reason: program.Unknown("no method", call.Method, known, "Known")}
+	}
+	args, err := argumentsOf(call.Args)
+	if err != nil {
+		return nil, badArguments(call.Method, err)
+	}
+	value, err := m(ctx, &request{args, hello})
+	if args.err != nil {
+		return nil, badArguments(call.Method, args.err)
+	}
+	return value, told(err)
+}
+
+func badArguments(method string, err error) error {
+	return &wire.CallError{Code: "bad_arguments", Reason: fmt.Sprintf("%s: %v", method, err)}
+}
+
+// told gives the errors of connectors their codes.
+func told(err error) error {
+	var call *wire.CallError
+	switch {
+	case err == nil, errors.As(err, &call):
+		return err
+	case errors.Is(err, messaging.ErrNotSupported):
+		return &wire.CallError{Code: "not_supported", Reason: err.Error()}
+	case errors.Is(err, messaging.ErrBusy):
+		return &wire.CallError{Code: "busy", Reason: err.Error(), Retry: true}
+	case errors.Is(err, messaging.ErrClosed):
+		return &wire.CallError{Code: "draining", Reason: err.Error()}
+	case errors.Is(err, context.DeadlineExceeded):
+		return &wire.CallError{Code: "deadline", Reason: err.Error(), Retry: true}
+	}
+	return &wire.CallError{Code: "failed", Reason: err.Error()}
+}
+
+// A stream is one that a call names.
+type stream struct {
+	name  string
+	conn  messaging.Connection
+	topic string
+}
+
+func (k *Control) stream(ctx context.Context, name string) (*stream, error) {
+	if names := k.c.Streams.Names(); !slices.Contains(names, name) {
+		return nil, &wire.CallError{Code: "unknown_stream", Reason: program.Unknown("no stream", name, names, "Declared")}
+	}
+	conn, topic, err := k.c.Streams.Open(ctx, name)
+	return &stream{name, conn, topic}, err
+}
+
+func (k *Control) status(_ context.Context, r *request) ([]byte, error) {
+	if r.end(); r.err != nil {
+		return nil, r.err
+	}
+	data, err := json.Marshal(k.c.Status())
+	return msgp.AppendBytes(nil, data), err
+}
+
+func (k *Control) drain(_ context.Context, r *request) ([]byte, error) {
+	if r.end(); r.err != nil {
+		return nil, r.err
+	}
+	k.c.Log.Info("asked to drain by the command line")
+	k.c.Drain()
+	return nil, nil
+}

@@ -1,0 +1,160 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/tinylib/msgp/msgp"
+
+	"ds-runner.dev/ds-runner/bridge_go/messaging"
+	"ds-runner.dev/ds-runner/bridge_go/wire"
+)
+
+// publish stores records at the end of a stream. They are durable when it answers.
+func (k *Control) publish(ctx context.Context, r *request) ([]byte, error) {
+	name := r.text("stream")
+	var records []messaging.Outgoing
+	r.list("records", func(item *arguments) {
+		item.tuple(fmt.Sprintf("records[%d]", len(records)), func(fields *arguments) {
+			records = append(records, messaging.Outgoing{Record: recordOf(fields)})
+		})
+	})
+	if r.end(); r.err != nil {
+		return nil, r.err
+	}
+	s, err := k.stream(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.write(ctx, records); err != nil {
+		return nil, refused(err, len(records))
+	}
+	return msgp.AppendInt(nil, len(records)), nil
+}
+
+// recordOf reads [value, key?, headers?, timestamp?].
+func recordOf(a *arguments) messaging.Record {
+	r := messaging.Record{Value: a.bytes("value")}
+	if a.more() {
+		r.Key = a.bytes("key")
+	}
+	if a.more() && !a.skipNil() {
+		a.list("headers", func(pair *arguments) {
+			r.Headers = append(r.Headers, messaging.Header{Name: pair.text("header name"), Value: pair.bytes("header value")})
+		})
+	}
+	if a.more() && !a.skipNil() {
+		r.Time = a.number("timestamp", 0, math.MaxInt64)
+	}
+	return r
+}
+
+// refused says which record is the trouble. The others are stored.
+func refused(err error, n int) error {
+	var failed *messaging.WriteError
+	if !errors.As(err, &failed) {
+		return err
+	}
+	first := failed.Failed[0]
+	return &wire.CallError{Code: "write_refused", Retry: !first.Permanent,
+		Reason: fmt.Sprintf("%d of %d records were refused, the others are stored. Record %d: %v", len(failed.Failed), n, first.Index, first.Err)}
+}
+
+// write opens a sink for one call: the routes' own sinks have one writer each.
+func (s *stream) write(ctx context.Context, records []messaging.Outgoing) error {
+	sink, err := s.conn.Sink(ctx, messaging.SinkConfig{Topic: s.topic})
+	if err != nil {
+		return err
+	}
+	return errors.Join(sink.Write(ctx, records), sink.Close(ctx))
+}
+
+const (
+	maxTail = 10_000
+	// An answer has at most so many bytes and values, but always one record: well below the frame's limits.
+	answerBytes  = 4 << 20
+	answerValues = 200_000
+	// answerTime is kept back of a call's time, so that an empty answer comes rather than none.
+	answerTime = 200 * time.Millisecond
+)
+
+// tail reads records without a group.
+func (k *Control) tail(ctx context.Context, r *request) ([]byte, error) {
+	name, next := r.text("stream"), r.number("next", -1, math.MaxInt64)
+	limit, wait := r.number("max", 0, maxTail), time.Duration(r.number("wait_ms", 0, math.MaxInt32))*time.Millisecond
+	if r.end(); r.err != nil {
+		return nil, r.err
+	}
+	s, err := k.stream(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	found, after, err := s.browse(ctx, next, int(limit), wait)
+	if err != nil {
+		return nil, err
+	}
+	if fit := fitting(found); fit < len(found) {
+		found, after = found[:fit], found[fit].Offset
+	}
+	out := msgp.AppendArrayHeader(nil, 2)
+	out = msgp.AppendArrayHeader(out, uint32(len(found)))
+	for i := range found {
+		out = appendRecord(out, &found[i])
+	}
+	return msgp.AppendInt64(out, after), nil
+}
+
+// browse waits for the first record, but not so long that the call ends without an answer.
+func (s *stream) browse(ctx context.Context, next int64, limit int, wait time.Duration) ([]messaging.Record, int64, error) {
+	if deadline, ok := ctx.Deadline(); ok {
+		wait = min(wait, time.Until(deadline)-answerTime)
+	}
+	if limit == 0 {
+		next = max(next, -1)
+		if next >= 0 {
+			return nil, next, nil
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, max(wait, answerTime))
+	defer cancel()
+	return s.conn.Browse(ctx, s.topic, next, limit)
+}
+
+// fitting is how many records an answer holds.
+func fitting(records []messaging.Record) int {
+	bytes, values := 0, 0
+	for i := range records {
+		r := &records[i]
+		bytes += len(r.Key) + len(r.Value) + 64
+		values += 7 + 2*len(r.Headers)
+		for _, h := range r.Headers {
+			bytes += len(h.Name) + len(h.Value) + 10
+		}
+		if i > 0 && (bytes > answerBytes || values > answerValues) {
+			return i
+		}
+	}
+	return len(records)
+}
+
+// appendRecord writes [partition, offset, timestamp, key, value, headers], headers as BATCH has them: name and value in turn.
+func appendRecord(b []byte, r *messaging.Record) []byte {
+	b = msgp.AppendArrayHeader(b, 6)
+	b = msgp.AppendInt64(msgp.AppendInt64(msgp.AppendInt64(b, int64(r.Partition)), r.Offset), r.Time)
+	b = appendBytes(appendBytes(b, r.Key), r.Value)
+	b = msgp.AppendArrayHeader(b, uint32(2*len(r.Headers)))
+	for _, h := range r.Headers {
+		b = appendBytes(msgp.AppendString(b, wire.Text(h.Name, math.MaxInt)), h.Value)
+	}
+	return b
+}
+
+func appendBytes(b, data []byte) []byte {
+	if data == nil {
+		return msgp.AppendNil(b)
+	}
+	return msgp.AppendBytes(b, data)
+}
