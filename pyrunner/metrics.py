@@ -42,7 +42,7 @@ def count_in_files(folder: Path, slot: str) -> None:
     from prometheus_client import values
 
     own = os.getpid()
-    values.ValueClass = values.MultiProcessValue(lambda: slot if os.getpid() == own else f"{slot}-child")
+    values.ValueClass = values.MultiProcessValue(lambda: slot if os.getpid() == own else f"{slot}-child")  # type: ignore[no-untyped-call]
 
 
 class WorkerMetrics:

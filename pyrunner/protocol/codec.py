@@ -40,10 +40,10 @@ class _BareBatch(Batch):
 class _HeaderBatch(Batch):
     """A batch whose header lists are only skipped over, so that they can be counted first."""
 
-    headers: list[msgspec.Raw]
+    headers: list[msgspec.Raw]  # type: ignore[assignment]
 
 
-_TYPES: dict[int, type[Frame]] = {t.__struct_config__.tag: t for t in AnyFrame.__args__}
+_TYPES: dict[int, type[Frame]] = {kind.__struct_config__.tag: kind for kind in AnyFrame.__args__}
 _encoder = msgspec.msgpack.Encoder()
 _decoders = {number: msgspec.msgpack.Decoder(frame) for number, frame in _TYPES.items()}
 _bare = msgspec.msgpack.Decoder(_BareBatch)
@@ -86,7 +86,9 @@ def decode_value(raw: msgspec.Raw | bytes) -> Any:
 
 def name(frame: Frame) -> str:
     """The name of a frame in PROTOCOL.md."""
-    return _TYPES[type(frame).__struct_config__.tag].__name__.upper()
+    number = type(frame).__struct_config__.tag
+    assert isinstance(number, int)
+    return _TYPES[number].__name__.upper()
 
 
 def check_length(header: Body, max_frame: int) -> int:
@@ -140,7 +142,7 @@ def _decode_batch(body: Body) -> Batch | None:
 def _decode_batch_with_headers(body: Body) -> Batch | None:
     try:
         raw = _with_headers.decode(body)
-        lists = list(map(memoryview, raw.headers))
+        lists = [memoryview(array) for array in raw.headers]
         if sum(budget.array_length(array, 0) or 0 for array in lists) > MAX_ELEMENTS - 6 * len(raw.payloads):
             return None
         values = {field: getattr(raw, field) for field in raw.__struct_fields__}
@@ -151,7 +153,7 @@ def _decode_batch_with_headers(body: Body) -> Batch | None:
 
 def _decode_header_list(array: memoryview) -> list[Any] | None:
     count = budget.array_length(array, 0)
-    if count is None and array == b"\xc0":
+    if count is None and bytes(array) == b"\xc0":
         return None
     if count is not None and count <= _SHORT_HEADERS:
         return list(_short_headers(count).decode(array))

@@ -242,7 +242,7 @@ class Session:
         number = self._last_call + 1 if number is None else number
         if number in self._calls:
             raise LocalError(f"call {number} is in flight")
-        held = None if lease is None else tuple(lease)
+        held = None if lease is None else (lease[0], lease[1], lease[2])
         data = self._encode(Call(number, held, deadline_ms, method, codec.encode_value(list(args))))
         self._last_call = max(self._last_call, number)
         self._calls.add(number)

@@ -82,7 +82,7 @@ class Loop:
         self._waker.set()
 
     def run(self) -> None:
-        while not (self._ending or self._ended):
+        while not self._is_over():
             connection = self._dialler.dial_until(self._pause)
             if connection is None:
                 return
@@ -94,8 +94,11 @@ class Loop:
             finally:
                 self._metrics.connected.set(0)
                 connection.close()
-            if not (self._ending or self._ended) and self._pause(0.02):
+            if self._pause(0.02):
                 return
+
+    def _is_over(self) -> bool:
+        return self._ending or self._ended
 
     def _serve(self, connection: Connection) -> None:
         connection.watch(self._waker.fileno())
@@ -185,7 +188,7 @@ class Loop:
         self._waker.wait(seconds, *([] if self._lifeline is None else [self._lifeline]))
         self._waker.clear()
         self._ended = self._ended or self._orphaned()
-        return self._ending or self._ended
+        return self._is_over()
 
 
 def _traceback(detail: bytes | None) -> str | None:

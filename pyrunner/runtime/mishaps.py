@@ -24,7 +24,7 @@ class Mishaps:
             self._remember(key, since, count + 1)
             return False
         self._remember(key, now, 0)
-        values = {"event": event_id, "code": code, "reason": reason}
+        values: dict[str, Any] = {"event": event_id, "code": code, "reason": reason}
         if trace:
             values["traceback"] = trace
         if count:

@@ -96,7 +96,8 @@ class BridgeSession:
             self._close()
             return None
         if isinstance(frame, Hello) and self.state is BridgeState.NEW:
-            return self._greet(frame)
+            self._greet(frame)
+            return None
         allowed = _ALLOWED[self.role] if self.state is not BridgeState.NEW else ()
         started = self.state in (BridgeState.READY, BridgeState.DRAINING)
         if not isinstance(frame, allowed) or (isinstance(frame, Result | Return) and not started):

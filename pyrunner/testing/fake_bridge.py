@@ -25,7 +25,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from pyrunner.protocol import codec, preface
+from pyrunner.protocol import ProtocolError, codec, preface
 from pyrunner.protocol.frames import (
     MAX_FRAME,
     Answer,
@@ -283,7 +283,7 @@ class FakeBridge:
                 self._links.append(link)
             while (body := link.read()) is not None:
                 self._take(link, body)
-        except (OSError, preface.PrefaceError, codec.DecodeError):
+        except (OSError, preface.PrefaceError, ProtocolError):
             pass
         finally:
             if link is not None:

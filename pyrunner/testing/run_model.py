@@ -57,9 +57,7 @@ def _through_the_wire(scorer: Any, payloads: Sequence[bytes | None], first: int,
     )
     got = _decoded(codec.encode(sent, MAX_FRAME))
     assert isinstance(got, Batch)
-    scored = scorer.score(
-        got.payloads, Meta(got.stream, got.positions, got.keys, got.headers, got.timestamps)
-    )
+    scored = scorer.score(got.payloads, Meta(got.stream, got.positions))
     errors = [failure(*error) for error in scored.errors]
     result = Result(
         got.nonce,
