@@ -135,10 +135,15 @@ func (c *Core) unhold(e *Event) {
 		return
 	}
 	e.state = waiting
-	c.sendBack(l, e, 0)
-	if l.busy == 0 {
-		c.rejoin(l)
+	if l.busy > 0 {
+		c.sendBack(l, e, 0)
+		return
 	}
+	if l.list != nil {
+		l.list.remove(l)
+	}
+	l.waiting.insert(e) // others of the lane may have been put back before it
+	c.serve(l)
 }
 
 // tick confirms verdicts that nothing has spoken against.

@@ -1,6 +1,11 @@
 package delivery
 
-import "time"
+// Durations, in nanoseconds as everywhere in this package: it knows no clock.
+const (
+	milliseconds int64 = 1e6
+	seconds            = 1000 * milliseconds
+	minutes            = 60 * seconds
+)
 
 // Order says which events may not overtake each other.
 type Order uint8
@@ -62,7 +67,7 @@ func (c Config) withDefaults() Config {
 	or(&c.Batch.Events, 256)
 	or(&c.Batch.Bytes, 256<<10)
 	c.Batch.Events = min(c.Batch.Events, maxBatchEvents)
-	or(&c.Deadline, int64(30*time.Second))
+	or(&c.Deadline, 30*seconds)
 	or(&c.Attempts, 2)
 	or(&c.Intake.Events, 16384)
 	or(&c.Intake.Bytes, 64<<20)
@@ -71,20 +76,20 @@ func (c Config) withDefaults() Config {
 	or(&c.MaxEvent, 15<<20)
 	or(&c.Lanes, 4096)
 	or(&c.LaneCap, 2*c.Batch.Events)
-	or(&c.Verdict, int64(500*time.Millisecond))
-	or(&c.Storm, int64(time.Second))
-	or(&c.Grace, int64(5*time.Second))
-	or(&c.Calm, int64(5*time.Minute))
+	or(&c.Verdict, 500*milliseconds)
+	or(&c.Storm, seconds)
+	or(&c.Grace, 5*seconds)
+	or(&c.Calm, 5*minutes)
 	c.Breaker = c.Breaker.withDefaults()
 	return c
 }
 
 func (b BreakerConfig) withDefaults() BreakerConfig {
 	or(&b.Run, 20)
-	or(&b.Hold, int64(2*time.Second))
+	or(&b.Hold, 2*seconds)
 	or(&b.Probe, 16)
-	or(&b.FirstProbe, int64(time.Second))
-	or(&b.LastProbe, int64(30*time.Second))
+	or(&b.FirstProbe, seconds)
+	or(&b.LastProbe, 30*seconds)
 	return b
 }
 

@@ -138,11 +138,7 @@ func (c *Core) release(l *lane) {
 		c.serve(l)
 		return
 	}
-	c.rejoin(l)
-}
-
-// rejoin makes a lane of which nothing is out free for every worker.
-func (c *Core) rejoin(l *lane) {
+	// Nothing of it is out any more: it is free for every worker. What came back is older than what has waited.
 	l.owner = nil
 	if l.list != nil {
 		l.list.remove(l)

@@ -282,6 +282,38 @@ func TestARevokedPartitionIsForgottenAndItsLateResultsSettleNothing(t *testing.T
 	p.want("left", p.Live(), 0)
 }
 
+func TestRevokingRaisesTheEpochOfTheLeasesThatFollow(t *testing.T) {
+	p := stage(t, Config{Batch: Room{Events: 1}})
+	w := p.hire("w", 2)
+	p.offer(2)
+	p.Revoke(p.now, []int32{5})
+	p.answer(w, nil)
+	p.offer(1)
+	p.want("epochs", []uint64{p.leases[w][0].Epoch, p.leases[w][1].Epoch}, []uint64{0, 1})
+}
+
+func TestAFateThatIsStoredAfterItsPartitionWentIsNotCountedAsOurs(t *testing.T) {
+	p := stage(t, Config{})
+	w := p.hire("w", 2)
+	p.offer(1)
+	p.answer(w, nil)
+	p.Revoke(p.now, []int32{0})
+	p.settleAll()
+	p.want("settled", p.Stats().Settled, [3]uint64{})
+	p.want("committed", p.Commits(), "[]")
+	p.want("left", p.Live(), 0)
+}
+
+func TestABatchGivenBackOutOfTurnDoesNotMoveTheDeadlineOfTheOldest(t *testing.T) {
+	p := stage(t, Config{Batch: Room{Events: 1}, Deadline: second})
+	w := p.hire("w", 2)
+	p.offer(2)
+	p.wait(900 * ms)
+	p.Return(p.now, w, p.leases[w][1].Lease, second)
+	p.wait(100 * ms)
+	p.want("overdue", p.Stats().Overdue, 1)
+}
+
 func TestADrainedCoreGivesNoLeasesAndWantsNothing(t *testing.T) {
 	p := stage(t, Config{Batch: Room{Events: 2}})
 	w := p.hire("w", 2)

@@ -185,6 +185,19 @@ func TestAProcessThatDialsAgainHasLostItsLinkAndNothingElse(t *testing.T) { // T
 	p.want("links lost", p.Stats().Deaths[CauseLink], 9)
 }
 
+func TestAnotherProcessOfTheSameNameDoesNotProveThatTheOldOneLives(t *testing.T) {
+	p := stage(t, Config{})
+	p.offer(1)
+	w := p.Join(p.now, "w", 42, "1", nil)
+	p.Ready(p.now, w, Room{8, 1000})
+	p.tick()
+	p.Leave(p.now, w, false)
+	p.Join(p.now, "w", 43, "1", nil)
+	p.wait(500 * ms)
+	p.want("suspects", p.Stats().Suspects, 1)
+	p.want("links lost", p.Stats().Deaths[CauseLink], 0)
+}
+
 func TestAParentThatIsSilentHasLostNoChild(t *testing.T) {
 	p := stage(t, Config{})
 	p.Supervised(p.now, true)
@@ -272,6 +285,17 @@ func TestSuspectsRatherGoToAnotherWorkerButDoNotWaitForOne(t *testing.T) {
 	p.die(a, CauseSignal)
 	a2 := p.hire("a", 4)
 	p.want("the name that died", len(p.leases[a2]), 0)
+}
+
+func TestAWorkerThatPausesIsNotKeptForSuspects(t *testing.T) {
+	p := stage(t, Config{Batch: Room{Events: 2}})
+	a, b := p.hire("a", 4), p.hire("b", 4)
+	p.offer(4)
+	p.die(a, CauseSignal)
+	p.Ready(p.now, b, Room{})
+	p.answer(b, nil)
+	c := p.hire("c", 4)
+	p.want("the suspects go to one that does not pause", p.holds(c), [][]string{events(0, 1)})
 }
 
 func TestAUnitLargerThanTheWindowIsTriedInParts(t *testing.T) {

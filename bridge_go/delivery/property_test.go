@@ -49,15 +49,14 @@ type world struct {
 	names   int
 	writing []Fate
 	quiet   bool
-	deaths  int
+	outages bool // this life has them, and no event that fails by itself
+	down    bool // everything fails
 }
 
 // A fake is a worker with the frames in its socket.
 type fake struct {
 	w      *Worker
 	frames []frame
-	events int
-	bytes  int
 }
 
 type frame struct {
@@ -73,11 +72,16 @@ func play(t *testing.T, order Order, seed uint64) {
 		Intake: Room{Events: 60, Bytes: 1 << 20}, Span: Room{Events: 80, Bytes: 1 << 20}, LaneCap: w.dice.IntN(6),
 		OneInFlight: w.dice.IntN(4) == 0, Linger: int64(w.dice.IntN(2)) * 3e6,
 		Breaker: BreakerConfig{Off: w.dice.IntN(3) == 0}})
+	w.outages = w.dice.IntN(3) == 0
+	if w.outages {
+		w.core = New(Config{Nonce: 7, Order: order, Batch: Room{Events: 1 + w.dice.IntN(12), Bytes: 400}, Lanes: 8,
+			Intake: Room{Events: 60, Bytes: 1 << 20}, Breaker: BreakerConfig{Run: 1}})
+	}
 	w.write(order)
 	for range 600 {
 		w.step()
 	}
-	w.quiet = true
+	w.quiet, w.down = true, false
 	for i := 0; w.unfinished(); i++ {
 		if i > 20000 {
 			t.Fatalf("not at its end: %+v %+v", w.core.Gauges(), w.core.Stats())
@@ -104,7 +108,7 @@ func (w *world) write(order Order) {
 		}
 		w.rank[id] = i
 		w.truth[id] = []truth{good, good, good, good, good, good, good, good, rejects, good, good, good}[w.dice.IntN(12)]
-		if w.dice.IntN(60) == 0 {
+		if w.dice.IntN(60) == 0 && !w.outages {
 			w.truth[id] = []truth{raises, kills}[w.dice.IntN(2)]
 		}
 		w.log[p] = append(w.log[p], r)
@@ -142,6 +146,8 @@ func (w *world) step() {
 		w.revoke()
 	case n < 66 && !w.quiet:
 		w.late()
+	case n < 67 && w.outages:
+		w.down = !w.down && !w.quiet
 	case n < 67 && !w.quiet:
 		w.core.Supervised(w.now, w.dice.IntN(2) == 0)
 	default:
@@ -211,7 +217,7 @@ func (w *world) answer() {
 		case kind == kills:
 			w.killed(f, []string{CauseSignal, CauseExit, CauseHang}[w.dice.IntN(3)])
 			return
-		case kind == raises:
+		case kind == raises || w.down:
 			r.Errors = append(r.Errors, wire.RowError{Index: uint64(i), Kind: wire.KindFail, Code: "raised"})
 		case kind == rejects:
 			r.Errors = append(r.Errors, wire.RowError{Index: uint64(i), Kind: wire.KindReject, Code: "rejected"})
@@ -232,7 +238,6 @@ func (w *world) answer() {
 
 // killed ends a worker's process; its parent may say so before or after its socket ends, or never.
 func (w *world) killed(f *fake, cause string) {
-	w.deaths++
 	w.gone(f)
 	switch w.dice.IntN(3) {
 	case 0:

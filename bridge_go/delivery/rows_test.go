@@ -306,3 +306,52 @@ func TestAnEventWhoseOutputIsRefusedIsDead(t *testing.T) {
 	p.Settled(p.given[1].Event, Dead)
 	p.want("committed", p.Commits(), "[{0 0}]")
 }
+
+func TestADiscardedAnswerDoesNotShortenTheStallOfItsLane(t *testing.T) {
+	p := stage(t, Config{Order: ByKey, Batch: Room{Events: 2}})
+	w := p.hire("w", 8)
+	p.offer(2, "k")
+	p.answer(w, map[string]wire.ErrKind{"0/0": wire.KindRetry}) // 0/1 is discarded, and could come again at once
+	p.wait(9 * ms)
+	p.want("stalled", len(p.leases[w]), 0)
+	p.wait(ms)
+	p.want("again, in order", p.holds(w), [][]string{events(0, 1)})
+}
+
+func TestFailuresFromBeforeAnOutageDoNotCountAfterIt(t *testing.T) {
+	p := stage(t, Config{Batch: Room{Events: 32}, Breaker: BreakerConfig{Run: 10}})
+	w := p.hire("w", 100)
+	p.offer(20)
+	p.answer(w, failing(20)) // the first failure of each, and the breaker opens
+	p.wait(second)
+	p.answer(w, map[string]wire.ErrKind{"0/1": wire.KindFail}) // a success closes it; 0/1 fails for the first time since
+	p.want("open", p.Gauges().BreakerOpen, false)
+	p.want("dead", p.dead(), "[]")
+	p.want("held", p.Gauges().Held, 0)
+}
+
+func TestVerdictsThatAnOutageTakesBackGoToTheirPlacesInTheirLanes(t *testing.T) {
+	p := stage(t, Config{Order: ByKey, Attempts: 1, Batch: Room{Events: 2}, Breaker: BreakerConfig{Run: 4}})
+	w := p.hire("w", 2)
+	p.offer(8, "a", "b")
+	p.answer(w, failing(8))
+	p.want("held", p.Gauges().Held, 2)
+	p.answer(w, failing(8))
+	p.want("open", p.Gauges().BreakerOpen, true)
+	for range 10 {
+		p.wait(second)
+		for len(p.leases[w]) > 0 {
+			p.answer(w, nil)
+		}
+	}
+	var a, b []string
+	for _, f := range p.given {
+		if string(f.Event.Record.Key) == "a" {
+			a = append(a, id(f.Event))
+		} else {
+			b = append(b, id(f.Event))
+		}
+	}
+	p.want("of a", a, "[0/0 0/2 0/4 0/6]")
+	p.want("of b", b, "[0/1 0/3 0/5 0/7]")
+}
