@@ -176,6 +176,9 @@ func TestADamagedGzipIsAnErrorAfterWhatCouldBeRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err := s.Read(ctx, messaging.Limit{Events: 10, Bytes: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
 	wants(t, got, "1", "2")
 	if _, err = s.Read(ctx, messaging.Limit{Events: 10, Bytes: 100}); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Fatalf("got %v", err)

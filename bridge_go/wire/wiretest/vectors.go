@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"encoding/hex"
 	"encoding/json"
-	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -82,7 +81,7 @@ func Load(t testing.TB, name string, into any) {
 func Root() string {
 	_, file, _, ok := runtime.Caller(0)
 	if !ok {
-		panic(fmt.Sprint("wiretest: no source path"))
+		panic("wiretest: no source path")
 	}
 	return filepath.Join(filepath.Dir(file), "..", "..", "..", "tests", "vectors")
 }
