@@ -47,6 +47,7 @@ type world struct {
 	commits [3]int64
 	workers []*fake
 	names   int
+	excused map[string]int // deaths that were the environment's, by event
 	writing []Fate
 	quiet   bool
 	outages bool // this life has them, and no event that fails by itself
@@ -67,7 +68,7 @@ type frame struct {
 }
 
 func play(t *testing.T, order Order, seed uint64) {
-	w := &world{T: t, model: newModel(t), dice: rand.New(rand.NewPCG(seed, uint64(order)))}
+	w := &world{T: t, model: newModel(t), dice: rand.New(rand.NewPCG(seed, uint64(order))), excused: map[string]int{}}
 	w.core = New(Config{Nonce: 7, Order: order, Batch: Room{Events: 1 + w.dice.IntN(12), Bytes: 400}, Lanes: 8,
 		Intake: Room{Events: 60, Bytes: 1 << 20}, Span: Room{Events: 80, Bytes: 1 << 20}, LaneCap: w.dice.IntN(6),
 		OneInFlight: w.dice.IntN(4) == 0, Linger: int64(w.dice.IntN(2)) * 3e6,
@@ -262,7 +263,7 @@ func (w *world) gone(f *fake) {
 // environment ends a worker for reasons that are not its events'.
 func (w *world) environment() {
 	f := w.any()
-	if f == nil {
+	if f == nil || !w.bears(f) {
 		return
 	}
 	switch w.dice.IntN(5) {
@@ -283,6 +284,20 @@ func (w *world) environment() {
 		w.tick()
 		w.core.Leave(w.now, f.w, false)
 	}
+}
+
+// bears says whether the events that a worker is at have excuses left; without, the environment convicts innocents in the end,
+// which is what the core is to do.
+func (w *world) bears(f *fake) bool {
+	if len(f.frames) == 0 {
+		return true
+	}
+	for _, id := range f.frames[0].ids {
+		if w.excused[id]++; w.excused[id] > maxExcuses {
+			return false
+		}
+	}
+	return true
 }
 
 func (w *world) giveBack() {
