@@ -130,15 +130,15 @@ def _keyed(field: str | None) -> Callable[[bytes], bytes | None]:
     """A function from a payload to its key. A payload that is no JSON object has none: the model's side tells of it."""
     if field is None:
         return lambda value: None
-    only = msgspec.defstruct("Keyed", [("key", msgspec.Raw | None, None)], rename={"key": field})
+    only = msgspec.defstruct("Keyed", [("key", msgspec.Raw, msgspec.Raw(b"null"))], rename={"key": field})
     decode = msgspec.json.Decoder(only).decode
 
     def key_of(value: bytes) -> bytes | None:
         try:
-            raw = decode(value).key  # type: ignore[attr-defined]
+            raw = bytes(decode(value).key)  # type: ignore[attr-defined]
         except msgspec.DecodeError:
             return None
-        return None if raw is None or bytes(raw) == b"null" else _text(bytes(raw))
+        return None if raw == b"null" else _text(raw)
 
     return key_of
 

@@ -42,7 +42,7 @@ class Record:
             "time": self.when,
             "key": text(self.key),
             "value": value(self.value),
-            "headers": {name: value(v) for name, v in self.headers.items()},
+            "headers": {name: structured(v) for name, v in self.headers.items()},
         }
 
 
@@ -82,3 +82,8 @@ def value(data: bytes | None) -> Any:
         return None if data is None else json.loads(data)
     except ValueError:
         return text(data)
+
+
+def structured(data: bytes) -> Any:
+    """A header: JSON where it is a list or an object, else text, so that version "1" stays one."""
+    return value(data) if bytes(data[:1]) in (b"{", b"[") else text(data)

@@ -1,17 +1,20 @@
 """`ds-runner replay`: a file of events through bridge, wire and one worker, and the golden diff of what came out."""
 
+import json as jsonlib
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from pyrunner.answers import answers, body
 from pyrunner.commands import NOT_SO
 from pyrunner.commands.console import count, emit, note, say
 from pyrunner.commands.options import Env, Json, ModelRef, Params, ProgramPath
+from pyrunner.commands.running import control
 from pyrunner.errors import UserError
 from pyrunner.project import Project, open_project
 from pyrunner.replay.diff import TOLERANCE, Comparison, compare
@@ -39,7 +42,7 @@ CommandName = Annotated[str, typer.Option("--command", help="The command whose i
 
 
 def replay(
-    file: Annotated[Path, typer.Argument(help="Events as jsonl or csv, also gzipped.")],
+    file: Annotated[Path | None, typer.Argument(help="Events as jsonl or csv, also gzipped.")] = None,
     output: Output = None,
     expect: Expect = None,
     only: Only = None,
@@ -58,10 +61,10 @@ def replay(
     and the exit code is 1.
     """
     project = open_project(program, env, param)
-    _require(file, expect)
-    if pdb:
-        _debug(project, file, only or [], model, command)
+    if file is None or pdb:
+        _one_by_one(project, file, only or [], model, pdb)
         return
+    _require(file, expect)
     with _ledger(output) as ledger:
         done = run(project, Request(file, ledger, tuple(only or ()), model, command))
         outcome = compare(_expected(expect, only), read_ledger(ledger), tolerance) if expect else None
@@ -76,21 +79,44 @@ def replay(
 
 
 def _require(file: Path, expect: Path | None) -> None:
-    if not file.is_file():
-        raise UserError(f"replay: no file {file}")
+    _existing(file)
     if expect and not expect.is_file():
         raise UserError(
             f"replay: no file {expect} to compare with. Make it with: ds-runner replay {file} --output {expect}"
         )
 
 
-def _debug(project: Project, file: Path, only: list[str], model: str | None, command: str) -> None:
-    if not only:
-        raise UserError("replay: --pdb needs the event. For example: --only departures/0/17 --pdb")
-    from pyrunner.replay.inprocess import debug
+def _one_by_one(project: Project, file: Path | None, only: list[str], model: str | None, pdb: bool) -> None:
+    """Single events in this process: from the file, else from the streams of the bridge that runs."""
+    from pyrunner.replay.inprocess import EventId, debug, from_bridge, from_file
+    from pyrunner.scoring import Scorer
 
-    for event in only:
-        debug(project, file, event, model, command)
+    if not only:
+        raise UserError(
+            "replay: which events? Give a file, or one event: ds-runner replay --only departures/0/17 --pdb"
+        )
+    ids = [EventId.parse(text) for text in only]
+    trained = project.trained(model, verb="replay")
+    scorer = Scorer(trained.model, model_version=trained.version)
+    with ExitStack() as stack:
+        client = None if file else stack.enter_context(control(project))
+        payloads = [from_bridge(client, i) if client else from_file(project, _existing(file), i) for i in ids]
+    for event, payload in zip(ids, payloads, strict=True):
+        if pdb:
+            debug(scorer, event, payload)
+        else:
+            (answer,) = answers(scorer.score([payload]), 1)
+            say(
+                jsonlib.dumps({"event": str(event), "answer": body([answer], many=False)}, ensure_ascii=False)
+            )
+            if answer.error:
+                note("\n".join(part for part in (answer.reason, answer.traceback.rstrip()) if part))
+
+
+def _existing(file: Path | None) -> Path:
+    if file is None or not file.is_file():
+        raise UserError(f"replay: no file {file}")
+    return file
 
 
 @contextmanager

@@ -61,7 +61,7 @@ def _position(client: ControlClient, stream: str, start: str | None, last: int) 
         if not start.isdigit():
             raise UserError(f"tail: --from {start}: write start, now or a position like 1000")
         return int(start)
-    end = records.read(client, stream, -1, 1)[1]
+    end = records.read(client, stream, -1, 0)[1]
     return end if start == "now" else max(0, end - last)
 
 

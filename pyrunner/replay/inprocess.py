@@ -1,8 +1,8 @@
-"""One event of a replay in this process, with a debugger: `ds-runner replay FILE --only departures/0/17 --pdb`.
+"""One event in this process, with a debugger: `ds-runner replay --only departures/0/17 --pdb`.
 
-The event is read from the file by its number, decoded as in a stream and given alone to the same method of the model. If
-that raises, the debugger opens at the user's own frame, after the fact; if it answers, the debugger stops where the method
-begins, so that the way to the answer can be walked.
+The event is read from a file by its number, or from its stream by the bridge that runs, decoded as in a stream and given alone
+to the same method of the model. If that raises, the debugger opens at the user's own frame, after the fact; if it answers,
+the debugger stops where the method begins, so that the way to the answer can be walked.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from pyrunner import containers
+from pyrunner.client.control import ControlClient
 from pyrunner.commands.console import note
+from pyrunner.commands.records import read
 from pyrunner.containers.base import TypedBatch
 from pyrunner.context import Context
 from pyrunner.datasets import batches, format_of, rows_as_json
@@ -33,14 +35,30 @@ from pyrunner.signature import read_signature
 from pyrunner.userframes import told
 
 
-def debug(project: Project, file: Path, event: str, model: str | None, command: str) -> None:
+class EventId(NamedTuple):
+    """`stream/partition/offset`. In a file the partition is 0 and the offset the record's number, from 0."""
+
+    stream: str
+    partition: int
+    offset: int
+
+    def __str__(self) -> str:
+        return "/".join(map(str, self))
+
+    @classmethod
+    def parse(cls, text: str) -> EventId:
+        found = re.fullmatch(r"(.+)/(\d+)/(\d+)", text)
+        if not found:
+            raise UserError(
+                f"replay: --only {text}: an event's id is stream/partition/offset, such as departures/0/17"
+            )
+        return cls(found[1], int(found[2]), int(found[3]))
+
+
+def debug(scorer: Scorer, event: EventId, payload: bytes) -> None:
     """Open the debugger on one event. Returns when the user leaves it."""
-    stream, partition, offset = parse_id(event, project.program.command(command).input or "")
-    payload = record(project, file, offset)
-    trained = project.trained(model, verb="replay")
-    scorer = Scorer(trained.model, model_version=trained.version)
-    meta = Meta(stream, [partition, offset, 1])
     note(f"{event}: {payload.decode(errors='replace')}")
+    meta = Meta(event.stream, [event.partition, event.offset, 1])
     call = prepared(scorer, payload, meta)
     try:
         answer = call()
@@ -53,22 +71,22 @@ def debug(project: Project, file: Path, event: str, model: str | None, command: 
     pdb.runcall(again.func, *again.args, **again.keywords)
 
 
-def parse_id(event: str, stream: str) -> tuple[str, int, int]:
-    """Stream, partition and offset of an event's id. In a file the partition is 0 and the offset the record's number."""
-    found = re.fullmatch(r"(.+)/0/(\d+)", event)
-    if not found or found[1] != stream:
-        raise UserError(
-            f"replay: --only {event}: an event of this file is {stream}/0/N, N from 0: {stream}/0/17"
-        )
-    return stream, 0, int(found[2])
-
-
-def record(project: Project, file: Path, number: int) -> bytes:
-    """The payload of one record of a file, from 0, as the bridge would send it."""
-    found = next(islice(_records(project, file), number, None), None)
-    if found is None:
-        raise UserError(f"replay: {file} has no record {number}. The first is 0")
+def from_file(project: Project, file: Path, event: EventId) -> bytes:
+    """The payload of one record of a file, as the bridge would send it."""
+    found = next(islice(_records(project, file), event.offset, None), None)
+    if found is None or event.partition:
+        raise UserError(f"replay: {file} has no record {event}. The first is {event.stream}/0/0")
     return found
+
+
+def from_bridge(client: ControlClient, event: EventId) -> bytes:
+    """The payload of an event that its stream still keeps."""
+    found, _ = read(client, event.stream, event.offset, 1)
+    if not found or (found[0].partition, found[0].offset) != event[1:]:
+        raise UserError(
+            f"replay: {event} is not kept any more. Give the file that it came from: ds-runner replay FILE --only ..."
+        )
+    return bytes(found[0].value or b"null")
 
 
 def prepared(scorer: Scorer, payload: bytes, meta: Meta) -> partial[Any]:
