@@ -51,7 +51,7 @@ _PASSING = {Refusal.TOO_MANY_CONNECTIONS, Refusal.DRAINING}
 class PrefaceError(Exception):
     """No session came about. `refusal` is None when the peer is no bridge of ours; `passing` says that it may be tried again."""
 
-    def __init__(self, reason: str, refusal: Refusal | None = None) -> None:
+    def __init__(self, reason: str, refusal: Refusal | int | None = None) -> None:
         super().__init__(reason)
         self.refusal = refusal
         self.passing = refusal in _PASSING
@@ -119,7 +119,7 @@ def _raise_refusal(code: int) -> None:
     if code == Refusal.NONE:
         return
     if code not in Refusal._value2member_map_:
-        raise PrefaceError(f"the bridge refuses with code {code}, which this version does not know")
+        raise PrefaceError(f"the bridge refuses with code {code}, which this version does not know", code)
     raise PrefaceError(_SENTENCES[Refusal(code)], Refusal(code))
 
 
