@@ -5,7 +5,8 @@ import "slices"
 // A suspicion is a frame whose worker died of it, as far as anybody can tell. Its events are scored alone until the one
 // that kills is found: the whole once more, then by halves from left to right, on a worker that has nothing else in
 // flight. What passes is kept. For a batch of 256 that is 18 calls at most: the whole, two a level of the bisection, and the
-// culprit once more, since an event is dead only after two deaths alone.
+// culprit once more, since an event is dead only after two deaths alone. Where the cause may be the environment's (killed, out of
+// memory), the excuses of the culprit come on top.
 //
 // The lanes of its events stand still meanwhile, since they count as out.
 type suspicion struct {
@@ -23,6 +24,15 @@ type unit struct {
 	deaths int // alone with a worker
 }
 
+// newUnit makes a unit. An event that is alone for the first time has all its excuses again: so far they were used up by
+// deaths that any of its neighbours may have caused.
+func newUnit(events []*Event) *unit {
+	if len(events) == 1 {
+		events[0].excuses = 0
+	}
+	return &unit{events: events}
+}
+
 // suspect opens a suspicion of a lost frame, or goes on with the one that it belongs to.
 func (c *Core) suspect(x *loss, cause string) {
 	l := x.lease
@@ -33,7 +43,7 @@ func (c *Core) suspect(x *loss, cause string) {
 			return
 		}
 		c.stats.Suspects++
-		c.cases = append(c.cases, &suspicion{units: []*unit{{events: events}}, last: x.worker.ID})
+		c.cases = append(c.cases, &suspicion{units: []*unit{newUnit(events)}, last: x.worker.ID})
 		return
 	}
 	s := c.caseOf(l)
@@ -65,7 +75,7 @@ func (c *Core) diedAgain(s *suspicion, events []*Event, deaths int, f *Failure) 
 	switch n := len(events); {
 	case n == 0:
 	case n > 1:
-		s.units = append(s.units, &unit{events: events[n/2:]}, &unit{events: events[:n/2]})
+		s.units = append(s.units, newUnit(events[n/2:]), newUnit(events[:n/2]))
 	case deaths >= 2:
 		e := events[0]
 		e.state = leased
