@@ -58,12 +58,13 @@ class Dialler:
             try:
                 connection = self.dial()
             except (OSError, ValueError, PrefaceError, LinkLost) as error:
-                self._tell(str(error))
+                reason = str(error)
             else:
                 self._stands()
                 return connection
             if pause(self._backoff.next()):
                 return None
+            self._tell(reason)
 
     def settled(self) -> None:
         """The connection has proved useful: the next loss starts with a short wait again."""
@@ -75,7 +76,7 @@ class Dialler:
         self._told = ""
 
     def _tell(self, reason: str) -> None:
-        """One line for each new reason, not one for each attempt."""
+        """One line for each new reason, not one for each attempt, and none for a wait that has ended."""
         if reason != self._told:
             self._log.warning(
                 "bridge not reached, dialling on",

@@ -22,7 +22,9 @@ class Slot:
         self.starts = 0
         self._ready_since: float | None = None
         self._loads = Backoff(0.5, 30.0)
-        self._deaths = Backoff(0.05, 5.0)
+        self._deaths = Backoff(
+            0.02, 0.2
+        )  # short: loading brakes a loop of deaths, and a bisection waits for fresh workers
 
     def ready(self, now: float) -> None:
         self._ready_since = now

@@ -105,7 +105,9 @@ def _score(
     )
     waker = Waker()
     loop = Loop(
-        dialler=Dialler(options.bridge, options.token_file, Role.EVENTS, identity, log),
+        dialler=Dialler(
+            options.bridge, options.token_file, Role.EVENTS, identity, _Quiet() if options.supervised else log
+        ),
         score=_scoring(loaded.scorer),
         meta=Meta,
         window=loaded.window,
@@ -150,7 +152,7 @@ def _scoring(scorer: Scorer) -> Any:
 
 
 class _Quiet:
-    """The calls connection dials the same bridge; the events connection tells of it."""
+    """One tells of a bridge that is not there: the parent, or without one the events connection."""
 
     def info(self, event: str, **values: object) -> None: ...
 
