@@ -92,7 +92,11 @@ def torch_model(
     field of the result, in the declared order. Saved as a state dict, read back with `weights_only=True`.
     """
     schema, out = schema_of(In), schema_of(Out)
-    chosen = tuple(features) if features is not None else tuple(f.name for f in schema if f.kind in _NUMERIC and not f.marks.key)
+    chosen = (
+        tuple(features)
+        if features is not None
+        else tuple(f.name for f in schema if f.kind in _NUMERIC and not f.marks.key)
+    )
     for feature in chosen:
         _field_of(schema, feature, "features", "event")
     train = fit
@@ -119,7 +123,9 @@ def torch_model(
 
         def load(self, path: Path) -> Self:
             self.module_ = _made(factory, self.params, None)
-            self.module_.load_state_dict(_torch().load(path / "module.pt", weights_only=True, map_location="cpu"))
+            self.module_.load_state_dict(
+                _torch().load(path / "module.pt", weights_only=True, map_location="cpu")
+            )
             return self
 
     _annotate_with_frames(TorchModel)
@@ -143,7 +149,9 @@ def pyfunc_model(
 
     parameters = list(inspect.signature(function).parameters)
     if not parameters:
-        raise UserError(f"{function.__name__} takes no event. Write: def {function.__name__}(event: {In.__name__}) -> {Out.__name__}: ...")
+        raise UserError(
+            f"{function.__name__} takes no event. Write: def {function.__name__}(event: {In.__name__}) -> {Out.__name__}: ..."
+        )
     annotation = annotation_of(function, In, parameters[0])
     verb = "predict" if name_for(annotation) is not None else "predict_one"
     if "ctx" in parameters[1:]:
@@ -186,7 +194,9 @@ def _field_of(schema: EventSchema, name: str, argument: str, what: str) -> Field
     if name not in schema.by_name:
         from pyrunner.program.words import unknown
 
-        raise UserError(unknown(f"{argument}: the {what} {schema.name} has no field", name, schema.names, "It has"))
+        raise UserError(
+            unknown(f"{argument}: the {what} {schema.name} has no field", name, schema.names, "It has")
+        )
     return schema.by_name[name]
 
 
@@ -199,18 +209,27 @@ def _refuse_other_required(out: EventSchema, target: str) -> None:
 
 
 def _default_features(schema: EventSchema) -> tuple[str, ...]:
-    return tuple(f.name for f in schema if f.kind in (*_NUMERIC, "category") and not (f.marks.key or f.marks.event_time))
+    return tuple(
+        f.name
+        for f in schema
+        if f.kind in (*_NUMERIC, "category") and not (f.marks.key or f.marks.event_time)
+    )
 
 
 def _params_of(factory: Callable[..., Any]) -> type[Params]:
     """The settings of an estimator class, or of a function that makes one, as a Params class."""
     settings = [
-        (p.name, Any, msgspec.field(default=p.default))
+        p
         for p in inspect.signature(factory).parameters.values()
-        if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD) and p.default is not p.empty and p.name != "random_state"
+        if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)
+        and p.default is not p.empty
+        and p.name != "random_state"
     ]
-    made: Any = msgspec.defstruct("Params", settings, bases=(Params,), kw_only=True, forbid_unknown_fields=True)
-    return made  # type: ignore[no-any-return]
+    body: dict[str, Any] = {"__annotations__": {p.name: Any for p in settings}, "__module__": __name__}
+    body |= {p.name: msgspec.field(default=p.default) for p in settings}
+    make: Any = type(Params)
+    made: type[Params] = make("Params", (Params,), body)
+    return made
 
 
 def _made(factory: Callable[..., Any], params: Any, seed: int | None) -> Any:

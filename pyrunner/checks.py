@@ -86,7 +86,9 @@ class _Checks:
         self._check("answers", self._answered)
         self._check("the same batch again", self._again)
         if cls.batch_dependent:
-            self._notes.append(f"{cls.__name__} says batch_dependent = True: other batches may give other answers")
+            self._notes.append(
+                f"{cls.__name__} says batch_dependent = True: other batches may give other answers"
+            )
         else:
             self._check("one row at a time", self._one_by_one)
             self._check("shuffled", self._shuffled)

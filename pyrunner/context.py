@@ -87,6 +87,8 @@ def _plain(where: Any) -> list[Any]:
     if hasattr(where, "to_pylist"):  # Arrow
         return list(where.to_pylist())
     if hasattr(where, "iloc") and list(where.index) != list(range(len(where))):  # a pandas Series
-        raise ValueError("ctx.reject: the mask has another index than the frame. Make it from the frame as it came.")
+        raise ValueError(
+            "ctx.reject: the mask has another index than the frame. Make it from the frame as it came."
+        )
     values = where.tolist() if hasattr(where, "tolist") else where
     return [values] if isinstance(values, int) else list(values)

@@ -38,9 +38,7 @@ def prepare(cls: type) -> bool:
 class EventMeta(msgspec.StructMeta):
     """Makes every subclass keyword only and strict, and lowers its annotations for the decoder."""
 
-    def __new__(
-        mcls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], /, **config: Any
-    ) -> Any:
+    def __new__(mcls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], /, **config: Any) -> Any:
         refuse = config.get("forbid_unknown_fields")
         config.setdefault("kw_only", True)
         config.setdefault("forbid_unknown_fields", True)

@@ -173,6 +173,9 @@ def _lower_constrained_union(union: Any, metadata: list[Any]) -> Any:
         rest = {name: value for name in _SAYINGS if (value := getattr(meta, name)) is not None}
         constraints += [msgspec.Meta(**given)] if given else []
         others += [msgspec.Meta(**rest)] if rest else []
-    arms = [Annotated[(arm, *constraints)] if constraints and arm is not type(None) else arm for arm in get_args(union)]
+    arms = [
+        Annotated[(arm, *constraints)] if constraints and arm is not type(None) else arm
+        for arm in get_args(union)
+    ]
     lowered = union_of(lower(arm) for arm in arms)
     return Annotated[(lowered, *others)] if others else lowered

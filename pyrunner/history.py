@@ -4,7 +4,7 @@ Sources are paths (parquet, csv, jsonl), frames, Arrow tables, dicts of columns,
 
     pd.DataFrame     the dtypes that the event declares, in the columns that it names (containers/dtypes.py)
     pa.Table         as it is read, typed by the declaration
-    dict[str, np.ndarray]
+    dict[str, np.ndarray]   the same arrays as a batch has
     list[Row]        events of the class Row (a subclass of In with the target, say); list[dict] as they are
 """
 
@@ -54,7 +54,10 @@ def columns_of(source: Any) -> dict[str, Sequence[Any]]:
     if hasattr(source, "columns") and hasattr(source, "to_dict"):  # pandas
         return {str(name): source[name].tolist() for name in source.columns}
     if isinstance(source, Mapping):
-        return {name: values.tolist() if hasattr(values, "tolist") else list(values) for name, values in source.items()}
+        return {
+            name: values.tolist() if hasattr(values, "tolist") else list(values)
+            for name, values in source.items()
+        }
     rows = [r if isinstance(r, Mapping) else msgspec.structs.asdict(r) for r in source]
     names = dict.fromkeys(name for row in rows for name in row)
     return {name: [row.get(name) for row in rows] for name in names}
@@ -106,8 +109,15 @@ def _table(source: Any, schemas: Sequence[EventSchema]) -> Any:
 
 
 def _arrays(source: Any, schemas: Sequence[EventSchema]) -> Any:
+    from pyrunner.containers.columns import field_values
+    from pyrunner.containers.numpy_ import array_maker
+
     frame = _frame(source, schemas)
-    return {str(name): frame[name].to_numpy() for name in frame.columns}
+    arrays = {str(name): frame[name].to_numpy() for name in frame.columns}
+    for field in schemas[0]:
+        if field.name in arrays:
+            arrays[field.name] = array_maker(field)(field_values(frame[field.name], field))
+    return arrays
 
 
 def _rows(source: Any, annotation: Any, schemas: Sequence[EventSchema]) -> list[Any]:
@@ -139,5 +149,7 @@ def _events(payloads: Sequence[bytes], schema: EventSchema) -> list[Any]:
     decoded = EventDecoder(schema).each(payloads)
     if decoded.failures:
         row, failure = next(iter(decoded.failures.items()))
-        raise UserError(f"history: {len(decoded.failures)} rows are no {schema.name}. Row {row}: {failure.reason}")
+        raise UserError(
+            f"history: {len(decoded.failures)} rows are no {schema.name}. Row {row}: {failure.reason}"
+        )
     return decoded.events

@@ -125,7 +125,9 @@ def make_params(cls: type[Any], params: Any, settings: Mapping[str, Any]) -> Any
     elif params is None or isinstance(params, Mapping):
         given = dict(params or {}) | dict(settings)
     else:
-        raise UserError(f"{cls.__name__}: params are a {wanted.__qualname__} or a mapping, not {type(params).__name__}")
+        raise UserError(
+            f"{cls.__name__}: params are a {wanted.__qualname__} or a mapping, not {type(params).__name__}"
+        )
     unknown = sorted(set(given) - set(wanted.__struct_fields__))
     if unknown:
         raise UserError(_unknown_params(cls, unknown))

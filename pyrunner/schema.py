@@ -161,7 +161,9 @@ def _struct_schema(cls: type[msgspec.Struct]) -> EventSchema:
     except NameError as e:
         raise UserError(f"{cls.__name__}: {e}") from None
     except TypeError as e:
-        raise UserError(f"{cls.__module__}.{cls.__name__} cannot be an event: {str(e).splitlines()[0]}") from None
+        raise UserError(
+            f"{cls.__module__}.{cls.__name__} cannot be an event: {str(e).splitlines()[0]}"
+        ) from None
     fields = tuple(
         _field(info.name, info.encode_name, hints[info.name], info.required, _default(info)) for info in infos
     )
@@ -175,7 +177,13 @@ def _is_event(cls: type) -> bool:
 def _pydantic_schema(cls: Any) -> EventSchema:
     hints = typing.get_type_hints(cls, include_extras=True)
     fields = tuple(
-        _field(name, info.alias or name, hints[name], info.is_required(), info.get_default(call_default_factory=False))
+        _field(
+            name,
+            info.alias or name,
+            hints[name],
+            info.is_required(),
+            info.get_default(call_default_factory=False),
+        )
         for name, info in cls.model_fields.items()
     )
     return EventSchema(cls, cls.__name__, fields, False)
@@ -216,7 +224,9 @@ def _constraints_text(marks: Marks) -> str:
     parts = [words[name].format(value) for name, value in marks.constraints if _worth_saying(name, value)]
     least, most = marks.constraint("min_length"), marks.constraint("max_length")
     if least is not None or most is not None:
-        span = least if least == most else f"{least or 0} to {most}" if most is not None else f"{least} or more"
+        span = (
+            least if least == most else f"{least or 0} to {most}" if most is not None else f"{least} or more"
+        )
         parts.append(f"of length {span}")
     if pattern := marks.constraint("pattern"):
         parts.append(f"matching {pattern}")

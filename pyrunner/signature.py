@@ -120,9 +120,7 @@ def event_classes(cls: type[Model[Any, Any]]) -> tuple[type, type]:
 def named_arguments(method: Callable[..., Any]) -> frozenset[str]:
     """The names of a method's arguments after the first: only what a method names is passed to it."""
     parameters = list(inspect.signature(method).parameters.values())[2:]
-    return frozenset(
-        p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)
-    )
+    return frozenset(p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD))
 
 
 def place_of(thing: Any) -> str:
@@ -165,7 +163,11 @@ def _container(cls: type, verb: str, method: Callable[..., Any], place: str) -> 
     annotation = annotation_of(method, cls, parameters[1])
     name = containers.name_for(annotation)
     if name is None:
-        said = "does not say what it takes" if annotation is None else f"takes {_text(annotation)}, which is unknown here"
+        said = (
+            "does not say what it takes"
+            if annotation is None
+            else f"takes {_text(annotation)}, which is unknown here"
+        )
         raise UserError(f"{place} {cls.__name__}.{verb} {said}. {containers.how_to(cls, verb)}")
     return name, _takes_nulls(annotation)
 
@@ -185,7 +187,11 @@ def _returns_many(method: Callable[..., Any], cls: type) -> bool:
 
 
 def _text(annotation: Any) -> str:
-    return annotation if isinstance(annotation, str) else getattr(annotation, "__name__", None) or str(annotation)
+    return (
+        annotation
+        if isinstance(annotation, str)
+        else getattr(annotation, "__name__", None) or str(annotation)
+    )
 
 
 def _no_verb(cls: type) -> str:

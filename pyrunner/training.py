@@ -52,7 +52,9 @@ def train(
     signature = read_signature(model_cls)
     model = model_cls(params, seed=seed)
     if not overrides(model_cls, "fit"):
-        raise UserError(f"{model_cls.__name__} has no fit, so there is nothing to train. Write: def fit(self, history) -> Self: ...")
+        raise UserError(
+            f"{model_cls.__name__} has no fit, so there is nothing to train. Write: def fit(self, history) -> Self: ..."
+        )
     on_stage("reading")
     past = history.prepared(data, model_cls.fit, model_cls)
     later = _validation(validation, model_cls)
@@ -95,7 +97,9 @@ def _fit(model: Model[Any, Any], past: Any, validation: Any, later: Any) -> tupl
     wants_validation = "validation" in named_arguments(fit)
     given = {}
     if wants_validation:
-        given["validation"] = None if validation is None else history.prepared(validation, fit, type(model), "validation")
+        given["validation"] = (
+            None if validation is None else history.prepared(validation, fit, type(model), "validation")
+        )
     seed_everything(model.seed)
     began = time.perf_counter()
     fitted = call(model.fit, past, model, **given)

@@ -58,7 +58,9 @@ def _is_list(annotation: Any) -> bool:
 
 
 def _is_batch(annotation: Any) -> bool:
-    return annotation is Batch or get_origin(annotation) is Batch or _reads(annotation, r"(\w+\.)*Batch(\[.*)?")
+    return (
+        annotation is Batch or get_origin(annotation) is Batch or _reads(annotation, r"(\w+\.)*Batch(\[.*)?")
+    )
 
 
 def _is_frame(annotation: Any) -> bool:

@@ -137,7 +137,9 @@ def _maker(cls: type, names: tuple[str, ...]) -> Callable[..., list[Any]]:
     values = [f"v{i}" for i in range(len(names))]
     keywords = ", ".join(f"{name}={value}" for name, value in zip(names, values, strict=True))
     source = f"lambda columns: [cls({keywords}) for {', '.join(values)}, in zip(*columns, strict=True)]"
-    make: Callable[..., list[Any]] = eval(source, {"cls": cls})  # names are identifiers: they are attributes of cls
+    make: Callable[..., list[Any]] = eval(
+        source, {"cls": cls}
+    )  # names are identifiers: they are attributes of cls
     return make
 
 
@@ -171,7 +173,11 @@ def _bad_index(index: list[Any], n: int) -> BadAnswer:
     labels = set(index)
     missing = [row for row in range(n) if row not in labels]
     if missing and len(index) == n - len(missing) and labels <= set(range(n)):
-        return BadAnswer("wrong_index", f"returned {len(index)} rows for {n} events ({_list('rows', missing)} missing)", fix=_INDEX_FIX)
+        return BadAnswer(
+            "wrong_index",
+            f"returned {len(index)} rows for {n} events ({_list('rows', missing)} missing)",
+            fix=_INDEX_FIX,
+        )
     if len(index) != n:
         return BadAnswer("wrong_index", f"returned {len(index)} rows for {n} events", fix=_INDEX_FIX)
     at = next(i for i, label in enumerate(index) if label != i)
@@ -222,7 +228,11 @@ def _integer(value: Any, field: FieldSchema) -> Any:
 
 
 def _category(value: Any, field: FieldSchema) -> Any:
-    if isinstance(field.bare, type) and issubclass(field.bare, enum.Enum) and not isinstance(value, enum.Enum):
+    if (
+        isinstance(field.bare, type)
+        and issubclass(field.bare, enum.Enum)
+        and not isinstance(value, enum.Enum)
+    ):
         return field.bare(value) if value in (field.choices or ()) else value
     return value
 
@@ -254,5 +264,3 @@ def _library(answer: Any) -> str:
 
 def _is_arrow_array(answer: Any) -> bool:
     return _library(answer) == "pyarrow" and not hasattr(answer, "column_names")
-
-

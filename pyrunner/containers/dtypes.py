@@ -1,10 +1,10 @@
 """The dtype of each declared field in a pandas frame, for batches and for fit's history alike.
 
-    float, float | None   float64, NaN for null         int      int64             int | None    Int64
-    bool                  bool                          bool | None                boolean
-    str, str | None       pandas' own string type (str; object on pandas 2)
-    Literal, enum         Categorical with the declared values in their order
-    datetime              datetime64[us, UTC]           date     datetime64[us]    all others    object
+float, float | None   float64, NaN for null         int      int64             int | None    Int64
+bool                  bool                          bool | None                boolean
+str, str | None       pandas' own string type (str; object on pandas 2)
+Literal, enum         Categorical with the declared values in their order
+datetime              datetime64[us, UTC]           date     datetime64[us]    all others    object
 """
 
 from __future__ import annotations
@@ -64,7 +64,9 @@ def cast_history(frame: pd.DataFrame, schema: EventSchema) -> pd.DataFrame:
 def _cast(column: pd.Series[Any], field: FieldSchema) -> Any:
     nulls = int(column.isna().sum())
     if nulls and not field.nullable and field.kind in ("int", "bool"):
-        raise ValueError(f"{nulls} rows are null, the class says {field.kind}. Declare it {field.kind} | None.")
+        raise ValueError(
+            f"{nulls} rows are null, the class says {field.kind}. Declare it {field.kind} | None."
+        )
     if field.kind == "category":
         return _cast_category(column, field)
     if field.kind in ("datetime", "date"):
@@ -79,7 +81,9 @@ def _cast_category(column: pd.Series[Any], field: FieldSchema) -> Any:
     strange = values[~values.isin(dtype.categories) & values.notna()]
     if len(strange):
         shown = ", ".join(map(repr, strange.unique()[:3]))
-        raise ValueError(f"{len(strange)} rows are not {field.expected}: {shown}. Add the values to the class, or drop the rows.")
+        raise ValueError(
+            f"{len(strange)} rows are not {field.expected}: {shown}. Add the values to the class, or drop the rows."
+        )
     return values.astype(dtype)
 
 

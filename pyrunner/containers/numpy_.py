@@ -22,7 +22,7 @@ class NumpyContainer:
     name: ClassVar[str] = "numpy"
 
     def __init__(self, signature: Signature) -> None:
-        self._makers = {field.name: _maker(field) for field in signature.input_schema}
+        self._makers = {field.name: array_maker(field) for field in signature.input_schema}
         self._answers = ColumnAnswers(signature)
 
     def build(self, batch: TypedBatch) -> dict[str, np.ndarray[Any, Any]]:
@@ -32,7 +32,8 @@ class NumpyContainer:
         return self._answers.outcomes(answer, ctx)
 
 
-def _maker(field: FieldSchema) -> Callable[[Sequence[Any]], np.ndarray[Any, Any]]:
+def array_maker(field: FieldSchema) -> Callable[[Sequence[Any]], np.ndarray[Any, Any]]:
+    """A function from a field's values to its array."""
     if field.kind == "float":
         return lambda values: np.array(values, dtype=np.float64)
     if field.kind == "datetime":

@@ -49,7 +49,9 @@ def read(folder: Path) -> Manifest:
     except msgspec.DecodeError as e:
         raise UserError(f"{path} is damaged ({e}). Restore it, or train again") from None
     if manifest.format > FORMAT:
-        raise UserError(f"{path} was written by a newer ds-runner (format {manifest.format}). Upgrade this one")
+        raise UserError(
+            f"{path} was written by a newer ds-runner (format {manifest.format}). Upgrade this one"
+        )
     return manifest
 
 
@@ -60,7 +62,9 @@ def write(manifest: Manifest, folder: Path) -> None:
 
 def hashes(folder: Path) -> dict[str, str]:
     """sha256 of every file below a version's folder, but for the manifest itself."""
-    return {path.relative_to(folder).as_posix(): sha256(path) for path in _files(folder) if path != folder / FILE}
+    return {
+        path.relative_to(folder).as_posix(): sha256(path) for path in _files(folder) if path != folder / FILE
+    }
 
 
 def sha256(path: Path) -> str:
@@ -74,7 +78,9 @@ def sha256(path: Path) -> str:
 def _files(folder: Path) -> Iterator[Path]:
     for path in sorted(folder.rglob("*")):
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
-            raise UserError(f"{path} is no plain file. A trained model holds only files that its manifest names")
+            raise UserError(
+                f"{path} is no plain file. A trained model holds only files that its manifest names"
+            )
         if path.is_file():
             yield path
 
@@ -84,12 +90,19 @@ def check_files(manifest: Manifest, folder: Path) -> None:
     found = hashes(folder)
     missing = sorted(manifest.files.keys() - found.keys())
     extra = sorted(found.keys() - manifest.files.keys())
-    changed = sorted(name for name in manifest.files.keys() & found.keys() if manifest.files[name] != found[name])
+    changed = sorted(
+        name for name in manifest.files.keys() & found.keys() if manifest.files[name] != found[name]
+    )
     problems = [f"{folder / name} is missing" for name in missing]
     problems += [f"{folder / name} is not in the manifest" for name in extra]
-    problems += [f"{folder / name} is not the file that was trained: its hash is not in the manifest" for name in changed]
+    problems += [
+        f"{folder / name} is not the file that was trained: its hash is not in the manifest"
+        for name in changed
+    ]
     if problems:
-        raise UserError("\n".join(f"{p}. Restore it, train again, or pin another model with --model" for p in problems))
+        raise UserError(
+            "\n".join(f"{p}. Restore it, train again, or pin another model with --model" for p in problems)
+        )
 
 
 def check_fit(manifest: Manifest, cls: type[Any]) -> list[str]:
@@ -114,7 +127,9 @@ def _changes(trained: dict[str, str], schema: EventSchema) -> list[str]:
         for name, kind in trained.items()
         if name in now and now[name] != kind
     ]
-    changes += [f"was trained with {name}, {schema.name} no longer has it" for name in trained if name not in now]
+    changes += [
+        f"was trained with {name}, {schema.name} no longer has it" for name in trained if name not in now
+    ]
     new = [field.name for field in schema if field.required and field.name not in trained]
     return changes + [f"was trained without {name}, which {schema.name} now requires" for name in new]
 

@@ -49,16 +49,27 @@ def refuse_main(folder: Path) -> None:
 
 
 def _main_name(path: Path) -> str | None:
-    """The first `__main__.name` that a pickle refers to, found without running it."""
-    texts: list[str] = []
+    """The first `__main__.name` that a pickle refers to, found without running it.
+
+    Names of classes and functions are either one GLOBAL, or two texts and STACK_GLOBAL; a text that came before is fetched from
+    the memo.
+    """
+    memo: dict[int, Any] = {}
+    module = name = None  # the last two values that were pushed, where they are texts
     with path.open("rb") as file:
         for opcode, argument, _ in pickletools.genops(file):
             if opcode.name == "GLOBAL" and str(argument).startswith("__main__ "):
                 return str(argument).replace(" ", ".")
-            if isinstance(argument, str):
-                texts.append(argument)
-                if len(texts) > 1 and texts[-2] == "__main__":
-                    return ".".join(texts[-2:])
+            if opcode.name == "STACK_GLOBAL" and module == "__main__":
+                return f"{module}.{name}"
+            if opcode.name == "MEMOIZE":
+                memo[len(memo)] = name
+            elif opcode.name.endswith("PUT"):
+                memo[int(argument or 0)] = name
+            elif opcode.name.endswith("GET"):
+                module, name = name, memo.get(int(argument or 0))
+            elif opcode.name not in ("FRAME", "PROTO"):
+                module, name = name, argument if isinstance(argument, str) else None
     return None
 
 

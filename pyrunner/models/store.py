@@ -98,7 +98,9 @@ class ModelStore:
                 name=name,
                 version="",
                 model=f"{cls.__module__}:{cls.__qualname__}",
-                created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+                created=datetime.datetime.now(datetime.UTC)
+                .isoformat(timespec="seconds")
+                .replace("+00:00", "Z"),
                 files=manifests.hashes(draft),
                 params=msgspec.to_builtins(model.params),
                 seed=model.seed,
@@ -159,18 +161,25 @@ class ModelStore:
             return number
         known = ", ".join(map(str, numbers[-20:]))
         moved = ", ".join(f"{a} -> {v}" for a, v in aliases.items())
-        raise UserError(f"no model {ref} of {name} in {self._shown()}/. Versions: {known}." + (f" Aliases: {moved}." if moved else ""))
+        raise UserError(
+            f"no model {ref} of {name} in {self._shown()}/. Versions: {known}."
+            + (f" Aliases: {moved}." if moved else "")
+        )
 
     def list(self, name: str) -> builtins.list[Version]:
         """All versions, oldest first."""
         home = self._home(name)
-        return [Version(name, str(n), home / str(n), manifests.read(home / str(n))) for n in self._numbers(name)]
+        return [
+            Version(name, str(n), home / str(n), manifests.read(home / str(n))) for n in self._numbers(name)
+        ]
 
     def names(self) -> builtins.list[str]:
         """The models that have a version."""
         if not self.root.is_dir():
             return []
-        return sorted(p.name for p in self.root.iterdir() if _NAME.fullmatch(p.name) and self._numbers(p.name))
+        return sorted(
+            p.name for p in self.root.iterdir() if _NAME.fullmatch(p.name) and self._numbers(p.name)
+        )
 
     def aliases(self, name: str) -> dict[str, str]:
         """Alias to version number; `latest` first."""
@@ -183,7 +192,9 @@ class ModelStore:
     def alias(self, name: str, alias: str, version: str) -> None:
         """Point an alias at a version (a number or another alias), at one moment for all readers."""
         if not _NAME.fullmatch(alias) or alias.isdecimal():
-            raise UserError(f'"{alias}" cannot be an alias. Use letters, digits, ".", "_" and "-", and not only digits')
+            raise UserError(
+                f'"{alias}" cannot be an alias. Use letters, digits, ".", "_" and "-", and not only digits'
+            )
         number = self.resolve(name, version)
         folder = self._home(name) / _ALIASES
         folder.mkdir(exist_ok=True)
@@ -249,7 +260,9 @@ def _made(cls: type[Model[Any, Any]], version: Version) -> Model[Any, Any]:
     try:
         model = cls(manifest.params, seed=manifest.seed)
     except UserError as e:
-        raise UserError(f"model {version.version} does not fit {cls.__name__} any more: {e}. Retrain: ds-runner train") from None
+        raise UserError(
+            f"model {version.version} does not fit {cls.__name__} any more: {str(e).rstrip('.')}. Retrain: ds-runner train"
+        ) from None
     seed_everything(manifest.seed)
     loaded = model.load(version.path)
     return loaded if isinstance(loaded, Model) else model  # load may be a classmethod
@@ -268,7 +281,9 @@ def _imported(version: Version) -> type[Model[Any, Any]]:
         for part in qualname.split("."):
             found = getattr(found, part)
     except (ImportError, AttributeError) as e:
-        raise UserError(f"model {version.version} is a {version.manifest.model}, which cannot be imported: {e}") from None
+        raise UserError(
+            f"model {version.version} is a {version.manifest.model}, which cannot be imported: {e}"
+        ) from None
     return found  # type: ignore[no-any-return]
 
 

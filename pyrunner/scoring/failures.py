@@ -1,15 +1,15 @@
 """Whose fault it was, in the terms of the wire: the errors of single events, and what gives a whole batch back.
 
-    code              kind    what happened
-    (the user's own)  REJECT  the model returned Reject
-    (the user's own)  RETRY   the model returned Reject(retry=True)
-    null_value        REJECT  a null payload, and predict does not take list[In | None]
-    invalid_event     FAIL    the payload is not an event of the declared class
-    exception         FAIL    the model raised for this event alone
-    wrong_count       FAIL    the model returned another number of results than events
-    wrong_index       FAIL    a frame came back with another index
-    wrong_type        FAIL    the model returned something that is no answer
-    invalid_output    FAIL    a result does not fit the declared output class
+code              kind    what happened
+(the user's own)  REJECT  the model returned Reject
+(the user's own)  RETRY   the model returned Reject(retry=True)
+null_value        REJECT  a null payload, and predict does not take list[In | None]
+invalid_event     FAIL    the payload is not an event of the declared class
+exception         FAIL    the model raised for this event alone
+wrong_count       FAIL    the model returned another number of results than events
+wrong_index       FAIL    a frame came back with another index
+wrong_type        FAIL    the model returned something that is no answer
+invalid_output    FAIL    a result does not fit the declared output class
 """
 
 from __future__ import annotations
@@ -106,7 +106,9 @@ def user_traceback(error: BaseException) -> str:
     _forget_attempts(error)
     frames = user_frames(error.__traceback__)
     skip = _depth_of_first_user_frame(error.__traceback__)
-    lines = traceback.format_exception(type(error), error, _skip(error.__traceback__, skip) if frames else None)
+    lines = traceback.format_exception(
+        type(error), error, _skip(error.__traceback__, skip) if frames else None
+    )
     text = "".join(lines)
     encoded = text.encode("utf-8", "replace")
     if len(encoded) <= _DETAIL_BYTES:
@@ -128,7 +130,11 @@ def _forget_attempts(error: BaseException) -> None:
             continue
         seen.add(id(inner))
         context = inner.__context__
-        if context is not None and context.__traceback__ is not None and _is_ours(context.__traceback__.tb_frame):
+        if (
+            context is not None
+            and context.__traceback__ is not None
+            and _is_ours(context.__traceback__.tb_frame)
+        ):
             inner.__context__ = None
         waiting += [inner.__cause__, inner.__context__]
 
@@ -162,7 +168,8 @@ def _skip(tb: TracebackType | None, frames: int) -> TracebackType | None:
 _PATHS = sysconfig.get_paths()
 _OURS = f"{Path(pyrunner.__file__).parent}/"
 _NOT_THE_USERS = tuple(
-    f"{path}/" for path in {_OURS.rstrip("/"), *(_PATHS[k] for k in ("stdlib", "platstdlib", "purelib", "platlib"))}
+    f"{path}/"
+    for path in {_OURS.rstrip("/"), *(_PATHS[k] for k in ("stdlib", "platstdlib", "purelib", "platlib"))}
 )
 
 

@@ -31,7 +31,9 @@ MISSING = "nothing"
 
 def sentence(problems: list[Problem]) -> str:
     """`dep_delay: got "twelve", expected number or null; ...`"""
-    return "; ".join(f"{p['field'] or 'event'}: got {_quoted(p['got'])}, expected {p['expected']}" for p in problems)
+    return "; ".join(
+        f"{p['field'] or 'event'}: got {_quoted(p['got'])}, expected {p['expected']}" for p in problems
+    )
 
 
 def _quoted(got: Any) -> str:
@@ -85,7 +87,12 @@ def _expectation(error: Exception) -> str:
     """msgspec's own words in the words of JSON: "Expected `float`, got `str`" is "number"."""
     text = _PATH.sub("", _first_line(error))
     text = text.removeprefix("Expected ").partition(", got ")[0]
-    for name, word in (("`float`", "number"), ("`int`", "integer"), ("`str`", "string"), ("`bool`", "true or false")):
+    for name, word in (
+        ("`float`", "number"),
+        ("`int`", "integer"),
+        ("`str`", "string"),
+        ("`bool`", "true or false"),
+    ):
         text = text.replace(name, word)
     return text.replace("`", "")
 

@@ -69,8 +69,12 @@ class Isolation:
     def _tell_of_the_whole(self, error: BadAnswer) -> None:
         """`returned 254 rows for 256 events (rows 17, 99 missing)` says more than `returned 0 rows for 1 events`."""
         culprits = [
-            row for row, outcome in enumerate(self._outcomes) if isinstance(outcome, Failure) and outcome.code == error.code
+            row
+            for row, outcome in enumerate(self._outcomes)
+            if isinstance(outcome, Failure) and outcome.code == error.code
         ]
-        failure = Failure(FAIL, error.code, self._describe(error, culprits if len(culprits) < len(self._outcomes) else []))
+        failure = Failure(
+            FAIL, error.code, self._describe(error, culprits if len(culprits) < len(self._outcomes) else [])
+        )
         for row in culprits:
             self._outcomes[row] = failure

@@ -65,14 +65,20 @@ def _twin(cls: type[msgspec.Struct], originals: dict[type, type]) -> type[msgspe
     if known is not None:
         return known
     hints = typing.get_type_hints(cls, include_extras=True)
-    namespace: dict[str, Any] = {"__annotations__": {}, "__module__": cls.__module__, "__qualname__": cls.__qualname__}
+    namespace: dict[str, Any] = {
+        "__annotations__": {},
+        "__module__": cls.__module__,
+        "__qualname__": cls.__qualname__,
+    }
     for field in msgspec.structs.fields(cls):
         hint = _map_structs(hints[field.name], lambda nested: _twin(nested, originals))
         if hint != hints[field.name]:
             namespace["__annotations__"][field.name] = hint
             namespace.update(_default(field))
     make: Any = type(cls)
-    twin: type[msgspec.Struct] = make(cls.__name__, (cls,), namespace, kw_only=True, forbid_unknown_fields=False)
+    twin: type[msgspec.Struct] = make(
+        cls.__name__, (cls,), namespace, kw_only=True, forbid_unknown_fields=False
+    )
     originals[twin] = cls
     return twin
 

@@ -221,5 +221,3 @@ class Scorer:
 
 def _scored(laid: Layout) -> Scored:
     return Scored(laid.lines, laid.counts, laid.routes, laid.errors)
-
-

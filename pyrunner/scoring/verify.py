@@ -171,7 +171,9 @@ def _of_kind(value: Any) -> Any:
 
 
 def _quoted(got: Any) -> str:
-    return got if isinstance(got, str) and got in ("nan", "inf", "-inf") else msgspec.json.encode(got).decode()
+    return (
+        got if isinstance(got, str) and got in ("nan", "inf", "-inf") else msgspec.json.encode(got).decode()
+    )
 
 
 def _native(value: Any, field: FieldSchema) -> Any:

@@ -142,7 +142,11 @@ def test_the_schema_says_kinds_nulls_and_marks() -> None:
     assert [f.name for f in schema if f.nullable] == ["wind", "seats"]
     assert [f.name for f in schema if not f.required] == ["tags", "wind", "seats", "secret"]
     wind = schema.by_name["wind"]
-    assert (wind.marks.unit, wind.marks.description, wind.marks.constraint("ge")) == ("mph", "from the tower", 0)
+    assert (wind.marks.unit, wind.marks.description, wind.marks.constraint("ge")) == (
+        "mph",
+        "from the tower",
+        0,
+    )
     assert not schema.by_name["secret"].marks.log
     assert schema.by_name["size"].choices == ("S", "L")
     assert schema.types()["origin"] == "category[EWR, JFK]"

@@ -23,7 +23,9 @@ def test_the_public_names_are_these_and_each_can_be_had() -> None:
 def test_importing_the_package_loads_no_numpy_and_no_frames() -> None:
     heavy = {"numpy", "pandas", "pyarrow", "pydantic", "sklearn", "torch", "typer", "rich"}
     script = f"import sys, pyrunner; print(*sorted({heavy!r} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+    )
     assert done.stdout.strip() == ""
 
 
@@ -38,7 +40,9 @@ class Line(Model[Q, Q]):
         return [Q(x=2 * e.x) for e in events]
 print(Scorer(Line()).score([b'{"x": 1}', b'{"x": "a"}']).outputs, *sorted({"numpy", "pandas", "pyarrow"} & set(sys.modules)))
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+    )
     assert done.stdout.strip() == r"""b'{"x":2.0}\n'"""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -26,7 +27,7 @@ class Out(Event):
 
 class Settings(Params):
     shrink: Annotated[float, Field(ge=0)] = 50.0
-    names: list[str] = []
+    names: list[str] = msgspec.field(default_factory=list)
 
 
 class Echo(Model[In, Out]):
@@ -47,7 +48,9 @@ def test_params_come_from_keywords_a_mapping_or_an_instance() -> None:
 def test_a_wrong_param_is_told_by_name() -> None:
     with pytest.raises(UserError, match=r"Echo.Params: Expected `float` >= 0.0 - at `shrink`"):
         Echo(shrink=-1)
-    with pytest.raises(UserError, match=r'no parameter "shrnk". Declared: shrink, names. Did you mean shrink\?'):
+    with pytest.raises(
+        UserError, match=r'no parameter "shrnk". Declared: shrink, names. Did you mean shrink\?'
+    ):
         Echo(shrnk=1)
     with pytest.raises(UserError, match="not int"):
         Echo(5)
@@ -150,13 +153,17 @@ def test_mistakes_in_the_class_say_where_and_what_to_write() -> None:
         def predict(self, events: list[In]) -> Any: ...
 
     place = r"test_model_class.py:\d+ "
-    with pytest.raises(UserError, match=place + r"Bare.predict does not say what it takes. Write one of: .*list\[In\]"):
+    with pytest.raises(
+        UserError, match=place + r"Bare.predict does not say what it takes. Write one of: .*list\[In\]"
+    ):
         read_signature(Bare)
     with pytest.raises(UserError, match=place + r"Strange.predict takes set"):
         read_signature(Strange)
     with pytest.raises(UserError, match=place + "Nothing has no predict. Write"):
         read_signature(Nothing)
-    with pytest.raises(UserError, match=place + r"Untold does not say .* Write: class Untold\(Model\[In, Out\]\)"):
+    with pytest.raises(
+        UserError, match=place + r"Untold does not say .* Write: class Untold\(Model\[In, Out\]\)"
+    ):
         read_signature(Untold)
 
 

@@ -156,7 +156,16 @@ def test_every_kind_of_field_is_checked(field: str, bad: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "good"), [("f", 3), ("maybe", math.nan), ("maybe", 2), ("at", NOW), ("items", []), ("lit", "b"), ("extra", {1: 1.0})]
+    ("field", "good"),
+    [
+        ("f", 3),
+        ("maybe", math.nan),
+        ("maybe", 2),
+        ("at", NOW),
+        ("items", []),
+        ("lit", "b"),
+        ("extra", {1: 1.0}),
+    ],
 )
 def test_what_json_cannot_tell_apart_is_fine(field: str, good: Any) -> None:
     assert ask(each(lambda e: Wide(**{**WIDE, field: good}), Wide), 0).errors == []
@@ -215,7 +224,9 @@ def test_predict_one_is_asked_once_an_event_and_fails_alone() -> None:
 
     scored = ask(Scorer(One()), 1, 0, 2)
     assert [json.loads(o)["y"] for o in scored.split()] == [1.0, 0.5]
-    assert scored.errors[0].reason.startswith("ZeroDivisionError: float division by zero (test_scoring_answers.py:")
+    assert scored.errors[0].reason.startswith(
+        "ZeroDivisionError: float division by zero (test_scoring_answers.py:"
+    )
     assert calls == [1, 0, 2]
 
 

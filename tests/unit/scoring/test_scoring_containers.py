@@ -103,7 +103,12 @@ ALL = [OfList, OfBatch, OfOne, OfFrame, OfTable, OfArrays]
 
 
 def payload(i: int) -> bytes:
-    event: dict[str, Any] = {"flight": f"ü{i}", "origin": ("EWR", "JFK", "LGA")[i % 3], "distance": 10.0 * i, "seats": i}
+    event: dict[str, Any] = {
+        "flight": f"ü{i}",
+        "origin": ("EWR", "JFK", "LGA")[i % 3],
+        "distance": 10.0 * i,
+        "seats": i,
+    }
     if i % 7:
         event["delay"] = i / 3
     return json.dumps(event).encode()
@@ -238,9 +243,20 @@ def test_dtypes_come_from_the_declaration_whatever_the_batch_holds(events: tuple
 def test_values_survive_next_to_nulls() -> None:
     frame = built(Frames, FULL, EMPTY)
     full, empty = frame.iloc[0], frame.iloc[1]
-    assert (frame.in_[0], full.i, full.bn, full.sn, full.lit, full["size"]) == (2**62 + 1, 2**62 + 1, True, "y", "a", "S")
+    assert (frame.in_[0], full.i, full.bn, full.sn, full.lit, full["size"]) == (
+        2**62 + 1,
+        2**62 + 1,
+        True,
+        "y",
+        "a",
+        "S",
+    )
     assert full["at"] == pd.Timestamp("2013-01-01T10:00Z")
-    assert (full.price, full["items"], full.day) == (decimal.Decimal("1.10"), [1, 2], pd.Timestamp("2013-01-01"))
+    assert (full.price, full["items"], full.day) == (
+        decimal.Decimal("1.10"),
+        [1, 2],
+        pd.Timestamp("2013-01-01"),
+    )
     assert [empty[n] is pd.NA for n in ("in_", "bn")] == [True, True]
     assert all(pd.isna(empty[n]) for n in ("fn", "sn", "size", "atn"))
 
@@ -286,7 +302,15 @@ def test_a_batch_can_be_written_into_and_belongs_to_the_model() -> None:
 
 class TestHistory:
     def history(self, **columns: Any) -> pd.DataFrame:
-        frame = pd.DataFrame({"flight": ["1", "2"], "origin": ["JFK", "EWR"], "distance": [1, 2], "seats": [1.0, 2.0], "target": [0, 1]})
+        frame = pd.DataFrame(
+            {
+                "flight": ["1", "2"],
+                "origin": ["JFK", "EWR"],
+                "distance": [1, 2],
+                "seats": [1.0, 2.0],
+                "target": [0, 1],
+            }
+        )
         return frame.assign(**columns)
 
     def test_columns_that_the_event_names_get_the_dtypes_of_a_batch(self) -> None:
@@ -297,11 +321,15 @@ class TestHistory:
         assert cast.target.dtype == "int64"
 
     def test_nulls_where_the_class_has_none_say_what_to_declare(self) -> None:
-        with pytest.raises(UserError, match=r"history.seats: 1 rows are null, the class says int. Declare it int \| None"):
+        with pytest.raises(
+            UserError, match=r"history.seats: 1 rows are null, the class says int. Declare it int \| None"
+        ):
             cast_history(self.history(seats=[1.0, None]), schema_of(Departure))
 
     def test_values_outside_of_the_declared_ones_are_told(self) -> None:
-        with pytest.raises(UserError, match=r"history.origin: 1 rows are not one of .*: 'BOS'. Add the values"):
+        with pytest.raises(
+            UserError, match=r"history.origin: 1 rows are not one of .*: 'BOS'. Add the values"
+        ):
             cast_history(self.history(origin=["BOS", "JFK"]), schema_of(Departure))
 
     def test_times_are_cast_from_texts_and_from_times_without_zone(self) -> None:
@@ -360,7 +388,9 @@ class TestAnswersOfFrames:
         assert [json.loads(line)[next(iter(columns))] for line in scored.split()] == expected
 
     @pytest.mark.parametrize(
-        "columns", [{"i": [1.5, 2.0]}, {"i": [None, 2.0]}, {"lit": ["z", "x"]}, {"size": ["M", "S"]}, {"b": [2, True]}], ids=str
+        "columns",
+        [{"i": [1.5, 2.0]}, {"i": [None, 2.0]}, {"lit": ["z", "x"]}, {"size": ["M", "S"]}, {"b": [2, True]}],
+        ids=str,
     )
     def test_a_value_that_does_not_fit_fails_its_row(self, columns: dict[str, Any]) -> None:
         scored = self.ask(**columns)

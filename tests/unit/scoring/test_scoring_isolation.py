@@ -2,6 +2,7 @@
 
 import errno
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -51,7 +52,10 @@ def test_culprits_fail_alone_and_their_neighbours_are_answered() -> None:
     model = Raises(17, 99)
     scored = Scorer(model).score(payloads(256))
     assert answers(scored) == [-float(i) for i in range(256) if i not in (17, 99)]
-    assert [(e.index, e.kind, e.code) for e in scored.errors] == [(17, FAIL, "exception"), (99, FAIL, "exception")]
+    assert [(e.index, e.kind, e.code) for e in scored.errors] == [
+        (17, FAIL, "exception"),
+        (99, FAIL, "exception"),
+    ]
     assert model.calls <= 1 + 2 * 2 * 8
 
 
@@ -119,7 +123,10 @@ class Drops(Model[Q, A]):
 def test_a_wrong_number_of_results_names_the_rows_and_the_fix() -> None:
     scored = Scorer(Drops()).score(payloads(256))
     assert answers(scored) == [-float(i) for i in range(256) if i not in (17, 99)]
-    assert [(e.index, e.kind, e.code) for e in scored.errors] == [(17, FAIL, "wrong_count"), (99, FAIL, "wrong_count")]
+    assert [(e.index, e.kind, e.code) for e in scored.errors] == [
+        (17, FAIL, "wrong_count"),
+        (99, FAIL, "wrong_count"),
+    ]
     line = Drops.predict.__code__.co_firstlineno
     assert {e.reason for e in scored.errors} == {
         f"test_scoring_isolation.py:{line} Drops.predict returned 254 rows for 256 events (rows 17, 99 missing). "
@@ -190,7 +197,9 @@ def test_no_answer_lands_on_another_event_whatever_is_done_to_the_index(change: 
     assert answers(scored) == [-float(i) for i in range(8) if i not in refused]
 
 
-@pytest.mark.parametrize("change", [lambda f: f[f.y != -3], lambda f: pd.concat([f, f]), lambda f: f.set_index(f.index + 1)])
+@pytest.mark.parametrize(
+    "change", [lambda f: f[f.y != -3], lambda f: pd.concat([f, f]), lambda f: f.set_index(f.index + 1)]
+)
 def test_one_poison_that_spoils_the_index_is_found_alone(change: Any) -> None:
     scored = framed(lambda f: poisoned(f, change)).score(payloads(8))
     assert [(e.index, e.code) for e in scored.errors] == [(3, "wrong_index")]
@@ -218,7 +227,12 @@ def test_rows_of_a_frame_are_rejected_by_mask_and_may_be_left_out_then() -> None
         model = Rejects()
         model.leave_out = leave_out
         scored = Scorer(model).score(payloads(5))
-        assert [(e.index, e.code) for e in scored.errors] == [(0, "zero"), (1, "odd"), (2, "late"), (3, "odd")]
+        assert [(e.index, e.code) for e in scored.errors] == [
+            (0, "zero"),
+            (1, "odd"),
+            (2, "late"),
+            (3, "odd"),
+        ]
         assert answers(scored) == [-4.0]
 
 
@@ -240,7 +254,14 @@ def test_a_mask_that_does_not_fit_the_frame_is_an_error(where: Any, said: str) -
 
 
 @pytest.mark.parametrize(
-    "where", [[True, False, True], np.array([True, False, True]), pd.Series([True, False, True]), [0, 2], np.array([0, 2])]
+    "where",
+    [
+        [True, False, True],
+        np.array([True, False, True]),
+        pd.Series([True, False, True]),
+        [0, 2],
+        np.array([0, 2]),
+    ],
 )
 def test_masks_and_indices_of_any_library_do(where: Any) -> None:
     ctx = Context(3)
@@ -308,7 +329,7 @@ class TestSurroundings:
             def predict(self, events: list[Q]) -> list[A]:
                 for e in events:
                     if e.x == 1:
-                        open("/nowhere/at/all")
+                        Path("/nowhere/at/all").read_text()
                 return [A(y=e.x) for e in events]
 
         assert [e.index for e in Scorer(Reads()).score(payloads(3)).errors] == [1]
@@ -316,7 +337,11 @@ class TestSurroundings:
 
 @settings(max_examples=150, deadline=None)
 @given(
-    fates=st.lists(st.sampled_from(["fine", "raise", "drop", "reject", "none", "nan", "twice", "junk"]), min_size=1, max_size=24)
+    fates=st.lists(
+        st.sampled_from(["fine", "raise", "drop", "reject", "none", "nan", "twice", "junk"]),
+        min_size=1,
+        max_size=24,
+    )
 )
 def test_every_event_has_exactly_the_fate_that_it_has_alone(fates: list[str]) -> None:
     class Mix(Model[Q, A]):
@@ -341,7 +366,13 @@ def test_every_event_has_exactly_the_fate_that_it_has_alone(fates: list[str]) ->
 
     scorer = Scorer(Mix())
     scored = scorer.score(payloads(len(fates)))
-    expected = {"raise": "exception", "drop": "wrong_count", "reject": "rejected", "nan": "invalid_output", "junk": "wrong_type"}
+    expected = {
+        "raise": "exception",
+        "drop": "wrong_count",
+        "reject": "rejected",
+        "nan": "invalid_output",
+        "junk": "wrong_type",
+    }
     assert [(e.index, e.code) for e in scored.errors] == [
         (i, expected[fate]) for i, fate in enumerate(fates) if fate in expected
     ]

@@ -112,7 +112,9 @@ def test_values_of_fields_that_are_not_to_be_logged_are_hidden() -> None:
         def predict(self, events: list[Payment]) -> list[Payment]:
             return events
 
-    scored = Scorer(Pays()).score([b'{"card": "4111-1111", "amount": 1}', b'{"card": "4111-1111", "amount": 1'])
+    scored = Scorer(Pays()).score(
+        [b'{"card": "4111-1111", "amount": 1}', b'{"card": "4111-1111", "amount": 1']
+    )
     for error in scored.errors:
         assert "4111" not in error.reason
         assert b"4111" not in (error.detail or b"")
@@ -165,14 +167,22 @@ def test_pydantic_events_are_taken_by_their_own_rules() -> None:
         def predict(self, events: list[Departure]) -> list[Delay | Reject]:
             return [Reject("no delay") if e.delay is None else Delay(minutes=e.delay) for e in events]
 
-    scored = Scorer(Delays()).score([b'{"carrier":"UA","delay":3}', b'{"carrier":"XX"}', b'{"carrier":"AA"}', b"{"])
+    scored = Scorer(Delays()).score(
+        [b'{"carrier":"UA","delay":3}', b'{"carrier":"XX"}', b'{"carrier":"AA"}', b"{"]
+    )
     assert scored.split() == [b'{"minutes":3.0}']
-    assert [(e.index, e.code) for e in scored.errors] == [(1, "invalid_event"), (2, "rejected"), (3, "invalid_event")]
+    assert [(e.index, e.code) for e in scored.errors] == [
+        (1, "invalid_event"),
+        (2, "rejected"),
+        (3, "invalid_event"),
+    ]
     assert json.loads(scored.errors[0].detail or b"")[0]["field"] == "carrier"
 
 
 class TestUnknownFields:
-    def test_rare_ones_are_counted_exactly_and_told_once(self, scorer: Scorer, caplog: pytest.LogCaptureFixture) -> None:
+    def test_rare_ones_are_counted_exactly_and_told_once(
+        self, scorer: Scorer, caplog: pytest.LogCaptureFixture
+    ) -> None:
         odd = flight(dep_dely=3)
         with caplog.at_level(logging.WARNING):
             for _ in range(3):
@@ -180,7 +190,9 @@ class TestUnknownFields:
                 assert scored.split() == [ANSWER] * 21
         assert scorer.unknown_fields == {"dep_dely": 3}
         assert not scorer.unknown_fields.sampled
-        assert caplog.messages == ['Departure has no field "dep_dely", it is skipped. Did you mean dep_delay?']
+        assert caplog.messages == [
+            'Departure has no field "dep_dely", it is skipped. Did you mean dep_delay?'
+        ]
 
     def test_events_with_them_are_of_the_very_same_class(self) -> None:
         class Leg(Event):
@@ -188,8 +200,8 @@ class TestUnknownFields:
 
         class Trip(Event):
             first: Leg
-            rest: list[Leg] = []
-            named: dict[str, Leg] = {}
+            rest: list[Leg] = msgspec.field(default_factory=list)
+            named: dict[str, Leg] = msgspec.field(default_factory=dict)
 
         seen: list[Trip] = []
 
@@ -209,10 +221,12 @@ class TestUnknownFields:
         assert set(scorer.unknown_fields) == {"more", "first.colour", "rest.colour", "named.colour"}
         assert scorer.score([payload.replace(b"1,", b'"one",', 1)]).errors[0].code == "invalid_event"
 
-    def test_where_all_events_have_them_they_are_sampled_and_nothing_else_changes(self, scorer: Scorer) -> None:
+    def test_where_all_events_have_them_they_are_sampled_and_nothing_else_changes(
+        self, scorer: Scorer
+    ) -> None:
         batch = [flight(dep_delay=d, gate="B7") for d in range(8)]
         answers = [scorer.score(batch) for _ in range(200)]
-        assert len(set(a.outputs for a in answers)) == 1
+        assert len({a.outputs for a in answers}) == 1
         assert scorer.unknown_fields.sampled
         assert 8 <= scorer.unknown_fields["gate"] < 1600
 
@@ -262,7 +276,9 @@ def test_any_bytes_are_an_answer_or_an_error_of_their_own(payloads: list[bytes |
 @given(st.data())
 def test_the_lenient_and_the_strict_way_give_one_verdict(data: st.DataObject) -> None:
     """With an unknown field added, an event has the same fate as without."""
-    changes = data.draw(st.dictionaries(st.sampled_from([*OK]), st.one_of(st.none(), st.integers(), st.text(max_size=3))))
+    changes = data.draw(
+        st.dictionaries(st.sampled_from([*OK]), st.one_of(st.none(), st.integers(), st.text(max_size=3)))
+    )
     model = FlightDelays()
     model.gain_ = {}
     scorer = Scorer(model)
