@@ -60,12 +60,20 @@ class Verbs(TyperGroup):
         return super().parse_args(ctx, args)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        known = super().get_command(ctx, cmd_name)
-        return known or _translated(lambda: user_verb(cmd_name, self.package))
+        return super().get_command(ctx, cmd_name) or self._own(lambda: user_verb(cmd_name, self.package))
 
     def list_commands(self, ctx: Any) -> list[str]:
-        own = _translated(lambda: user_verbs(self.package)) if self.package else []
-        return [*super().list_commands(ctx), *own]
+        own = self._own(lambda: user_verbs(self.package)) if self.package else None
+        return [*super().list_commands(ctx), *(own or [])]
+
+    def _own(self, look: Callable[[], Any]) -> Any:
+        """What the program brings itself; a program that cannot be read brings nothing, and only its own CLI says why."""
+        try:
+            return look()
+        except UserError as e:
+            if self.package:
+                note(str(e))
+            return None
 
     def invoke(self, ctx: Any) -> Any:
         with looking_for(self.package):

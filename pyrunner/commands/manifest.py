@@ -29,7 +29,10 @@ def manifest(
     program: ProgramPath = None,
     env: Env = None,
 ) -> None:
-    """Print a Kubernetes manifest: a pod with the bridge as its sidecar."""
+    """Print a Kubernetes manifest.
+
+    A pod with the bridge as its sidecar.
+    """
     name, _, tag = image.rpartition(":")
     text = manifests.pod(
         open_project(program, env),
