@@ -178,18 +178,39 @@ func (b *breaker) wake(c *Core) int64 {
 	return 0
 }
 
-// probe gives one small batch to one worker, half of it fresh events, when nothing else is out.
+// probe gives one small batch to one worker, half of it fresh events, when nothing else is out. Where every lane stands
+// still for suspects, they are the probe: nothing else could ever succeed.
 func (c *Core) probe() {
 	b := &c.breaker
 	if b.probing || c.out > 0 || c.now < b.next {
 		return
 	}
 	for _, w := range c.workers {
-		if w.usable() && len(w.line) == 0 && c.give(w, Room{b.cfg.Probe, c.batch().Bytes}, true) {
+		if !w.usable() {
+			continue
+		}
+		if c.give(w, Room{b.cfg.Probe, c.batch().Bytes}, true) || c.probeSuspects(w) {
 			b.probing = true
 			b.backoff = min(2*b.backoff, b.cfg.LastProbe)
 			b.next = c.now + b.backoff
 			return
 		}
 	}
+}
+
+func (c *Core) probeSuspects(w *Worker) bool {
+	for _, s := range c.cases {
+		if s.notBefore > c.now {
+			continue
+		}
+		s.release()
+		if w.apart != nil {
+			w.apart.release()
+		}
+		s.reserve(w)
+		c.try(s)
+		s.out.probe = true
+		return true
+	}
+	return false
 }

@@ -355,3 +355,27 @@ func TestVerdictsThatAnOutageTakesBackGoToTheirPlacesInTheirLanes(t *testing.T) 
 	p.want("of a", a, "[0/0 0/2 0/4 0/6]")
 	p.want("of b", b, "[0/1 0/3 0/5 0/7]")
 }
+
+func TestSuspectsAreTheProbeWhenEveryLaneStandsStillForThem(t *testing.T) {
+	p := stage(t, Config{Order: ByPartition, Attempts: 1, Batch: Room{Events: 4}, Breaker: BreakerConfig{Run: 2}})
+	w := p.hire("w", 8)
+	p.Offer(p.now, []messaging.Record{{Offset: 1}, {Offset: 2}, {Partition: 1, Offset: 1}, {Partition: 1, Offset: 2}})
+	p.tick()
+	p.die(w, CauseSignal) // both lanes stand still now
+	p.Offer(p.now, []messaging.Record{{Offset: 3}, {Partition: 2, Offset: 1}, {Partition: 2, Offset: 2}})
+	v := p.Join(p.now, "v", 0, "1", nil)
+	p.breaker.trip(p.Core) // as by failures of others
+	p.Ready(p.now, v, Room{8, 1000})
+	p.wait(second)
+	p.want("the lane that is free is the first probe", p.holds(v), "[[2/1 2/2]]")
+	p.answer(v, map[string]wire.ErrKind{"2/1": wire.KindReject, "2/2": wire.KindReject})
+	p.want("open", p.Gauges().BreakerOpen, false)
+	p.want("then the suspects", p.holds(v), "[[0/1 0/2 1/1 1/2]]")
+	p.Return(p.now, v, p.leases[v][0].Lease, ms)
+	p.leases[v] = nil
+	p.breaker.trip(p.Core)
+	p.wait(second)
+	p.want("which are the probe when there is nothing else", p.holds(v), "[[0/1 0/2 1/1 1/2]]")
+	p.answer(v, nil)
+	p.want("open", p.Gauges().BreakerOpen, false)
+}

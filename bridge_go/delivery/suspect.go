@@ -102,21 +102,30 @@ func (c *Core) isolate() {
 			continue
 		}
 		if s.worker != nil && (s.notBefore > c.now || !s.worker.usable()) {
-			s.worker.apart, s.worker = nil, nil
+			s.release()
 			most++
 		}
 		if s.notBefore > c.now {
 			continue
 		}
 		if s.worker == nil && most > 0 {
-			if s.worker = c.standby(s.last); s.worker != nil {
-				s.worker.apart = s
+			if w := c.standby(s.last); w != nil {
+				s.reserve(w)
 				most--
 			}
 		}
 		if w := s.worker; w != nil && len(w.line) == 0 && w.usable() {
 			c.try(s)
 		}
+	}
+}
+
+// reserve keeps a worker for the suspicion, release lets it take other events again.
+func (s *suspicion) reserve(w *Worker) { s.worker, w.apart = w, s }
+
+func (s *suspicion) release() {
+	if s.worker != nil {
+		s.worker.apart, s.worker = nil, nil
 	}
 }
 
@@ -187,9 +196,7 @@ func (c *Core) closeCase(s *suspicion) {
 	if !s.died {
 		c.stats.Cleared++
 	}
-	if s.worker != nil {
-		s.worker.apart = nil
-	}
+	s.release()
 	c.cases = slices.DeleteFunc(c.cases, func(x *suspicion) bool { return x == s })
 }
 

@@ -84,8 +84,7 @@ func (c *Core) remove(w *Worker) {
 	w.gone = true
 	c.workers = slices.DeleteFunc(c.workers, func(x *Worker) bool { return x == w })
 	if w.apart != nil {
-		w.apart.worker = nil
-		w.apart = nil
+		w.apart.release()
 	}
 }
 
