@@ -92,4 +92,4 @@ def wait_for(what: str, condition: Callable[[], bool], seconds: float) -> None:
     while not condition():
         if time.monotonic() > until:
             raise TimeoutError(f"{what}: not after {seconds:.0f} s")
-        time.sleep(0.02)
+        time.sleep(0.05)
