@@ -52,21 +52,49 @@ func (c *composer) fail(at Place, code, text string) error {
 func (c *composer) place(n *yaml.Node) Place { return Place{c.file, n.Line, n.Column} }
 
 func (c *composer) document(data []byte) (*node, error) {
+	if at := bytes.IndexByte(data, '\t'); at >= 0 {
+		return nil, c.tab(data[:at])
+	}
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
-	var first, second yaml.Node
-	err := decoder.Decode(&first)
-	if err == nil {
-		if err = decoder.Decode(&second); err == nil {
-			return nil, c.fail(c.place(&second), "documents", "a second document starts here. One file holds one program")
+	var documents []*yaml.Node
+	for {
+		document := new(yaml.Node)
+		err := decoder.Decode(document)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, c.syntax(err)
+		}
+		documents = append(documents, document)
+	}
+	switch len(documents) {
+	case 0:
+		return nil, c.empty()
+	case 1:
+		if at := looseColon(documents[0]); at != nil {
+			return nil, c.fail(c.place(at), "yaml", "not YAML: behind a colon a space is missing, or quotes around it")
+		}
+		return c.root(documents[0].Content[0])
+	}
+	return nil, c.fail(c.place(documents[1]), "documents", "a second document starts here. One file holds one program")
+}
+
+// looseColon finds a plain word that ends with a colon, as in {url: embedded:}. Readers of YAML disagree about it.
+func looseColon(y *yaml.Node) *yaml.Node {
+	if y.Kind == yaml.ScalarNode && !isQuoted(y) && strings.HasSuffix(y.Value, ":") {
+		return y
+	}
+	for _, below := range y.Content {
+		if at := looseColon(below); at != nil {
+			return at
 		}
 	}
-	if !errors.Is(err, io.EOF) {
-		return nil, c.syntax(string(data), err)
-	}
-	if first.Kind != yaml.DocumentNode {
-		return nil, c.empty()
-	}
-	return c.root(first.Content[0])
+	return nil
+}
+
+func isQuoted(y *yaml.Node) bool {
+	return y.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) != 0
 }
 
 func (c *composer) empty() error {
@@ -98,10 +126,15 @@ func (c *composer) tellTroubles(root *node) {
 	})
 }
 
-func (c *composer) syntax(text string, err error) error {
-	if line, col := tabAt(text); line > 0 {
-		return c.fail(Place{c.file, line, col}, "tab", "a tab indents this line. YAML takes spaces only")
-	}
+// tab: YAML allows some tabs, and its readers disagree about which, so none is.
+func (c *composer) tab(before []byte) error {
+	line := before[bytes.LastIndexByte(before, '\n')+1:]
+	at := Place{c.file, bytes.Count(before, []byte("\n")) + 1, utf8.RuneCount(line) + 1}
+	return c.fail(at, "tab", `a tab stands here. YAML is written with spaces, and a tab in text as \t in double quotes`)
+}
+
+// syntax: a file that is not YAML has this one problem, whatever else is wrong with its beginning.
+func (c *composer) syntax(err error) error {
 	at := Place{c.file, 1, 1}
 	reason := strings.TrimPrefix(err.Error(), "yaml: ")
 	if _, scanErr := fmt.Sscanf(reason, "line %d:", &at.Line); scanErr == nil {
@@ -110,24 +143,14 @@ func (c *composer) syntax(text string, err error) error {
 	return c.fail(at, "yaml", "not YAML: "+reason)
 }
 
-func tabAt(text string) (line, col int) {
-	for i, l := range strings.Split(text, "\n") {
-		indent := l[:len(l)-len(strings.TrimLeft(l, " \t"))]
-		if at := strings.IndexByte(indent, '\t'); at >= 0 && strings.TrimSpace(l) != "" {
-			return i + 1, at + 1
-		}
-	}
-	return 0, 0
-}
-
 // node turns a YAML node into ours. Each use of an anchor becomes its own tree, or else merging into one would change the
 // others; its places are those of the anchor.
 func (c *composer) node(y *yaml.Node, depth int) (*node, error) {
-	if c.nodes++; depth > maxDepth || c.nodes > maxNodes {
-		return nil, c.fail(c.place(y), "size", fmt.Sprintf("more than %d levels or %d values", maxDepth, maxNodes))
-	}
 	if y.Kind == yaml.AliasNode {
 		return c.alias(y, depth)
+	}
+	if c.nodes++; depth > maxDepth || c.nodes > maxNodes {
+		return nil, c.fail(c.place(y), "size", fmt.Sprintf("more than %d levels or %d values", maxDepth, maxNodes))
 	}
 	c.open[y] = true
 	defer delete(c.open, y)
@@ -172,7 +195,7 @@ func (c *composer) content(y *yaml.Node, depth int) (*node, error) {
 		return n, nil
 	}
 	n := &node{scalar: y.Value, raw: y.Value, place: at, origin: at.String()}
-	if y.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) == 0 {
+	if !isQuoted(y) {
 		if n.scalar, n.trouble = plainScalar(y.Value); n.trouble != nil {
 			n.scalar, n.bad = y.Value, true
 		}
@@ -194,7 +217,7 @@ func (c *composer) mapping(y *yaml.Node, depth int) (*node, error) {
 			return nil, err
 		}
 		if value.shape == scalarShape && value.raw == "" && value.scalar == nil {
-			value.place = c.place(key) // an empty value stands nowhere: its key does
+			value.place, value.origin = c.place(key), c.place(key).String() // an empty value stands nowhere: its key does
 		}
 		c.entry(n, key, value)
 	}
@@ -203,7 +226,6 @@ func (c *composer) mapping(y *yaml.Node, depth int) (*node, error) {
 
 func (c *composer) entry(n *node, key *yaml.Node, value *node) {
 	at := c.place(key)
-	quoted := key.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) != 0
 	switch first, twice := n.keys[key.Value]; {
 	case key.Kind != yaml.ScalarNode:
 		c.problems.add(at, "", "key", "a key is a plain word")
@@ -211,7 +233,7 @@ func (c *composer) entry(n *node, key *yaml.Node, value *node) {
 		c.problems.add(at, "", "tag", tagText)
 	case key.Anchor != "":
 		c.problems.add(at, "", "alias", "an anchor on a key is not used here")
-	case key.Value == "<<" && !quoted:
+	case key.Value == "<<" && !isQuoted(key):
 		c.problems.add(at, "", "merge", "merge keys are not used here. Write the keys out")
 	case twice:
 		c.problems.addf(at, "", "duplicate-key", "the key %s is written twice, first in line %d", quote(key.Value), first.Line)

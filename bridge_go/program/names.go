@@ -72,7 +72,7 @@ func (c names) streams() {
 	streams := c.section("stream")
 	for _, name := range streams.keysOf() {
 		p, stream := path{"spec", "streams", name}, streams.below[name]
-		if stream.isMap() && !stream.has("connection") && !inferred(stream) {
+		if stream.isMap() && !stream.has("connection") && !inferred(stream) && !c.unsound("connection") {
 			c.report(stream.place, p.with("connection"), "missing", "is missing. Declared: "+listed(c.declared("connection"))+".")
 		}
 		c.reference(p.with("connection"), stream.get("connection"), "connection")

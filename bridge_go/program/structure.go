@@ -72,9 +72,12 @@ func (s structure) checkKey(p path, n *node, key string, properties, rule object
 	}
 	switch others := rule.get("additionalProperties").(type) {
 	case object:
+		if child.bad {
+			return
+		}
 		if names := rule.object("propertyNames"); names != nil && !matches(names.text("pattern"), key) {
 			s.report(n.keys[key], p, "value", quote(key)+" is not "+names.text("x-expect"))
-			child.bad = true
+			child.bad = true // what stands under a bad key is not looked at
 			return
 		}
 		s.check(p, child, others)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import yaml
@@ -15,6 +16,10 @@ MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
 MAX_NODES = 20_000
 _VALUES = (yaml.ScalarEvent, yaml.SequenceStartEvent, yaml.MappingStartEvent)
+_AROUND = (yaml.StreamStartEvent, yaml.DocumentStartEvent)
+_FLOW = tuple(",[]{}")
+_COLON = "behind a colon a space is missing, or quotes around it"
+_TAB = "a tab stands here. YAML is written with spaces, and a tab in text as \\t in double quotes"
 _TAG = "tags such as !!str are not used here. Quote what is text"
 
 
@@ -27,11 +32,14 @@ def compose(data: bytes, file: str, problems: Problems) -> Node:
     problems.files.append(file)
     composer = _Composer(file, problems)
     text = composer.decode(data)
+    composer.check_tabs(text)
     try:
-        return composer.document(yaml.parse(text, Loader=yaml.SafeLoader))
+        events = list(yaml.parse(text, Loader=yaml.SafeLoader))
     except yaml.YAMLError as error:
-        composer.syntax(text, error)
-    raise Unreadable
+        raise composer.syntax(error) from None
+    composer.check_aliases(events)
+    composer.check_colons(events, text)
+    return composer.document(events)
 
 
 class _Composer:
@@ -54,25 +62,46 @@ class _Composer:
         except UnicodeDecodeError:
             raise self.fail(start, "encoding", "the file is not UTF-8") from None
 
-    def syntax(self, text: str, error: yaml.YAMLError) -> None:
-        if tab := _tab(text):
-            self.problems.add(
-                Place(self.file, *tab), "", "tab", "a tab indents this line. YAML takes spaces only"
-            )
-            return
+    def check_tabs(self, text: str) -> None:
+        """YAML allows some tabs, and its readers disagree about which: so none is."""
+        at = text.find("\t")
+        if at >= 0:
+            line, col = text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
+            raise self.fail(Place(self.file, line, col), "tab", _TAB)
+
+    def syntax(self, error: yaml.YAMLError) -> Unreadable:
+        """A file that is not YAML has this one problem, whatever else is wrong with its beginning."""
         mark = getattr(error, "problem_mark", None)
         place = Place(self.file, mark.line + 1, mark.column + 1) if mark else Place(self.file, 1, 1)
         reason = getattr(error, "problem", None) or getattr(error, "reason", "cannot be read")
-        self.problems.add(place, "", "yaml", f"not YAML: {reason}")
+        return self.fail(place, "yaml", f"not YAML: {reason}")
 
-    def document(self, events: Iterator[yaml.Event]) -> Node:
-        root: Node | None = None
+    def check_aliases(self, events: list[yaml.Event]) -> None:
+        anchors: set[str | None] = set()
         for event in events:
             if isinstance(event, yaml.DocumentStartEvent):
-                if root:
-                    text = "a second document starts here. One file holds one program"
-                    raise self.fail(self.place(event), "documents", text)
-                root = self.node(next(events), events, 1)
+                anchors.clear()
+            elif isinstance(event, yaml.AliasEvent) and event.anchor not in anchors:
+                raise self.fail(self.place(event), "yaml", f"not YAML: *{event.anchor} names no anchor")
+            anchors.add(getattr(event, "anchor", None))
+
+    def check_colons(self, events: list[yaml.Event], text: str) -> None:
+        """Readers disagree about `{a:{b: 1}}` and `{url: embedded:}`: a colon is followed by a space, or is quoted."""
+        for event in events:
+            if isinstance(event, yaml.ScalarEvent) and event.style is None and event.end_mark:
+                end = event.end_mark.index
+                if event.value.endswith(":") or (
+                    text[end : end + 1] == ":" and text[end + 1 : end + 2] in _FLOW
+                ):
+                    raise self.fail(self.place(event), "yaml", f"not YAML: {_COLON}")
+
+    def document(self, events: list[yaml.Event]) -> Node:
+        starts = [event for event in events if isinstance(event, yaml.DocumentStartEvent)]
+        if len(starts) > 1:
+            text = "a second document starts here. One file holds one program"
+            raise self.fail(self.place(starts[1]), "documents", text)
+        tree = itertools.dropwhile(lambda event: isinstance(event, _AROUND), events)
+        root = self.node(next(tree), tree, 1) if starts else None
         if root is None or (root.value is None and not root.bad):
             text = "the file is empty. A program starts with apiVersion: ds-runner.dev/v1alpha1"
             raise self.fail(Place(self.file, 1, 1), "empty", text)
@@ -93,11 +122,9 @@ class _Composer:
 
     def node(self, event: yaml.Event, events: Iterator[yaml.Event], depth: int) -> Node:
         place = self.place(event)
-        self.nodes += 1
-        if depth > MAX_DEPTH or self.nodes > MAX_NODES:
-            raise self.fail(place, "size", f"more than {MAX_DEPTH} levels or {MAX_NODES} values")
         if isinstance(event, yaml.AliasEvent):
             return self.alias(event, place, depth)
+        self.count(place, depth)
         assert isinstance(event, _VALUES)
         if event.anchor:
             self.open.add(event.anchor)
@@ -108,6 +135,11 @@ class _Composer:
             self.open.discard(event.anchor)
             self.anchors[event.anchor] = node
         return node
+
+    def count(self, place: Place, depth: int) -> None:
+        self.nodes += 1
+        if depth > MAX_DEPTH or self.nodes > MAX_NODES:
+            raise self.fail(place, "size", f"more than {MAX_DEPTH} levels or {MAX_NODES} values")
 
     def content(self, event: yaml.Event, events: Iterator[yaml.Event], place: Place, depth: int) -> Node:
         if isinstance(event, yaml.MappingStartEvent):
@@ -139,7 +171,7 @@ class _Composer:
                 self.anchors[event.anchor] = Node(event.value, at, raw=event.value, origin=str(at))
             value = self.node(next(events), events, depth + 1)
             if value.raw == "" and value.value is None:
-                value.place = at  # an empty value stands nowhere: its key does
+                value.place, value.origin = at, str(at)  # an empty value stands nowhere: its key does
             self.entry(node, event, at, value)
         return node
 
@@ -162,10 +194,9 @@ class _Composer:
             node.keys[event.value] = at
 
     def alias(self, event: yaml.AliasEvent, place: Place, depth: int) -> Node:
+        assert event.anchor is not None
         if event.anchor in self.open:
             raise self.fail(place, "alias", f"*{event.anchor} contains itself")
-        if event.anchor not in self.anchors:
-            raise self.fail(place, "yaml", f"not YAML: *{event.anchor} names no anchor")
         return self.copy(self.anchors[event.anchor], place, depth)
 
     def copy(self, node: Node, place: Place, depth: int) -> Node:
@@ -173,20 +204,10 @@ class _Composer:
 
         Troubles are told once, where they were written.
         """
-        self.nodes += 1
-        if depth > MAX_DEPTH or self.nodes > MAX_NODES:
-            raise self.fail(place, "size", f"more than {MAX_DEPTH} levels or {MAX_NODES} values")
+        self.count(place, depth)
         value = node.value
         if isinstance(value, dict):
             value = {k: self.copy(n, place, depth + 1) for k, n in value.items()}
         elif isinstance(value, list):
             value = [self.copy(n, place, depth + 1) for n in value]
         return Node(value, node.place, raw=node.raw, keys=dict(node.keys), origin=node.origin, bad=node.bad)
-
-
-def _tab(text: str) -> tuple[int, int] | None:
-    for number, line in enumerate(text.split("\n"), 1):
-        indent = line[: len(line) - len(line.lstrip(" \t"))]
-        if "\t" in indent and line.strip():
-            return number, indent.index("\t") + 1
-    return None

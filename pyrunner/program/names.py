@@ -66,18 +66,18 @@ def _check_streams(root: Node, problems: Problems) -> None:
     streams = root.get("spec", "streams")
     for name, stream in streams.map.items() if streams else ():
         path: Path = ("spec", "streams", name)
-        if (
-            stream.is_map
-            and not stream.bad
-            and "connection" not in stream.map
-            and not stream.origin.startswith("inf")
-        ):
+        if _lacks_connection(stream) and not _unsound(root, "connection"):
             text = f"is missing. Declared: {', '.join(_declared(root, 'connection')) or 'none'}."
             problems.add(stream.place, render(root, (*path, "connection")), "missing", text)
         _check_reference(root, (*path, "connection"), stream.get("connection"), "connection", problems)
         dead = stream.get("dead_letter")
         if dead and dead.text != f"{name}.dead":
             _check_reference(root, (*path, "dead_letter"), dead, "stream", problems)
+
+
+def _lacks_connection(stream: Node) -> bool:
+    written = stream.is_map and not stream.bad and not stream.origin.startswith("inferred")
+    return written and "connection" not in stream.map
 
 
 def _unknown_kind(root: Node, path: Path, command: Node, problems: Problems) -> None:

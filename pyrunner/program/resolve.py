@@ -57,7 +57,7 @@ def _complete_streams(spec: Node) -> None:
         if len(names) == 1:
             _ensure(stream, "connection", names[0], f"inferred from connections.{names[0]}")
         _ensure(stream, "topic", name, f"inferred from streams.{name}")
-    for connection in (spec.get("connections") or spec).map.values():
+    for connection in connections.map.values() if connections else ():
         _ensure(connection, "settings", {})
 
 

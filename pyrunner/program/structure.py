@@ -27,14 +27,23 @@ def check_structure(root: Node, problems: Problems) -> None:
     try:
         Program.model_validate(root.plain())
     except ValidationError as error:
-        for found in error.errors(include_url=False, include_context=True, include_input=False):
-            _report(root, found, problems)
+        found = error.errors(include_url=False, include_context=True, include_input=False)
+        for one in sorted(
+            found, key=lambda e: not _is_key(e)
+        ):  # what stands under a bad key is not looked at
+            _report(root, one, problems)
+
+
+def _is_key(error: Mapping[str, Any]) -> bool:
+    return bool(error["loc"][-1:] == ("[key]",))
 
 
 def _report(root: Node, error: Mapping[str, Any], problems: Problems) -> None:
     path: Path = error["loc"]
-    if path[-1:] == ("[key]",):
+    if _is_key(error):
         return _bad_key(root, path[:-1], error["ctx"]["expect"], problems)
+    if any(root.at(path[:n]).bad for n in range(len(path))):
+        return None
     kind, parent, node = error["type"], root.at(path[:-1]), root.at(path)
     shown = render(root, path)
     if kind == "missing":
