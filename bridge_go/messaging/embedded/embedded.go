@@ -20,11 +20,15 @@
 // with gap=continue logs it, counts it and goes on. A position that lies behind the end of the store (a power failure took the end
 // away) and a topic that was made again are logged and counted, and reading goes on where nothing is left out.
 //
-// Every record has a checksum. At start the store compares its index with the last record of the last block, and if they differ
-// reads all blocks and drops what does not fit; what it dropped is found here and logged with its number of records
-// (ds_embedded_lost_records_total). A record that is damaged behind the index's back is found when it is read: the source returns a
-// DamageError that names it, or with gap=continue passes over it, logged and counted. One thing cannot be seen: an end that is
-// missing as a whole, behind every committed position, as a power failure without sync=always can leave it.
+// Every record has a checksum, and the server passes over what does not fit it without a word. So this package keeps a book of
+// each topic: where it ended when it was closed, and what was deleted on purpose. A topic that ends earlier is logged at its first
+// use, counted (ds_embedded_lost_records_total), and gets another incarnation, because its offsets are given out again. A record that
+// is missing among others and was not deleted on purpose is a DamageError of the source that comes to it, or with gap=continue
+// logged, counted and passed over. One thing cannot be seen: an end that is missing after a power failure without sync=always,
+// when the bridge had not closed the store and no position lies in what is missing.
+//
+// A full disk stops the server's store: writes fail, and nothing is acknowledged that is not stored. The store
+// opens again with the next start of the bridge.
 //
 // # Settings
 //
@@ -40,7 +44,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -165,13 +168,13 @@ func (c *connection) Delete(ctx context.Context, name string, offsets []int64) e
 	return t.delete(ctx, offsets)
 }
 
-// Incarnation is the time at which the topic was made.
+// Incarnation is drawn when the topic is made, and changes when it lost its end.
 func (c *connection) Incarnation(ctx context.Context, name string) (string, error) {
 	t, err := c.topic(ctx, name)
 	if err != nil {
 		return "", err
 	}
-	return t.incarnation, nil
+	return t.incarnation(), nil
 }
 
 func (c *connection) Close(context.Context) error {
@@ -183,16 +186,12 @@ func (c *connection) topic(ctx context.Context, name string) (*topic, error) {
 	if !c.engine.holds(c) {
 		return nil, messaging.ErrClosed
 	}
-	t, state, err := c.engine.topic(ctx, name, c.settings)
+	t, state, first, err := c.engine.topic(ctx, name, c.settings)
 	if err != nil {
 		return nil, fmt.Errorf("embedded: topic %s: %w", name, err)
 	}
-	if state.Lost != nil && len(state.Lost.Msgs) > 0 {
-		c.lost.Add(float64(len(state.Lost.Msgs)))
-		c.options.Log.Error("the store is damaged: records of this topic are lost", "topic", name,
-			"records", len(state.Lost.Msgs), "offsets", state.Lost.Msgs[:min(10, len(state.Lost.Msgs))])
+	if first {
+		c.tellDamage(t, state)
 	}
 	return t, nil
 }
-
-func incarnation(created time.Time) string { return strconv.FormatInt(created.UnixNano(), 36) }

@@ -28,6 +28,7 @@ type engine struct {
 	positions positions.Store
 	readers   positions.Readers
 	closed    chan struct{}
+	log       *slog.Logger
 
 	mu     sync.Mutex
 	topics map[string]*topic
@@ -108,7 +109,7 @@ func startEngine(ctx context.Context, dir string, o messaging.Options, s setting
 	srv.SetLoggerV2(serverLog{o.Log.With("part", "nats-server")}, false, false, false)
 	srv.Start()
 	e := &engine{
-		dir: dir, settings: s, server: srv, topics: map[string]*topic{}, closed: make(chan struct{}),
+		dir: dir, settings: s, server: srv, log: o.Log, topics: map[string]*topic{}, closed: make(chan struct{}),
 		positions: positions.Store{Dir: filepath.Join(dir, "positions"), Sync: s.sync},
 	}
 	if err := e.dial(ctx); err != nil {
@@ -141,6 +142,11 @@ func (e *engine) dial(ctx context.Context) error {
 }
 
 func (e *engine) stop() {
+	for _, t := range e.topics {
+		if err := t.close(); err != nil { // then the next opening knows an earlier end
+			e.log.Warn("the end of a topic was not noted", "topic", t.name, "error", err)
+		}
+	}
 	close(e.closed)
 	e.conn.Close()
 	e.server.Shutdown()

@@ -3,7 +3,6 @@ package embedded
 import (
 	"context"
 	"fmt"
-	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -17,17 +16,6 @@ type position struct {
 	Offset       int64  // last settled, 0 for none
 }
 
-// A DamageError says that a record is in the store but cannot be read. It is returned again and again until the record is
-// deleted, or the connection says gap=continue.
-type DamageError struct {
-	Topic  string
-	Offset int64
-}
-
-func (e *DamageError) Error() string {
-	return fmt.Sprintf("embedded: %s: record %d is damaged and cannot be read. Set gap=continue on the connection to pass over it", e.Topic, e.Offset)
-}
-
 type source struct {
 	c     *connection
 	t     *topic
@@ -35,6 +23,8 @@ type source struct {
 	f     *fetcher
 	next  atomic.Int64       // the next sequence to hand out; written by Read alone
 	ahead []messaging.Record // fetched and not handed out
+	told  uint64             // where the hole began that was last told of
+	tells bool               // whether the present one is another
 
 	mu   sync.Mutex
 	kept position
@@ -66,8 +56,10 @@ func (s *source) begin(ctx context.Context) error {
 	s.next.Store(s.kept.Offset + 1)
 	if s.group == "" || s.kept.Offset == 0 { // a new reader begins with what there is
 		s.next.Store(int64(max(state.FirstSeq, 1)))
-	} else if err := s.checkGap(state); err != nil {
+	} else if err := s.passOver(s.next.Load(), int64(state.FirstSeq)-1, state); err != nil {
 		return err
+	} else {
+		s.next.Store(max(s.next.Load(), int64(state.FirstSeq)))
 	}
 	s.f, err = s.t.fetcher()
 	return err
@@ -75,7 +67,7 @@ func (s *source) begin(ctx context.Context) error {
 
 // load finds the group's position and asks whether it lies in this topic.
 func (s *source) load(state streamState) error {
-	s.kept = position{Topic: s.t.name, Group: s.group, Incarnation: s.t.incarnation}
+	s.kept = position{Topic: s.t.name, Group: s.group, Incarnation: s.t.book.Life}
 	if s.group == "" {
 		return nil
 	}
@@ -86,7 +78,7 @@ func (s *source) load(state streamState) error {
 	}
 	log := s.c.options.Log.With("topic", s.t.name, "group", s.group, "committed", old.Offset)
 	switch {
-	case old.Incarnation != s.t.incarnation:
+	case old.Incarnation != s.t.book.Life:
 		s.c.remade.Inc()
 		log.Warn("the topic was made again since the last commit, reading it from the start")
 		return nil
@@ -96,6 +88,11 @@ func (s *source) load(state streamState) error {
 		log.Error("the store ends before the committed position: its end was lost. New records get the lost ones' offsets",
 			"last", state.LastSeq, "records", lost)
 		old.Offset = int64(state.LastSeq)
+		s.t.mu.Lock()
+		defer s.t.mu.Unlock()
+		if err := s.t.shorten(state.LastSeq); err != nil {
+			return err
+		}
 	}
 	s.kept = old
 	return nil
@@ -148,85 +145,109 @@ func (s *source) take(limit messaging.Limit) []messaging.Record {
 	return found
 }
 
-// fill fetches ahead. When the store does not go on with the very next sequence it asks why.
+// fill fetches ahead. Where sequences are missing it asks why: the server says nothing.
 func (s *source) fill(ctx context.Context) error {
 	next := s.next.Load()
 	found, err := s.f.fetch(uint64(next), fetchEvents, fetchBytes)
-	if err != nil {
+	n := len(found)
+	if err != nil || n > 0 && found[n-1].Offset == next+int64(n)-1 {
+		s.ahead = found
 		return err
 	}
-	if len(found) == 0 || found[0].Offset != next {
-		if err := s.explainHole(ctx, len(found) == 0); err != nil || len(found) == 0 {
-			return err
-		}
-	}
-	s.ahead = found
-	return nil
-}
-
-// explainHole tells records that were dropped unread or are damaged from those that were deleted on purpose, and from the end.
-func (s *source) explainHole(ctx context.Context, nothing bool) error {
 	state, err := s.t.state(ctx)
 	if err != nil {
 		return err
 	}
-	if err := s.checkGap(state); err != nil {
-		return err
+	if n == 0 {
+		return s.explainNothing(next, state)
 	}
-	next := s.next.Load()
-	if !nothing || next > int64(state.LastSeq) {
-		return nil
-	}
-	if state, err = s.t.details(ctx); err != nil {
-		return err
-	}
-	return s.checkDamage(state)
+	s.ahead, err = s.explainHoles(next, found, state)
+	return err
 }
 
-// checkGap finds that the oldest record left lies behind the next one to read, and was not deleted on purpose.
-func (s *source) checkGap(state streamState) error {
-	next, oldest := s.next.Load(), int64(state.FirstSeq)
-	want := max(next, int64(s.t.deletedUpTo()))
-	if oldest <= want {
+// explainNothing is asked when nothing was found from next on. If the store says that it goes on there, then either a
+// record came just now, or there are only deleted and damaged ones.
+func (s *source) explainNothing(next int64, state streamState) (err error) {
+	last := int64(state.LastSeq)
+	if next > last && next >= int64(state.FirstSeq) {
 		return nil
 	}
-	if s.group != "" {
-		s.c.gaps.Add(float64(oldest - want))
+	if s.ahead, err = s.f.fetch(uint64(next), fetchEvents, fetchBytes); err != nil || len(s.ahead) > 0 {
+		ahead := s.ahead
+		s.ahead = nil
+		if err == nil {
+			s.ahead, err = s.explainHoles(next, ahead, state)
+		}
+		return err
+	}
+	to := max(last, int64(state.FirstSeq)-1)
+	if err := s.passOver(next, to, state); err != nil {
+		return err
+	}
+	s.next.Store(to + 1)
+	return nil
+}
+
+// explainHoles returns the records up to the first hole that nobody made on purpose. If that comes first it is passed over or an
+// error.
+func (s *source) explainHoles(next int64, found []messaging.Record, state streamState) ([]messaging.Record, error) {
+	for i := range found {
+		if i > 0 && s.t.missing(uint64(next), uint64(found[i].Offset-1)) != nil {
+			return found[:i], nil // the hole is the next fill's
+		}
+		if err := s.passOver(next, found[i].Offset-1, state); err != nil {
+			return nil, err
+		}
+		next = found[i].Offset + 1
+	}
+	return found, nil
+}
+
+// passOver is asked whether the sequences from from to to, which are not there, may be left out: without a word if they
+// were deleted on purpose, otherwise only if the settings say so.
+func (s *source) passOver(from, to int64, state streamState) error {
+	for _, gone := range s.t.missing(uint64(from), uint64(max(to, from-1))) {
+		s.tells = gone.From != s.told // an error that comes again when the caller tries again is counted once
+		s.told = gone.From
+		dropped := min(gone.To, state.FirstSeq-1)
+		if gone.From < state.FirstSeq {
+			if err := s.tellGap(gone.From, dropped, state); err != nil {
+				return err
+			}
+		}
+		if gone.To >= state.FirstSeq {
+			if err := s.tellDamage(max(gone.From, state.FirstSeq), gone.To); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (s *source) tellGap(from, to uint64, state streamState) error {
+	if s.group == "" { // nobody was promised them
+		return nil
+	}
+	if s.tells {
+		s.c.gaps.Add(float64(to - from + 1))
 		s.c.options.Log.Error("records were dropped before they were read", "topic", s.t.name, "group", s.group,
-			"from", want, "to", oldest-1, "setting", "max_bytes and max_age keep them longer")
-		if !s.c.settings.skipGaps {
-			return &messaging.GapError{Topic: s.t.name, Group: s.group, Want: want, Have: oldest}
-		}
+			"from", from, "to", to, "setting", "max_bytes and max_age keep them longer")
 	}
-	s.next.Store(oldest)
-	return nil
+	if s.c.settings.skipGaps {
+		return nil
+	}
+	return &messaging.GapError{Topic: s.t.name, Group: s.group, Want: int64(from), Have: int64(state.FirstSeq)}
 }
 
-// checkDamage is called when the store says that there is nothing from next on, and that its last record lies there. Deleted
-// records at the end look so, too.
-func (s *source) checkDamage(state streamState) error {
-	for seq := uint64(s.next.Load()); seq <= state.LastSeq; seq++ {
-		if slices.Contains(state.Deleted, seq) {
-			continue
-		}
-		if seq > uint64(s.next.Load()) {
-			s.next.Store(int64(seq)) // nothing readable before it; the next fetch begins at it
-			return nil
-		}
-		return s.damaged(int64(seq))
+func (s *source) tellDamage(from, to uint64) error {
+	if s.tells {
+		s.c.lost.Add(float64(to - from + 1))
+		s.c.options.Log.Error("records are damaged and cannot be read", "topic", s.t.name, "group", s.group, "from", from, "to", to)
 	}
-	s.next.Store(int64(state.LastSeq) + 1)
-	return nil
-}
-
-func (s *source) damaged(seq int64) error {
-	s.c.lost.Inc()
-	s.c.options.Log.Error("a record is damaged and cannot be read", "topic", s.t.name, "group", s.group, "offset", seq)
-	if !s.c.settings.skipGaps {
-		return &DamageError{Topic: s.t.name, Offset: seq}
+	if s.c.settings.skipGaps {
+		return nil
 	}
-	s.next.Store(seq + 1)
-	return nil
+	return &DamageError{Topic: s.t.name, From: int64(from), To: int64(to)}
 }
 
 func (s *source) Commit(_ context.Context, upTo []messaging.Position) error {

@@ -2,10 +2,12 @@ package embedded
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -16,62 +18,83 @@ import (
 
 // A topic is one stream of the store.
 type topic struct {
-	engine      *engine
-	name        string
-	stream      string
-	subject     string
-	incarnation string
+	engine  *engine
+	name    string
+	stream  string
+	subject string
+	lost    uint64 // records that the store had at its last end and has no more
 
 	mu      sync.Mutex
 	changed chan struct{} // closed and replaced when records were stored
-	floor   uint64        // below it records were deleted one by one, which is no gap
+	book    book
 }
 
 // streamState is the server's state of a stream. Ours, because the client's leaves Lost out.
 type streamState struct {
-	Messages uint64                   `json:"messages"`
-	FirstSeq uint64                   `json:"first_seq"`
-	LastSeq  uint64                   `json:"last_seq"`
-	Deleted  []uint64                 `json:"deleted"`
-	Lost     *struct{ Msgs []uint64 } `json:"lost"`
+	Messages uint64    `json:"messages"`
+	FirstSeq uint64    `json:"first_seq"`
+	LastSeq  uint64    `json:"last_seq"`
+	LastTime time.Time `json:"last_ts"`
+	Lost     *struct {
+		Msgs  []uint64
+		Bytes uint64
+	} `json:"lost"`
 }
 
-// deletions is what is kept of a topic's deleted head.
-type deletions struct{ Floor uint64 }
-
-const deletionsGroup = "/deleted" // no program/command begins with a slash
-
-// topic finds a topic or makes it. The state comes with the first use in this process only, to be looked at for damage.
-func (e *engine) topic(ctx context.Context, name string, s settings) (*topic, streamState, error) {
+// topic finds a topic or makes it. At the first use in this process it comes with its state, to be looked at for damage.
+func (e *engine) topic(ctx context.Context, name string, s settings) (t *topic, state streamState, first bool, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if t := e.topics[name]; t != nil {
-		return t, streamState{}, nil
+		return t, state, false, nil
 	}
 	if err := checkName(name); err != nil {
-		return nil, streamState{}, err
+		return nil, state, false, err
 	}
-	t := &topic{engine: e, name: name, stream: streamName(name), changed: make(chan struct{})}
+	t = &topic{engine: e, name: name, stream: streamName(name), changed: make(chan struct{})}
 	t.subject = "ds." + t.stream
-	made, err := e.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
-		Name: t.stream, Subjects: []string{t.subject}, Description: name,
-		Storage: jetstream.FileStorage, Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld,
-		MaxBytes: s.maxBytes, MaxAge: s.maxAge, Duplicates: window(s), AllowDirect: true,
-	})
+	life, err := t.ensure(ctx, s)
 	if err != nil {
-		return nil, streamState{}, err
+		return nil, state, false, err
 	}
-	t.incarnation = incarnation(made.CachedInfo().Created)
-	var kept deletions
-	if _, err := e.positions.Load(name, deletionsGroup, &kept); err != nil {
-		return nil, streamState{}, err
+	if state, err = t.state(ctx); err == nil {
+		err = t.openBook(life, state, s.maxAge > 0 && time.Since(state.LastTime) > s.maxAge)
 	}
-	t.floor = kept.Floor
-	state, err := t.state(ctx)
 	if err == nil {
 		e.topics[name] = t
 	}
-	return t, state, err
+	return t, state, true, err
+}
+
+// metaLife is where a stream keeps the name of this life of the topic. The server's own creation time will not do: opened again
+// after a restart a stream believes that it was made just then, and the next change of its settings writes that down.
+const metaLife = "ds-life"
+
+// ensure makes the stream, or gives an old one the present settings, and returns the name of its life.
+func (t *topic) ensure(ctx context.Context, s settings) (life string, err error) {
+	old, err := t.engine.js.Stream(ctx, t.stream)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return t.create(ctx, s)
+	}
+	if err != nil {
+		return "", err
+	}
+	config := old.CachedInfo().Config
+	if config.MaxBytes != s.maxBytes || config.MaxAge != s.maxAge || config.Duplicates != window(s) {
+		config.MaxBytes, config.MaxAge, config.Duplicates = s.maxBytes, s.maxAge, window(s)
+		_, err = t.engine.js.UpdateStream(ctx, config)
+	}
+	return config.Metadata[metaLife], err
+}
+
+func (t *topic) create(ctx context.Context, s settings) (life string, err error) {
+	life = strings.ToLower(rand.Text()[:10])
+	_, err = t.engine.js.CreateStream(ctx, jetstream.StreamConfig{
+		Name: t.stream, Subjects: []string{t.subject}, Description: t.name, Metadata: map[string]string{metaLife: life},
+		Storage: jetstream.FileStorage, Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld,
+		MaxBytes: s.maxBytes, MaxAge: s.maxAge, Duplicates: window(s), AllowDirect: true,
+	})
+	return life, err
 }
 
 // window is the duplicate window, which the server wants to be within the age limit.
@@ -82,18 +105,11 @@ func window(s settings) time.Duration {
 	return s.duplicates
 }
 
-func (t *topic) state(ctx context.Context) (streamState, error) { return t.info(ctx, `{}`) }
-
-// details is the state with the sequences of deleted records.
-func (t *topic) details(ctx context.Context) (streamState, error) {
-	return t.info(ctx, `{"deleted_details":true}`)
-}
-
-func (t *topic) info(ctx context.Context, request string) (streamState, error) {
+func (t *topic) state(ctx context.Context) (streamState, error) {
 	var answer struct {
 		State streamState `json:"state"`
 	}
-	err := t.call(ctx, "INFO", request, &answer)
+	err := t.call(ctx, "INFO", `{}`, &answer)
 	return answer.State, err
 }
 
@@ -158,42 +174,6 @@ func (t *topic) explain(err error) error {
 		return fmt.Errorf("embedded: %s: the store has stopped, most likely because the disk is full: %w", t.name, err)
 	}
 	return fmt.Errorf("embedded: %s: %w", t.name, err)
-}
-
-func (t *topic) delete(ctx context.Context, offsets []int64) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	before, err := t.state(ctx)
-	if err != nil {
-		return err
-	}
-	for _, offset := range offsets {
-		if offset < int64(before.FirstSeq) || offset > int64(before.LastSeq) {
-			continue
-		}
-		err := t.call(ctx, "MSG.DELETE", fmt.Sprintf(`{"seq":%d,"no_erase":true}`, offset), &struct{}{})
-		if err != nil && !hasCode(err, codeNoMessage, codeNoSequence, codeDeleteRefused) { // gone already
-			return err
-		}
-	}
-	return t.raiseFloor(ctx, before)
-}
-
-// raiseFloor notes that the oldest records went because they were deleted, so that no reader takes that for a gap.
-func (t *topic) raiseFloor(ctx context.Context, before streamState) error {
-	after, err := t.state(ctx)
-	if err != nil || after.FirstSeq == before.FirstSeq {
-		return err
-	}
-	t.floor = after.FirstSeq
-	return t.engine.positions.Save(t.name, deletionsGroup, deletions{Floor: t.floor})
-}
-
-// deletedUpTo is the sequence below which records were deleted on purpose.
-func (t *topic) deletedUpTo() uint64 {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.floor
 }
 
 // changes is a channel that closes when records are stored after this call.
