@@ -128,7 +128,7 @@ def test_wrong_names_are_told_when_the_class_is_made() -> None:
         sklearn_model(Ridge, Numbers, Delay, target="lat")
     with pytest.raises(UserError, match=r'features: the event Numbers has no field "c"'):
         sklearn_model(Ridge, Numbers, Delay, target="late", features=["c"])
-    with pytest.raises(UserError, match="Numbers.b is required, but sklearn_model fills only a"):
+    with pytest.raises(UserError, match=r"Numbers.b is required, but sklearn_model fills only a"):
         sklearn_model(Ridge, Numbers, Numbers, target="a")
 
 

@@ -190,7 +190,7 @@ class TestRefused:
     @pytest.mark.parametrize("text", ["", "{", "[]", '{"name": "line"}'])
     def test_a_damaged_manifest(self, store: ModelStore, folder: Path, text: str) -> None:
         (folder / "manifest.json").write_text(text)
-        with pytest.raises(UserError, match="manifest.json is damaged"):
+        with pytest.raises(UserError, match=r"manifest.json is damaged"):
             store.load("line", cls=Line)
 
     def test_a_manifest_of_a_later_format_or_none(self, store: ModelStore, folder: Path) -> None:
@@ -260,7 +260,7 @@ class TestRefused:
                 order: int = 1
 
         Other.__qualname__ = "Line"
-        with pytest.raises(UserError, match='model 1 does not fit Line|no parameter "degree"'):
+        with pytest.raises(UserError, match=r'model 1 does not fit Line|no parameter "degree"'):
             store.load("line", cls=Other)
 
 
@@ -337,7 +337,7 @@ def test_main_is_found_in_pickles_of_every_protocol(tmp_path: Path, protocol: in
         (tmp_path / "a.pkl").write_bytes(pickle.dumps(["__main__", {"a": Gain()}], protocol=protocol))
     finally:
         del __main__.Gain  # type: ignore[attr-defined]
-    with pytest.raises(UserError, match="__main__.Gain"):
+    with pytest.raises(UserError, match=r"__main__.Gain"):
         refuse_main(tmp_path)
 
 

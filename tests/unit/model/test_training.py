@@ -170,7 +170,7 @@ def test_a_fit_that_returns_nothing_is_told() -> None:
             pass
 
     with pytest.raises(
-        UserError, match="Forgets.fit returned NoneType, not the model. End it with: return self"
+        UserError, match=r"Forgets.fit returned NoneType, not the model. End it with: return self"
     ):
         train(Forgets, FRAME)
     with pytest.raises(UserError, match="Base has no fit, so there is nothing to train"):
@@ -196,7 +196,7 @@ def test_rows_with_an_unknown_target_are_left_out() -> None:
 
 
 def test_history_that_does_not_fit_the_declaration_is_refused_before_fit() -> None:
-    with pytest.raises(UserError, match="history.origin: 60 rows are not one of"):
+    with pytest.raises(UserError, match=r"history.origin: 60 rows are not one of"):
         train(FlightDelays, flights().assign(origin="BOS"))
 
 
