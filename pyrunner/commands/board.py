@@ -1,26 +1,23 @@
 """What `up` shows while it runs: a live table on a terminal, a plain line now and then without one.
 
-The figures are those of the bridge's `status`, asked over the control connection from a thread of its own. A bridge that does
-not answer for a moment is shown as it last was.
+The figures are those of the bridge's `status`. A bridge that does not answer for a moment is shown as it last was.
 """
 
 from __future__ import annotations
 
-import json
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from pyrunner.client.control import ControlClient
-from pyrunner.client.pending import CallError
 from pyrunner.commands.console import note
+from pyrunner.statuswatch import StatusWatch, settled
 
 TABLE_SECONDS = 0.5
 LINE_SECONDS = 5.0
@@ -34,10 +31,10 @@ class Rates:
 
     before: dict[str, tuple[float, int]] = field(default_factory=dict)
 
-    def of(self, command: str, settled: int, now: float) -> float:
-        then, count = self.before.get(command, (now, settled))
-        self.before[command] = (now, settled)
-        return (settled - count) / (now - then) if now > then else 0.0
+    def of(self, command: str, events: int, now: float) -> float:
+        then, count = self.before.get(command, (now, events))
+        self.before[command] = (now, events)
+        return (events - count) / (now - then) if now > then else 0.0
 
 
 def rows(status: dict[str, Any], rates: Rates, now: float) -> dict[str, list[str]]:
@@ -55,14 +52,13 @@ def _said(cells: list[str]) -> str:
 
 
 def _cells(name: str, c: dict[str, Any], rates: Rates, now: float) -> list[str]:
-    settled = sum(int(c.get(k, 0)) for k in ("scored", "rejected", "dead"))
     lag = c.get("lag", -1)
     return [
         f"{c.get('in', 0):,}",
         f"{c.get('scored', 0):,}",
         f"{c.get('rejected', 0):,}",
         f"{c.get('dead', 0):,}",
-        f"{rates.of(name, settled, now):,.0f}",
+        f"{rates.of(name, settled(c), now):,.0f}",
         _ms(c.get("latency_p50_ms")),
         _ms(c.get("latency_p99_ms")),
         "-" if lag < 0 else f"{lag:,}",
@@ -76,20 +72,25 @@ def _ms(value: float | None) -> str:
 
 
 @contextmanager
-def shown(client: ControlClient) -> Iterator[None]:
+def shown(bridge: str, token_file: Path) -> Iterator[None]:
     """Within, the board is shown, and logs go above it."""
-    console = Console(stderr=True)
+    console, rates = Console(stderr=True), Rates()
     if not console.is_terminal:
-        with _Asker(client, LINE_SECONDS, _Printer()):
+        printer = _Printer()
+        with StatusWatch(
+            bridge, token_file, LINE_SECONDS, lambda s: printer(rows(s, rates, time.monotonic()))
+        ):
             yield
         return
-    with (
-        Live(
-            console=console, auto_refresh=False
-        ) as live,  # its stand-in for stderr keeps log lines above the table
-        _Asker(client, TABLE_SECONDS, lambda table: live.update(_rendered(table), refresh=True)),
-    ):
-        yield
+    with Live(
+        console=console, auto_refresh=False
+    ) as live:  # its stand-in for stderr keeps log lines above the table
+
+        def draw(status: dict[str, Any]) -> None:
+            live.update(_rendered(rows(status, rates, time.monotonic())), refresh=True)
+
+        with StatusWatch(bridge, token_file, TABLE_SECONDS, draw):
+            yield
 
 
 class _Printer:
@@ -102,34 +103,6 @@ class _Printer:
         if any(cells[:4] != self.last.get(name, ["0"] * 4)[:4] for name, cells in table.items()):
             note(line(table))
         self.last = table
-
-
-class _Asker:
-    """Asks for the status every so often, on a thread of its own, and hands the table on."""
-
-    def __init__(
-        self, client: ControlClient, seconds: float, show: Callable[[dict[str, list[str]]], None]
-    ) -> None:
-        self._client, self._seconds, self._show = client, seconds, show
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="board", daemon=True)
-
-    def __enter__(self) -> None:
-        self._thread.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-        self._client.close()
-
-    def _run(self) -> None:
-        rates = Rates()
-        while not self._over.wait(self._seconds):
-            try:
-                status = json.loads(self._client.call("status", deadline=2.0))
-            except CallError:
-                continue  # starting, ending, or busy: the last figures stand
-            self._show(rows(status, rates, time.monotonic()))
 
 
 def _rendered(table: dict[str, list[str]]) -> Table:

@@ -12,7 +12,7 @@ import typer
 
 from pyrunner.answers import answers, body
 from pyrunner.commands import NOT_SO
-from pyrunner.commands.console import count, emit, note, say
+from pyrunner.commands.console import count, emit, note, progress, say
 from pyrunner.commands.options import Env, Json, ModelRef, Params, ProgramPath
 from pyrunner.commands.running import control
 from pyrunner.errors import UserError
@@ -66,11 +66,9 @@ def replay(
         return
     _require(file, expect)
     with _ledger(output) as ledger:
-        done = run(project, Request(file, ledger, tuple(only or ()), model, command))
+        done = _run(project, Request(file, ledger, tuple(only or ()), model, command))
         outcome = compare(_expected(expect, only), read_ledger(ledger), tolerance) if expect else None
-        dead = (
-            next((f for f in read_ledger(ledger).values() if f.kind == "dead"), None) if done.dead else None
-        )
+        dead = _first_dead(ledger) if done.dead else None
     _tell(done, outcome, file, output, json)
     if dead:
         note(explained(dead, file))
@@ -117,6 +115,26 @@ def _existing(file: Path | None) -> Path:
     if file is None or not file.is_file():
         raise UserError(f"replay: no file {file}")
     return file
+
+
+def _run(project: Project, request: Request) -> Result:
+    with progress() as bar:
+        task = bar.add_task("replaying", total=_count(request))
+        return run(project, request, lambda events: bar.update(task, completed=events))
+
+
+def _count(request: Request) -> int | None:
+    """How many events there will be, for the progress bar; None where that takes a look at every byte of a packed file."""
+    if request.only:
+        return len(request.only)
+    if request.file.suffix != ".jsonl":
+        return None
+    with request.file.open("rb") as f:
+        return sum(chunk.count(b"\n") for chunk in iter(lambda: f.read(1 << 20), b""))
+
+
+def _first_dead(ledger: Path) -> Fate | None:
+    return next((f for f in read_ledger(ledger).values() if f.kind == "dead"), None)
 
 
 @contextmanager

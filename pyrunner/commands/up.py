@@ -16,7 +16,6 @@ import typer
 from pyrunner import bridge as bridges
 from pyrunner import local
 from pyrunner.bridge import Bridge
-from pyrunner.client.control import ControlClient
 from pyrunner.commands import board
 from pyrunner.commands.console import note
 from pyrunner.commands.options import Env, ModelRef, Params, ProgramPath, Workers
@@ -65,7 +64,7 @@ class _Session:
         log = self.project.state / "bridge.log"
         with bridges.running(options, log=log) as child:
             _welcome(self.project, self.commands, child)
-            with board.shown(ControlClient(child.wire, options.token_file)):
+            with board.shown(child.wire, options.token_file):
                 while True:
                     code = self._supervise(child, options.token_file)
                     if not self.changed:

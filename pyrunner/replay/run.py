@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ from pyrunner import bridge as bridges
 from pyrunner.bridge import Bridge, Options, Unavailable
 from pyrunner.local import Workers, command_of, run_beside, worker_spec
 from pyrunner.project import Project
+from pyrunner.statuswatch import StatusWatch, settled
 
+LOOK_SECONDS = 0.25  # between looks how far it is
 END_SECONDS = 10.0  # between the last worker's goodbye and the bridge's end: a flush and a summary
 
 
@@ -45,8 +48,13 @@ class Result:
         return asdict(self)
 
 
-def run(project: Project, request: Request) -> Result:
-    """Replay a file and return when every event of it has its fate in the ledger."""
+def run(
+    project: Project, request: Request, on_settled: Callable[[int], None] = lambda events: None
+) -> Result:
+    """Replay a file and return when every event of it has its fate in the ledger.
+
+    `on_settled` is told, now and then and from another thread, how many events have theirs.
+    """
     command = command_of(project, "score-stream", request.command)
     version = project.require_trained(request.model, verb="replay")
     with tempfile.TemporaryDirectory(prefix="ds-runner-replay-") as folder:
@@ -64,9 +72,14 @@ def run(project: Project, request: Request) -> Result:
             summary=state / "summary.json",
         )
         with bridges.running(options, log=state / "bridge.log") as child:
-            _score(project, request, child, options)
+            with StatusWatch(child.wire, options.token_file, LOOK_SECONDS, _told(command.name, on_settled)):
+                _score(project, request, child, options)
             _await_end(child)
         return _result(state / "summary.json", version)
+
+
+def _told(command: str, on_settled: Callable[[int], None]) -> Callable[[dict[str, Any]], None]:
+    return lambda status: on_settled(settled(status["commands"].get(command, {})))
 
 
 def _score(project: Project, request: Request, child: Bridge, options: Options) -> None:
