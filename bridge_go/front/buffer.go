@@ -133,5 +133,5 @@ func (b *buffer) rowFailure(a *answer) {
 		b.raw(`}`)
 		return
 	}
-	b.failure(a.reason, a.code)
+	b.failure(reasonOf(a), a.code)
 }

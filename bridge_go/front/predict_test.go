@@ -119,6 +119,20 @@ func TestAModelThatDoesNotAnswerInTimeIs504AndTheLateAnswerIsForgotten(t *testin
 	})
 }
 
+func TestARowThatKillsItsWorkersIs500AndItsNeighboursAreAnswered(t *testing.T) {
+	r := newRig(t, Config{RequestTimeout: 30 * time.Second}).ready()
+	status, _, text := r.ask("POST", "/predict", `[{"dep_delay":1},{"ask":"die"},{"dep_delay":2}]`)
+	if status != 200 || !strings.HasPrefix(text, `{"predictions":[{"arr_delay":1,"late":false,"gate":null},null,{"arr_delay":2,`) ||
+		!strings.Contains(text, `"errors":[null,{"error":`) || !strings.Contains(text, `"code":"worker_died"},null]}`) {
+		t.Errorf("%d %s", status, text)
+	}
+	r.until("the next worker is ready", func() bool { return r.front.cause() == "" })
+	status, _, text = r.ask("POST", "/predict", `{"ask":"die"}`)
+	if status != 500 || !strings.Contains(text, "worker_died") {
+		t.Errorf("%d %s", status, text)
+	}
+}
+
 func TestAClientThatHangsUpFreesItsPlace(t *testing.T) {
 	r := newRig(t, Config{}).ready()
 	conn, err := net.Dial("tcp", r.server.Listener.Addr().String())

@@ -48,6 +48,13 @@ var failureStatus = map[string]int{
 	"deadline":        http.StatusGatewayTimeout,
 }
 
+func reasonOf(a *answer) string {
+	if a.reason == "" {
+		return "the model failed on this row"
+	}
+	return a.reason
+}
+
 func statusOf(code string) int {
 	if status, known := failureStatus[code]; known {
 		return status

@@ -38,6 +38,7 @@ type worker struct {
 	route *dispatch.Route
 	hello wire.Hello
 	hold  chan struct{} // while open, rows that ask for it wait
+	died  func()        // the parent's part
 
 	mu      sync.Mutex
 	batches []int // sizes
@@ -55,7 +56,15 @@ type askedRow struct {
 	DepDelay *float64 `json:"dep_delay"`
 }
 
+var errDied = errors.New("connection reset")
+
 func (w *worker) answer(b *wire.Batch) {
+	defer func() {
+		if recover() != nil {
+			w.route.Leave(w, errDied)
+			w.died()
+		}
+	}()
 	w.mu.Lock()
 	w.batches = append(w.batches, len(b.Payloads))
 	w.mu.Unlock()
@@ -88,6 +97,8 @@ func (w *worker) row(r *wire.Result, i int, row askedRow) {
 	case "many":
 		r.Outputs, r.Counts[i] = append(r.Outputs, output, output), 2
 		return
+	case "die":
+		panic(errDied)
 	case "hold":
 		<-w.hold
 	}
@@ -137,14 +148,21 @@ func newRig(t *testing.T, c Config) *rig {
 // ready lets a worker join and waits until requests are taken.
 func (r *rig) ready() *rig {
 	r.Helper()
-	r.worker = &worker{route: r.route, hold: make(chan struct{}),
-		hello: wire.Hello{Worker: "w1", Model: "3", Describe: []byte(described)}}
-	if _, err := r.route.Join(r.worker); err != nil {
-		r.Fatal(err)
-	}
-	r.route.Ready(r.worker, 1024, 4<<20)
+	r.worker = r.join(1)
 	r.until("the front is ready", func() bool { return r.front.cause() == "" && len(r.front.types.Load().takes) > 0 })
 	return r
+}
+
+// join adds a worker, and after its death another.
+func (r *rig) join(n int) *worker {
+	w := &worker{route: r.route, hold: make(chan struct{}), died: func() { r.join(n + 1) },
+		hello: wire.Hello{Worker: fmt.Sprintf("w%d", n), Model: "3", Describe: []byte(described)}}
+	if _, err := r.route.Join(w); err != nil {
+		r.Errorf("worker %d may not join: %v", n, err)
+		return w
+	}
+	r.route.Ready(w, 1024, 4<<20)
+	return w
 }
 
 func (r *rig) until(what string, holds func() bool) {

@@ -250,7 +250,7 @@ func failures(answers []answer) *problem {
 			told = append(told, "...")
 			break
 		}
-		told = append(told, fmt.Sprintf("row %d: %s%s", i, a.reason, a.detail))
+		told = append(told, fmt.Sprintf("row %d: %s%s", i, reasonOf(a), a.detail))
 	}
 	if told == nil {
 		return nil
