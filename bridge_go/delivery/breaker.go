@@ -48,8 +48,9 @@ func (b *breaker) good(c *Core, n int) {
 	}
 }
 
-// bad counts the failure of an event, once a run.
-func (b *breaker) bad(e *Event) {
+// saw counts the failure of an event, once a run. One whose result is discarded, because its lane waits for an earlier
+// event, is as good a witness of an outage as any: with a single key there would be no others.
+func (b *breaker) saw(e *Event) {
 	if e.run != b.runs+1 {
 		e.run = b.runs + 1
 		b.run++
@@ -58,6 +59,10 @@ func (b *breaker) bad(e *Event) {
 		e.counted = true
 		b.record(1, 1)
 	}
+}
+
+// charge counts the failure against the event.
+func (b *breaker) charge(e *Event) {
 	if e.failLife != b.life {
 		e.failLife, e.fails = b.life, 0
 	}

@@ -215,11 +215,14 @@ func (c *Core) overtakes(e *Event) bool {
 
 // erred deals with an event that came back with an error.
 func (c *Core) erred(w *Worker, e *Event, x *wire.RowError) {
-	switch {
-	case e.part.revoked:
+	if e.part.revoked {
 		c.dropLeased(e)
 		return
-	case e.lane != nil && c.overtakes(e):
+	}
+	if x.Kind == wire.KindFail {
+		c.breaker.saw(e)
+	}
+	if e.lane != nil && c.overtakes(e) {
 		return
 	}
 	switch x.Kind {
@@ -244,7 +247,7 @@ func failureOf(w *Worker, x *wire.RowError) *Failure {
 
 // failed counts a failure that the model puts down to a leased event: once more, then a verdict.
 func (c *Core) failed(e *Event, f *Failure) {
-	c.breaker.bad(e)
+	c.breaker.charge(e)
 	if int(c.breaker.failures(e)) < c.cfg.Attempts {
 		c.goBack(e, 0)
 		return

@@ -147,6 +147,18 @@ func TestALongRunOfFailuresOpensTheBreakerAndNothingIsDead(t *testing.T) { // T4
 	p.want("dead", p.dead(), "[]")
 }
 
+func TestAnOutageIsSeenWhereAllEventsHaveOneKey(t *testing.T) { // T42: it once buried one event every two seconds
+	p := stage(t, Config{Order: ByKey, Batch: Room{Events: 32}})
+	w := p.hire("w", 1000)
+	p.offer(32, "a")
+	for range 10 {
+		p.answer(w, failing(32))
+		p.wait(second)
+	}
+	p.want("open", p.Gauges().BreakerOpen, true)
+	p.want("dead", p.dead(), "[]")
+}
+
 func TestAnEventThatFailsAgainAndAgainIsOneOfTheRun(t *testing.T) {
 	p := stage(t, Config{Attempts: 100})
 	w := p.hire("w", 8)

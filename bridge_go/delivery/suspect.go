@@ -79,7 +79,8 @@ func (c *Core) diedAgain(s *suspicion, events []*Event, deaths int, f *Failure) 
 	case deaths >= 2:
 		e := events[0]
 		e.state = leased
-		c.breaker.bad(e)
+		c.breaker.saw(e)
+		c.breaker.charge(e)
 		c.verdict(e, f)
 		c.breaker.afterFrame(c)
 	default:

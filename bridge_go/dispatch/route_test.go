@@ -86,18 +86,18 @@ func TestEveryEventOfABoundedSourceIsScoredOnceAndCommitted(t *testing.T) {
 	for _, order := range []delivery.Order{delivery.Unordered, delivery.ByPartition, delivery.ByKey} {
 		for workers := 1; workers <= 3; workers++ {
 			t.Run(fmt.Sprintf("order=%d/workers=%d", order, workers), func(t *testing.T) {
-				log := dispatchtest.NewLog(20_000, 3, 100, true)
+				log := dispatchtest.NewLog(6_000, 3, 100, true)
 				r := start(t, log, func(c *dispatch.Config) { c.Bounded, c.Order = true, order })
 				for i := range workers {
 					dispatchtest.Hire(r, fmt.Sprint("w", i), uint64(i+1), dispatchtest.Echo)
 				}
 				r.ok()
-				want := dispatchtest.Audit{Scored: 20_000}
+				want := dispatchtest.Audit{Scored: 6_000}
 				if order == delivery.Unordered {
 					want.Inversions = r.book.Audit(log.Records()).Inversions
 				}
 				r.audit(want)
-				if n := log.Committed(); n != 20_000 {
+				if n := log.Committed(); n != 6_000 {
 					t.Fatalf("%d committed", n)
 				}
 			})
