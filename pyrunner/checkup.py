@@ -48,13 +48,12 @@ class Finding:
 
 def findings(project: Project) -> Iterator[Finding]:
     """Look at everything."""
+    signature = None
     try:
         signature = _signature(project)
+        yield Finding(_described(signature))
     except UserError as e:
         yield Finding(str(e), MISTAKE)
-        signature = None
-    else:
-        yield Finding(_described(signature))
     faulty = set()
     for name in _read_datasets(project):
         finding = _looked_at(project, name, signature)
@@ -90,13 +89,8 @@ def _described(s: Signature) -> str:
 
 def _read_datasets(project: Project) -> list[str]:
     """The datasets that a command reads, in the order of the commands."""
-    names = [
-        n
-        for c in project.program.commands
-        for n in (c.input, c.validation)
-        if n in project.program.spec.datasets
-    ]
-    return list(dict.fromkeys(names))
+    names = (n for c in project.program.commands for n in (c.input, c.validation) if n)
+    return list(dict.fromkeys(n for n in names if n in project.program.spec.datasets))
 
 
 def _dataset(project: Project, name: str, signature: Signature | None) -> str:

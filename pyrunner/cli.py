@@ -10,7 +10,6 @@ A program makes its own CLI (the template does):
 """
 
 import os
-import sys
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -162,4 +161,4 @@ def program_app(package: str) -> typer.Typer:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -22,7 +22,7 @@ from pyrunner.statuswatch import StatusWatch, settled
 TABLE_SECONDS = 0.5
 LINE_SECONDS = 5.0
 
-COLUMNS = ("in", "scored", "rejected", "dead", "events/s", "p50 ms", "p99 ms", "lag", "workers", "state")
+COLUMNS = ("in", "scored", "rejected", "dead", "per s", "p50 ms", "p99 ms", "lag", "workers")
 
 
 @dataclass
@@ -62,9 +62,14 @@ def _cells(name: str, c: dict[str, Any], rates: Rates, now: float) -> list[str]:
         _ms(c.get("latency_p50_ms")),
         _ms(c.get("latency_p99_ms")),
         "-" if lag < 0 else f"{lag:,}",
-        str(len(c.get("workers") or ())),
-        f"{c.get('state', '')} ({c['why']})" if c.get("why") else c.get("state", ""),
+        _workers(c),
     ]
+
+
+def _workers(c: dict[str, Any]) -> str:
+    """How many there are; what the command waits for when it does not run."""
+    n = len(c.get("workers") or ())
+    return f"{n}, {c.get('state')}: {c['why']}" if c.get("why") else str(n)
 
 
 def _ms(value: float | None) -> str:
@@ -106,10 +111,10 @@ class _Printer:
 
 
 def _rendered(table: dict[str, list[str]]) -> Table:
-    drawn = Table(box=None, padding=(0, 2, 0, 0))
-    drawn.add_column("")
+    drawn = Table(box=None, padding=(0, 1, 0, 0))
+    drawn.add_column("", no_wrap=True)
     for name in COLUMNS:
-        drawn.add_column(name, justify="left" if name == "state" else "right")
+        drawn.add_column(name, justify="left" if name == "workers" else "right", no_wrap=True)
     for command, cells in table.items():
         drawn.add_row(command, *cells)
     return drawn

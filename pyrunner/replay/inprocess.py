@@ -94,7 +94,7 @@ def prepared(scorer: Scorer, payload: bytes, meta: Meta) -> partial[Any]:
     signature = scorer.signature
     method = getattr(scorer.model, signature.verb)
     try:
-        event = msgspec.json.decode(payload, type=signature.input)
+        event: Any = msgspec.json.decode(payload, type=signature.input)
     except msgspec.DecodeError:
         (error,) = scorer.score([payload]).errors
         raise UserError(f"replay: the event never reaches the model. {error.reason}") from None

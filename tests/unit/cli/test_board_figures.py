@@ -27,23 +27,22 @@ def test_figures_are_shown_with_thousands_and_what_is_unknown_as_a_dash() -> Non
     assert shown["in"] == "1,010"
     assert (shown["scored"], shown["rejected"], shown["dead"]) == ("1,000", "7", "3")
     assert (shown["p50 ms"], shown["p99 ms"], shown["lag"]) == ("1.2", "-", "-")
-    assert shown["state"] == "running"
+    assert shown["workers"] == "2"
 
 
 def test_the_rate_is_that_between_two_looks() -> None:
     rates = Rates()
     cells(COMMAND, rates, now=10.0)
-    assert cells({**COMMAND, "scored": 2000}, rates, now=12.0)["events/s"] == "500"
+    assert cells({**COMMAND, "scored": 2000}, rates, now=12.0)["per s"] == "500"
 
 
 def test_why_it_does_not_run_is_said() -> None:
     status = {**COMMAND, "state": "waiting", "why": "no worker is ready", "workers": None}
-    assert cells(status)["state"] == "waiting (no worker is ready)"
-    assert cells(status)["workers"] == "0"
+    assert cells(status)["workers"] == "0, waiting: no worker is ready"
 
 
 def test_a_line_leaves_out_what_is_not_known() -> None:
     text = line(rows({"commands": {"score-stream": COMMAND}}, Rates(), 0.0))
     assert text == (
-        "score-stream: in 1,010, scored 1,000, rejected 7, dead 3, events/s 0, p50 ms 1.2, workers 2, state running"
+        "score-stream: in 1,010, scored 1,000, rejected 7, dead 3, per s 0, p50 ms 1.2, workers 2"
     )
