@@ -44,7 +44,7 @@ class Ledger:
             wrong=sorted(event for event, value in self.results if value != answer(event)),
             inversions=inversions(event for event, _ in self.results),
             innocents=sorted(set(self.dead) - self.poisons),
-            spared=sorted(self.poisons & self.acknowledged - set(self.dead)),
+            spared=sorted((self.poisons & self.acknowledged) - set(self.dead)),
         )
 
 

@@ -19,6 +19,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from pyrunner.bridge import find_bridge
 from pyrunner.client.control import ControlClient
@@ -83,6 +84,8 @@ class Rig:
         self.bridge: subprocess.Popen[bytes] | None = None
         self.runner: subprocess.Popen[bytes] | None = None
         self.ledger = Ledger()
+        self.poisons: set[int] = set()  # numbers that are planned to die
+        self._after: dict[str, int] = {}
         self._logs = (folder / "bridge.log").open("ab"), (folder / "runner.log").open("ab")
 
     # -- the parts -----------------------------------------------------------------------------------------------
@@ -93,11 +96,17 @@ class Rig:
             "--listen", f"tcp://127.0.0.1:{self.port}", "--token-file", str(self.token),
             "--state", "state", "--log-format", "json",
         ]  # fmt: skip
+        (self.folder / "state" / "bridge.json").unlink(missing_ok=True)  # a killed one's
         self.bridge = subprocess.Popen(
             command, cwd=self.folder, env=self.environment, stdout=self._logs[0], stderr=self._logs[0]
         )
 
+    def await_bridge(self) -> None:
+        """Until it is there, so that the first events are published under their own ids."""
+        wait_until((self.folder / "state" / "bridge.json").exists, seconds=30, what="the bridge to be ready")
+
     def start_runner(self) -> None:
+        self.await_bridge()
         command = [
             sys.executable, "-m", "pyrunner.cli", "score-stream",
             "--bridge", f"tcp://127.0.0.1:{self.port}", "--token-file", str(self.token),
@@ -173,6 +182,9 @@ class Rig:
             while True:
                 ids = [f"{event['id']}" if attempt == 0 else f"r{attempt}.{event['id']}" for event in chunk]
                 self.ledger.attempted.update(ids)
+                self.ledger.poisons.update(
+                    id for id, event in zip(ids, chunk, strict=True) if event["n"] in self.poisons
+                )
                 records = [
                     [json.dumps({**event, "id": id}).encode(), id.rsplit("-", 1)[0].encode()]
                     for event, id in zip(chunk, ids, strict=True)
@@ -188,30 +200,37 @@ class Rig:
                 break
 
     def collect(self) -> Ledger:
-        """Read the output and the dead letters to their ends."""
-        self.ledger.results = [
-            (answer["id"], answer["value"]) for answer in map(json.loads, self._values("answers"))
-        ]
-        self.ledger.dead = [json.loads(value)["id"] for value in self._values("numbers.dead")]
+        """Read on in the output and the dead letters, to their ends."""
+        for value in self._values("answers"):
+            answer = json.loads(value)
+            self.ledger.results.append((answer["id"], answer["value"]))
+        self.ledger.dead.extend(json.loads(value)["id"] for value in self._values("numbers.dead"))
         return self.ledger
 
     def _values(self, stream: str) -> Iterator[bytes]:
-        after = 0
         while True:
-            records, after = self.call("tail", stream, after, 5000, 0)  # type: ignore[misc]
+            records, self._after[stream] = self.call("tail", stream, self._after.get(stream, 0), 5000, 0)  # type: ignore[misc]
             if not records:
                 return
             yield from (record[4] for record in records)
 
-    def settled(self) -> int:
-        return len({id for id, _ in self.collect().results} | set(self.ledger.dead))
+    def status(self) -> dict[str, Any]:
+        """What the bridge says of the command."""
+        return json.loads(self.call("status"))["commands"]["score-stream"]  # type: ignore[arg-type, no-any-return]
 
     def wait_settled(self, *, seconds: float) -> Ledger:
-        """Wait until every acknowledged id has a fate, or the time is over; the audit says what is missing."""
+        """Wait until every acknowledged id has come out, or the time is over; the audit says what is missing.
+
+        What comes twice comes soon after: the bridge is given the time to settle all that it has read.
+        """
         deadline = time.monotonic() + seconds
+        settled: set[str] = set()
         while time.monotonic() < deadline:
-            status = json.loads(self.call("status"))  # type: ignore[arg-type]
-            if status["commands"]["score-stream"]["pending"] == 0:
+            seen = len(self.ledger.results), len(self.ledger.dead)
+            self.collect()
+            settled.update(id for id, _ in self.ledger.results[seen[0] :])
+            settled.update(self.ledger.dead[seen[1] :])
+            if self.ledger.acknowledged <= settled and self.status()["unsettled"] == 0:
                 break
-            time.sleep(0.2)
+            time.sleep(0.1)
         return self.collect()

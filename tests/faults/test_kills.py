@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 
 from .auditor import Verdict
-from .rig import Rig
+from .rig import Rig, wait_until
 from .science import DOUBLE, twice
 
 EVENTS = 100_000
@@ -21,9 +21,10 @@ def storm(pod: Rig, kill: Callable[[random.Random], bool], times: int) -> Verdic
     pod.start_bridge()
     pod.start_runner()
     publisher = threading.Thread(
-        target=pod.publish, args=({"id": f"p{n % 50}-{n}", "n": n} for n in range(EVENTS)), daemon=True
+        target=lambda: pod.publish({"id": f"p{n % 50}-{n}", "n": n} for n in range(EVENTS)), daemon=True
     )
     publisher.start()
+    wait_until(lambda: pod.status()["scored"] > 0, seconds=60, what="the first result")
     done, pause = 0, threading.Event()
     while done < times:
         pause.wait(0.1 + rng.random() * 0.3)

@@ -15,7 +15,7 @@ def test_T8_seven_poisons_in_ten_thousand_die_alone(rig: Callable[..., Rig]) -> 
     pod = rig(TREACHEROUS, model="Treacherous", workers=2, deadline="1s")
     pod.start_bridge()
     pod.start_runner()
-    pod.ledger.poisons = {f"a{n % 7}-{n}" for n in POISONS}
+    pod.poisons = POISONS
     pod.publish({"id": f"a{n % 7}-{n}", "n": n} for n in range(10_000))
 
     verdict = pod.wait_settled(seconds=120).audit(twice)
@@ -34,7 +34,7 @@ def test_T8_a_dead_letter_tells_position_cause_and_attempts(rig: Callable[..., R
 
     records, _ = pod.call("tail", "numbers.dead", 0, 10, 0)
     (record,) = records
-    headers = {name: value.decode() for name, value in record[5]}
+    headers = dict(zip(record[5][::2], (value.decode() for value in record[5][1::2]), strict=True))
 
     assert json.loads(record[4]) == {"id": "a-1234", "n": 1234}
     assert headers["ds-source"].endswith("/0/35"), headers

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from collections.abc import Callable
@@ -11,21 +10,17 @@ from .rig import Rig, wait_until
 from .science import DOUBLE, FORKING, OUTAGE, UNLOADABLE, twice
 
 
-def status(pod: Rig) -> dict[str, object]:
-    return json.loads(pod.call("status"))["commands"]["score-stream"]  # type: ignore[arg-type, no-any-return]
-
-
 def test_T42_an_outage_pauses_the_source_and_the_dead_letters_stay_empty(rig: Callable[..., Rig]) -> None:
     pod = rig(OUTAGE, model="Outage", workers=2)
     outage = pod.folder / "outage"
     pod.start_bridge()
     pod.start_runner()
     pod.publish({"id": f"a-{n}", "n": n} for n in range(2_000))
-    wait_until(lambda: status(pod)["scored"] == 2_000, seconds=30, what="2,000 scored before the outage")
+    wait_until(lambda: pod.status()["scored"] == 2_000, seconds=30, what="2,000 scored before the outage")
 
     outage.touch()
     pod.publish({"id": f"a-{n}", "n": n} for n in range(2_000, 6_000))
-    wait_until(lambda: status(pod)["breaker"] == "open", seconds=30, what="the breaker to open")
+    wait_until(lambda: pod.status()["state"] == "paused", seconds=30, what="the breaker to open")
     assert pod.collect().dead == []
 
     outage.unlink()
@@ -41,7 +36,7 @@ def test_T44_results_for_a_dead_bridge_are_dropped_by_the_next(rig: Callable[...
     pod.start_bridge()
     pod.start_runner()
     pod.publish({"id": f"a-{n}", "n": n} for n in range(500))
-    wait_until(lambda: status(pod)["scored"] == 500, seconds=30, what="500 scored")
+    wait_until(lambda: pod.status()["scored"] == 500, seconds=30, what="500 scored")
     stopped = pod.workers()
     for pid in stopped:
         os.kill(pid, signal.SIGSTOP)
@@ -66,8 +61,8 @@ def test_T47_a_worker_that_cannot_load_gets_no_lease_and_says_why_once(rig: Call
         return (pod.folder / "runner.log").read_text().count("weights are missing")
 
     wait_until(lambda: said() > 0, seconds=30, what="the cause in the runner's log")
-    now = status(pod)
-    assert (now["workers_ready"], now["scored"], now["dead"]) == (0, 0, 0), now
+    now = pod.status()
+    assert (now["state"], now["in"], now["scored"], now["dead"]) == ("waiting", 0, 0, 0), now
 
 
 def test_T48_a_forked_child_that_outlives_its_worker_hides_nothing(rig: Callable[..., Rig]) -> None:
