@@ -69,7 +69,7 @@ var Table = []Metric{
 	counter("ds_deaths_excused_total", "Deaths of workers that were not held against events.", func(s *Snapshot) uint64 { return s.Excused }),
 	counter("ds_lane_full_total", "Events that had to wait since their lane was at its cap: a hot key.", func(s *Snapshot) uint64 { return s.LaneFull }),
 	counter("ds_breaker_opened_total", "Times that the breaker paused the source.", func(s *Snapshot) uint64 { return s.BreakerOpened }),
-	gauge("ds_breaker_open", "1 while the breaker pauses the source.", func(s *Snapshot) float64 { return flag(s.BreakerOpen) }),
+	gauge("ds_breaker_open", "1 while the breaker pauses the source.", func(s *Snapshot) float64 { return oneIf(s.BreakerOpen) }),
 	gauge("ds_workers", "Workers that are connected.", func(s *Snapshot) float64 { return float64(s.Workers) }),
 	gauge("ds_workers_ready", "Workers that take events.", func(s *Snapshot) float64 { return float64(s.ReadyWorkers) }),
 	gauge("ds_in_flight_events", "Events with workers.", func(s *Snapshot) float64 { return float64(s.InFlight.Events) }),
@@ -126,7 +126,7 @@ func oldest(s *Snapshot) float64 {
 	return float64(s.Now-s.Oldest) / 1e9
 }
 
-func flag(b bool) float64 {
+func oneIf(b bool) float64 {
 	if b {
 		return 1
 	}
