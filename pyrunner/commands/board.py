@@ -69,7 +69,7 @@ def _cells(name: str, c: dict[str, Any], rates: Rates, now: float) -> list[str]:
 def _workers(c: dict[str, Any]) -> str:
     """How many there are; what the command waits for when it does not run."""
     n = len(c.get("workers") or ())
-    return f"{n}, {c.get('state')}: {c['why']}" if c.get("why") else str(n)
+    return f"{n}, {c['why']}" if c.get("why") else str(n)
 
 
 def _ms(value: float | None) -> str:
@@ -112,9 +112,10 @@ class _Printer:
 
 def _rendered(table: dict[str, list[str]]) -> Table:
     drawn = Table(box=None, padding=(0, 1, 0, 0))
-    drawn.add_column("", no_wrap=True)
-    for name in COLUMNS:
-        drawn.add_column(name, justify="left" if name == "workers" else "right", no_wrap=True)
+    drawn.add_column("", no_wrap=True, min_width=max(map(len, table), default=0))
+    for name in COLUMNS[:-1]:
+        drawn.add_column(name, justify="right", no_wrap=True, min_width=len(name))
+    drawn.add_column(COLUMNS[-1], no_wrap=True)  # the only one that a narrow terminal may cut
     for command, cells in table.items():
         drawn.add_row(command, *cells)
     return drawn

@@ -38,7 +38,7 @@ def test_the_rate_is_that_between_two_looks() -> None:
 
 def test_why_it_does_not_run_is_said() -> None:
     status = {**COMMAND, "state": "waiting", "why": "no worker is ready", "workers": None}
-    assert cells(status)["workers"] == "0, waiting: no worker is ready"
+    assert cells(status)["workers"] == "0, no worker is ready"
 
 
 def test_a_line_leaves_out_what_is_not_known() -> None:
