@@ -135,7 +135,7 @@ def _decode_batch(body: Body) -> Batch | None:
         if maybe is None:
             return None
         batch = maybe
-    rules.check(batch)
+    rules.check_batch(batch)
     return batch
 
 

@@ -28,13 +28,17 @@ _STREAM = Str(MAX_NAME, empty=False)
 
 def check(frame: Frame) -> None:
     """Raise DecodeError, naming type and field, when the frame breaks a rule."""
-    for kind in type(frame).__mro__:
-        if kind in _TEXTS:
-            for field, rule in _TEXTS[kind]:
-                _check_text(f"{kind.__name__.upper()}.{field}", getattr(frame, field), rule)
-            if more := _MORE.get(kind):
-                more(frame)
-            return
+    kind = type(frame)
+    for field, rule in _TEXTS[kind]:
+        _check_text(f"{kind.__name__.upper()}.{field}", getattr(frame, field), rule)
+    if more := _MORE.get(kind):
+        more(frame)
+
+
+def check_batch(batch: Batch) -> None:
+    """What `check` does, for any kind of batch and at less cost."""
+    _check_text("BATCH.stream", batch.stream, _STREAM)
+    _check_batch(batch)
 
 
 def _texts(kind: type) -> list[tuple[str, Str]]:
@@ -63,15 +67,26 @@ def _check_batch(batch: Batch) -> None:
     if not count:
         raise malformed("BATCH.payloads: no event")
     _check_positions(batch.positions, count)
-    for field in ("keys", "headers", "timestamps"):
-        column = getattr(batch, field)
-        if column is not None and len(column) != count:
-            raise malformed(f"BATCH.{field}: {len(column)} for {count} events")
-    if batch.headers is not None and not all(map(_alternates, batch.headers)):
-        raise malformed("BATCH.headers: a list is not names (str) and values (bin) in turn")
+    if batch.keys is not None:
+        _check_column("keys", batch.keys, count)
+    if batch.timestamps is not None:
+        _check_column("timestamps", batch.timestamps, count)
+    if batch.headers is not None:
+        _check_column("headers", batch.headers, count)
+        if not all(map(_alternates, batch.headers)):
+            raise malformed("BATCH.headers: a list is not names (str) and values (bin) in turn")
+
+
+def _check_column(field: str, column: list[Any], count: int) -> None:
+    if len(column) != count:
+        raise malformed(f"BATCH.{field}: {len(column)} for {count} events")
 
 
 def _check_positions(positions: list[int], count: int) -> None:
+    if len(positions) == 3:  # nearly always: one run
+        partition, first, number = positions
+        if number == count and 0 <= partition < 2**31 and 0 <= first <= 2**63 - number:
+            return
     partitions, firsts, numbers = positions[0::3], positions[1::3], positions[2::3]
     if len(positions) % 3 or sum(numbers) != count or min(numbers) < 1:
         raise malformed(f"BATCH.positions: the runs do not add up to {count} events")

@@ -9,7 +9,6 @@ session begins with an empty window. `receive` never sends; when the peer breaks
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from enum import Enum, auto
 from typing import Any
@@ -54,16 +53,15 @@ class State(Enum):
 class _Leased:
     """A batch that is not answered in full yet. `size` bounds its payload bytes from above: the whole body."""
 
-    __slots__ = ("answered", "batch", "lease", "size")
+    __slots__ = ("answered", "payloads", "size")
 
-    def __init__(self, batch: Batch, size: int) -> None:
-        self.batch = batch
-        self.lease = batch.lease
+    def __init__(self, payloads: list[bytes | None], size: int) -> None:
+        self.payloads = payloads
         self.size = size
         self.answered = 0
 
     def payload_bytes(self) -> int:
-        return sum(len(p) for p in self.batch.payloads[self.answered :] if p is not None)
+        return sum(len(p) for p in self.payloads[self.answered :] if p is not None)
 
 
 class Session:
@@ -78,8 +76,9 @@ class Session:
         self.farewell: Bye | None = None
         self._offered = MAX_FRAME
         self._window = (0, 0)  # the largest announced: the bridge may not have read a smaller one yet
-        self._leased: deque[_Leased] = deque()
+        self._leased: dict[Lease, _Leased] = {}  # oldest first
         self._events = 0
+        self._size = 0  # of all that is leased; never below the payload bytes
         self._bridge_drains = False
         self._we_drain = False
         self._calls: set[int] = set()
@@ -136,13 +135,14 @@ class Session:
         may_come = self.state is State.READY or (self.state is State.DRAINING and not self._bridge_drains)
         if self.role is not Role.EVENTS or not may_come:
             raise _out_of_order(batch, self.state)
-        leased = _Leased(batch, size)
+        lease = batch.lease
         if self.welcome is None or batch.nonce != self.welcome.nonce:
             raise ProtocolError(ByeCode.ORDER, f"BATCH {batch.batch} of another nonce than that of WELCOME")
-        if any(held.lease == leased.lease for held in self._leased):
+        if lease in self._leased:
             raise ProtocolError(ByeCode.ORDER, f"BATCH {batch.batch} is leased already")
-        self._leased.append(leased)
+        self._leased[lease] = _Leased(batch.payloads, size)
         self._events += len(batch.payloads)
+        self._size += size
         if not self._within_window():
             events, limit = self._window
             raise ProtocolError(
@@ -156,8 +156,7 @@ class Session:
             return False
         if self._events == 1:
             return True  # one event is always deliverable on an empty window
-        held = self._leased
-        return sum(h.size for h in held) <= limit or sum(h.payload_bytes() for h in held) <= limit
+        return self._size <= limit or sum(held.payload_bytes() for held in self._leased.values()) <= limit
 
     def _accept_answer(self, answer: Answer) -> Answer:
         if answer.id not in self._calls:
@@ -193,16 +192,17 @@ class Session:
         Results come in the order of the batches, parts of one without gaps. A result whose lease has ended may be sent:
         the bridge counts and drops it.
         """
-        leased = self._turn(result.lease, "RESULT")
+        lease = result.lease
+        leased = self._turn(lease, "RESULT")
         if leased is not None:
-            whole = len(leased.batch.payloads)
+            whole = len(leased.payloads)
             if result.first != leased.answered or not 1 <= result.count <= whole - leased.answered:
                 raise LocalError(
                     f"RESULT covers {result.first} + {result.count} of {leased.answered} to {whole}"
                 )
         frames = results.encode_result(result, self.max_frame)
         if leased is not None:
-            self._answered(leased, result.count)
+            self._answered(lease, leased, result.count)
         return frames
 
     def give_back(self, lease: Lease, code: str, reason: str, retry_ms: int) -> bytearray:
@@ -210,7 +210,7 @@ class Session:
         leased = self._turn(lease, "RETURN")
         data = self._encode(Return(*lease, results.clip(code, MAX_CODE), results.clip(reason), retry_ms))
         if leased is not None:
-            self._answered(leased, len(leased.batch.payloads) - leased.answered)
+            self._answered(lease, leased, len(leased.payloads) - leased.answered)
         return data
 
     def drain(self, reason: str) -> bytearray:
@@ -265,22 +265,20 @@ class Session:
     def _turn(self, lease: Lease, what: str) -> _Leased | None:
         """The batch of a lease, which must be the oldest; None when the lease is not, or no longer, ours."""
         self._need(self.role is Role.EVENTS and self.state in (State.READY, State.DRAINING), what)
-        for place, leased in enumerate(self._leased):
-            if leased.lease == lease:
-                if place:
-                    raise LocalError(
-                        f"{what} for batch {lease.batch} before that for batch {self._leased[0].lease.batch}"
-                    )
-                return leased
-        return None
+        leased = self._leased.get(lease)
+        if leased is not None and (oldest := next(iter(self._leased))) != lease:
+            raise LocalError(f"{what} for batch {lease.batch} before that for batch {oldest.batch}")
+        return leased
 
-    def _answered(self, leased: _Leased, count: int) -> None:
+    def _answered(self, lease: Lease, leased: _Leased, count: int) -> None:
         leased.answered += count
         self._events -= count
-        if leased.answered == len(leased.batch.payloads):
-            self._leased.popleft()
+        self._size -= leased.size
+        if leased.answered == len(leased.payloads):
+            del self._leased[lease]
         else:
             leased.size = leased.payload_bytes()
+            self._size += leased.size
 
     def _encode(self, frame: Frame) -> bytearray:
         try:
@@ -297,7 +295,7 @@ class Session:
     def _end(self) -> None:
         self.state = State.CLOSED
         self._leased.clear()
-        self._events = 0
+        self._events = self._size = 0
         self._calls.clear()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
 from pyrunner.client.sockets import raise_descriptor
@@ -22,6 +23,17 @@ def thread_settings(
     """One share of the processors for each worker, unless the user has said otherwise. To be set before exec: numpy's libraries read them once."""
     share = str(max(1, (processors or os.cpu_count() or 1) // max(1, workers)))
     return {name: environment.get(name, share) for name in _THREADS}
+
+
+def calm_collector() -> None:
+    """Set what is loaded aside and collect garbage every 50,000 objects instead of every 700.
+
+    A batch makes and drops hundreds of objects that hold no cycles; looking for some in each of them costs 0.1 us of the
+    1.1 us that an event takes. User code may set thresholds of its own.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
 
 
 def protect_descriptors() -> int:

@@ -115,6 +115,7 @@ class Loop:
             if isinstance(frame, Batch):
                 self._answer(connection, frame)
                 self._dialler.settled()
+                frame = None  # else two batches live at a time, and the next is built in cold memory
             elif isinstance(frame, Drain):
                 # Frames come in order and are answered one by one, so nothing is left to answer.
                 connection.close(ByeCode.DONE, "drained", goodbye=True)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from pyrunner import logs
 from pyrunner.errors import UserError
 from pyrunner.runtime.deaths import EXIT_LOAD, EXIT_OK, EXIT_ROBBED
-from pyrunner.runtime.environment import protect_descriptors, thread_settings
+from pyrunner.runtime.environment import calm_collector, protect_descriptors, thread_settings
 from pyrunner.runtime.reports import Reporter
 from pyrunner.runtime.stacks import dump_on_request
 from pyrunner.runtime.waker import Waker
@@ -50,6 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not options.supervised:  # else the parent says it, once
             log.error("model not loaded", reason=_explain(error))
         return EXIT_LOAD
+    calm_collector()
     return _score(options, loaded, reporter, stack, lifeline, log)
 
 
