@@ -67,6 +67,12 @@ def test_the_dashboards_variables_ask_for_a_metric_that_exists(known: set[str]) 
         assert set(METRIC.findall(variable["query"])) <= known
 
 
+def test_the_documentation_names_metrics_that_exist(known: set[str]) -> None:
+    for page in (ROOT / "docs").rglob("*.md"):
+        named = {SERIES.sub("", name) for name in re.findall(r"`(ds_[a-z0-9_]+)[`{]", page.read_text())}
+        assert named <= known, page.name
+
+
 def test_an_alert_says_how_bad_it_is_and_what_to_do() -> None:
     for rule in alerts():
         assert rule["labels"]["severity"] in ("page", "ticket")

@@ -3,8 +3,7 @@
 from typing import Annotated, Literal, Self
 
 import pandas as pd
-import pyrunner
-from pyrunner import Event, Field, Key, Model, Reject
+from pyrunner import Event, Field, Key, Model, Params, Reject
 
 
 class Departure(Event):
@@ -27,7 +26,7 @@ class Estimate(Event):
 class FlightDelays(Model[Departure, Estimate]):
     """Arrival delay = departure delay + what the carrier usually makes good in the air."""
 
-    class Params(pyrunner.Params):
+    class Params(Params):
         shrink: Annotated[float, Field(ge=0, description="flights at which half is believed")] = 50.0
 
     def fit(self, history: pd.DataFrame) -> Self:

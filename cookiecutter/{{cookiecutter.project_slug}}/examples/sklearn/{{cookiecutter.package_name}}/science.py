@@ -4,8 +4,7 @@ from typing import Annotated, Literal, Self
 
 import numpy as np
 import pandas as pd
-import pyrunner
-from pyrunner import Context, Event, Field, Key, Model
+from pyrunner import Context, Event, Field, Key, Model, Params
 from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -34,7 +33,7 @@ class Estimate(Event):
 class FlightDelays(Model[Departure, Estimate]):
     """A ridge regression on carrier, airport, distance and departure delay."""
 
-    class Params(pyrunner.Params):
+    class Params(Params):
         alpha: Annotated[float, Field(gt=0, description="strength of the ridge penalty")] = 1.0
 
     def fit(self, history: pd.DataFrame) -> Self:
