@@ -12,7 +12,7 @@ import typing
 from collections import deque
 from collections.abc import Callable
 from itertools import repeat
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, NamedTuple, get_args, get_origin
 
 import msgspec
 
@@ -64,6 +64,7 @@ def _twin(cls: type[msgspec.Struct], originals: dict[type, type]) -> type[msgspe
     known = next((twin for twin, original in originals.items() if original is cls), None)
     if known is not None:
         return known
+    originals[cls] = cls  # a class that holds itself: what is below stays strict
     hints = typing.get_type_hints(cls, include_extras=True)
     namespace: dict[str, Any] = {
         "__annotations__": {},
@@ -79,6 +80,7 @@ def _twin(cls: type[msgspec.Struct], originals: dict[type, type]) -> type[msgspe
     twin: type[msgspec.Struct] = make(
         cls.__name__, (cls,), namespace, kw_only=True, forbid_unknown_fields=False
     )
+    del originals[cls]
     originals[twin] = cls
     return twin
 
@@ -109,14 +111,31 @@ def unknown_names(cls: type[msgspec.Struct], value: Any, prefix: str = "") -> li
     """The names in a decoded JSON value that the class, or one nested in it, does not declare; nested ones are dotted."""
     if not isinstance(value, dict):
         return []
-    fields = {field.encode_name: field for field in msgspec.structs.fields(cls)}
-    found = [prefix + name for name in value if name not in fields]
-    for name in value.keys() & fields.keys():
-        nested = _structs_in(fields[name].type)
-        if len(nested) == 1:  # of a union msgspec decides, and what it refuses is told elsewhere
-            for item in _objects(value[name], fields[name].type):
-                found += unknown_names(nested[0], item, f"{prefix}{name}.")
+    known = _names(cls)
+    found = [prefix + name for name in value if name not in known]
+    for name in value:
+        nested = known.get(name)
+        if nested is not None:
+            for item in _objects(value[name], nested.mapping):
+                found += unknown_names(nested.cls, item, f"{prefix}{name}.")
     return list(dict.fromkeys(found))
+
+
+class _Nested(NamedTuple):
+    """The one class that is nested in a field, and whether the field is a dict of them."""
+
+    cls: type[msgspec.Struct]
+    mapping: bool
+
+
+@functools.cache
+def _names(cls: type[msgspec.Struct]) -> dict[str, _Nested | None]:
+    """The names that a class declares, as JSON has them. Of a union of classes msgspec decides, so nothing is looked at there."""
+    names: dict[str, _Nested | None] = {}
+    for field in msgspec.structs.fields(cls):
+        structs = _structs_in(field.type)
+        names[field.encode_name] = _Nested(structs[0], _is_mapping(field.type)) if len(structs) == 1 else None
+    return names
 
 
 def _structs_in(hint: Any) -> list[type[msgspec.Struct]]:
@@ -130,9 +149,9 @@ def _structs_in(hint: Any) -> list[type[msgspec.Struct]]:
     return found
 
 
-def _objects(value: Any, hint: Any) -> list[Any]:
+def _objects(value: Any, mapping: bool) -> list[Any]:
     """The objects in a field's value that stand for its nested class."""
-    if isinstance(value, dict) and _is_mapping(hint):
+    if isinstance(value, dict) and mapping:
         return list(value.values())
     return value if isinstance(value, list) else [value]
 

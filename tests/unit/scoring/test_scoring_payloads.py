@@ -179,6 +179,16 @@ def test_pydantic_events_are_taken_by_their_own_rules() -> None:
     assert json.loads(scored.errors[0].detail or b"")[0]["field"] == "carrier"
 
 
+class Tree(Event):
+    size: int
+    below: "list[Tree]" = msgspec.field(default_factory=list)
+
+
+class Trees(Model[Tree, Tree]):
+    def predict(self, events: list[Tree]) -> list[Tree]:
+        return events
+
+
 class TestUnknownFields:
     def test_rare_ones_are_counted_exactly_and_told_once(
         self, scorer: Scorer, caplog: pytest.LogCaptureFixture
@@ -241,6 +251,15 @@ class TestUnknownFields:
             (8, "invalid_event"), (9, "invalid_event"), (10, "null_value"),
         ]  # fmt: skip
         assert len(scored.split()) == 9
+
+    def test_a_class_that_holds_itself_is_strict_below(self) -> None:
+        scorer = Scorer(Trees())
+        scored = scorer.score(
+            [b'{"size": 1, "more": 1, "below": [{"size": 2}]}', b'{"size": 1, "below": [{"more": 2}]}']
+        )
+        assert scored.split() == [b'{"size":1,"below":[{"size":2,"below":[]}]}']
+        assert [e.index for e in scored.errors] == [1]
+        assert scorer.unknown_fields == {"more": 1}
 
     def test_a_class_may_refuse_them(self) -> None:
         class Strict(Event, forbid_unknown_fields=True):
