@@ -16,10 +16,10 @@ from typing import Annotated, Any
 import typer
 
 from pyrunner.client.control import ControlClient
+from pyrunner.client.records import Record, read_all, record, text, value
 from pyrunner.commands import NOT_SO
 from pyrunner.commands.console import count, emit, note, say
 from pyrunner.commands.options import BridgeAddress, Env, Json, ProgramPath, TokenFile
-from pyrunner.commands.records import Record, read_all, record, text, value
 from pyrunner.commands.running import control
 from pyrunner.errors import UserError
 from pyrunner.project import open_project

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
+from pyrunner.client import records
 from pyrunner.client.control import ControlClient
-from pyrunner.commands import records
 from pyrunner.commands.console import say
 from pyrunner.commands.options import BridgeAddress, Env, Json, ProgramPath, TokenFile
 from pyrunner.commands.publish import require_stream

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import pdb
 import re
+import sys
 from collections.abc import Iterator
 from functools import partial
 from itertools import islice
@@ -21,8 +22,7 @@ import msgspec
 
 from pyrunner import containers
 from pyrunner.client.control import ControlClient
-from pyrunner.commands.console import note
-from pyrunner.commands.records import read
+from pyrunner.client.records import read
 from pyrunner.containers.base import TypedBatch
 from pyrunner.context import Context
 from pyrunner.datasets import batches, format_of, rows_as_json
@@ -57,16 +57,16 @@ class EventId(NamedTuple):
 
 def debug(scorer: Scorer, event: EventId, payload: bytes) -> None:
     """Open the debugger on one event. Returns when the user leaves it."""
-    note(f"{event}: {payload.decode(errors='replace')}")
+    _tell(f"{event}: {payload.decode(errors='replace')}")
     meta = Meta(event.stream, [event.partition, event.offset, 1])
     call = prepared(scorer, payload, meta)
     try:
         answer = call()
     except Exception as e:
-        note(told(e))
+        _tell(told(e))
         pdb.post_mortem(users_part(e.__traceback__))
         return
-    note(f"answer: {answer!r}. Stepping through it; c to leave.")
+    _tell(f"answer: {answer!r}. Stepping through it; c to leave.")
     again = prepared(scorer, payload, meta)
     pdb.runcall(again.func, *again.args, **again.keywords)
 
@@ -132,3 +132,8 @@ def _records(project: Project, file: Path) -> Iterator[bytes]:
     schema = read_signature(project.model_class()).input_schema
     for batch in batches(file, [schema], 4096):
         yield from rows_as_json(batch, schema)
+
+
+def _tell(line: str) -> None:
+    """For the person at the debugger; standard output is the answer's."""
+    print(line, file=sys.stderr)

@@ -199,6 +199,13 @@ def test_every_verb_explains_itself(shell: Shell) -> None:
     assert "Exit codes: 0 done" in listed
 
 
+def test_every_verb_is_in_the_documentation(shell: Shell) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "commands.md").read_text()
+    verbs = shell("--help").out.partition("Commands:")[2].partition("Exit codes")[0].splitlines()
+    for verb in (line.split()[0] for line in verbs if line.strip()):
+        assert f"`{verb}" in page, verb
+
+
 def _rows(path: Path) -> list[dict[str, object]]:
     if path.suffix == ".jsonl":
         return [json.loads(line) for line in path.read_text().splitlines()]

@@ -1,4 +1,4 @@
-"""Records as the bridge's control methods give them (bridge_go/control/METHODS.md), and how they are printed."""
+"""Records as the bridge's control methods give them (bridge_go/control/METHODS.md)."""
 
 import datetime
 import json
