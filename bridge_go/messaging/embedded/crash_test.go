@@ -8,8 +8,10 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"testing"
 	"time"
 
@@ -19,7 +21,7 @@ import (
 // TestMain lets the test binary play the process that is killed.
 func TestMain(m *testing.M) {
 	if dir := os.Getenv("EMBEDDED_TEST_DIR"); dir != "" {
-		err := map[string]func(string) error{"publish": publishForEver, "copy": copyAll}[os.Getenv("EMBEDDED_TEST_PLAY")](dir)
+		err := map[string]func(string) error{"publish": publishForEver, "copy": copyAll, "fill": fillDisk}[os.Getenv("EMBEDDED_TEST_PLAY")](dir)
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
@@ -115,6 +117,63 @@ func everything(t *testing.T, dir, topic string) []messaging.Record {
 	}
 }
 
+// fillDisk writes until no file may grow any more, which is what a full disk looks like from here, and goes on when there is room.
+// It says how many were acknowledged before and after.
+func fillDisk(dir string) error {
+	signal.Ignore(syscall.SIGXFSZ)
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
+		return err
+	}
+	small := limit
+	small.Cur = 2 << 20
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &small); err != nil {
+		return err
+	}
+	c, err := open(dir)
+	if err != nil {
+		return err
+	}
+	s, err := c.Sink(ctx, messaging.SinkConfig{Topic: "a"})
+	if err != nil {
+		return err
+	}
+	n := 0
+	for refused := 0; n < 60_000; n += 100 {
+		for err := s.Write(ctx, numbered(n, 100)); err != nil; err = s.Write(ctx, numbered(n, 100)) {
+			var failed *messaging.WriteError
+			if !errors.As(err, &failed) || failed.Failed[0].Permanent {
+				return fmt.Errorf("a full disk says: %w", err)
+			}
+			if refused++; refused == 1 {
+				fmt.Println(n)
+			} else if refused == 3 {
+				if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	fmt.Println(n)
+	return c.Close(ctx)
+}
+
+func TestAFullDiskIsLoudAndLosesNothing(t *testing.T) {
+	dir := t.TempDir()
+	p, lines := play(t, "fill", dir)
+	var acked []int
+	for lines.Scan() {
+		n, _ := strconv.Atoi(lines.Text())
+		acked = append(acked, n)
+	}
+	if err := p.Wait(); err != nil || len(acked) != 2 {
+		t.Fatalf("acknowledged %v, %v", acked, err)
+	}
+	if lost, twice := audit(acked[1], everything(t, dir, "a")); lost > 0 || twice > 0 {
+		t.Fatalf("full after %d records; of %d lost %d, twice %d", acked[0], acked[1], lost, twice)
+	}
+}
+
 // copyAll is the smallest bridge: source to sink, then commit, until there is nothing more. Its outputs have the ids of their
 // inputs.
 func copyAll(dir string) error {
@@ -130,7 +189,6 @@ func copyAll(dir string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Println("copying")
 	for {
 		idle, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
 		got, err := src.Read(idle, messaging.Limit{Events: 1 + rand.IntN(100), Bytes: 1 << 20})
@@ -158,12 +216,17 @@ func copySome(src messaging.Source, snk messaging.Sink, got []messaging.Record) 
 		if err := src.Commit(ctx, last); err != nil {
 			return err
 		}
+		fmt.Println("copied")
 		time.Sleep(3 * time.Millisecond) // wide enough to be hit
 	}
 	if err := snk.Write(ctx, all); err != nil {
 		return err
 	}
-	return src.Commit(ctx, last)
+	if err := src.Commit(ctx, last); err != nil {
+		return err
+	}
+	fmt.Println("copied")
+	return nil
 }
 
 // copyThrough copies n records through a copier that is killed again and again, and audits the output.
@@ -175,12 +238,17 @@ func copyThrough(t *testing.T, n int, environment ...string) (kills, lost, twice
 	c.Close(ctx)
 	for done := false; !done; {
 		p, lines := play(t, "copy", dir, environment...)
-		lines.Scan()
-		if kills < 12 {
-			kills++
-			defer time.AfterFunc(time.Duration(1+rand.IntN(30))*time.Millisecond, func() { p.Process.Kill() }).Stop()
+		for batches := 1 + rand.IntN(30); batches > 0 && lines.Scan(); batches-- {
+			done = lines.Text() == "done"
 		}
-		done = lines.Scan() && lines.Text() == "done"
+		if kills < 12 && !done {
+			time.Sleep(time.Duration(rand.IntN(2000)) * time.Microsecond) // anywhere in a batch
+			p.Process.Kill()
+			kills++
+		}
+		for lines.Scan() {
+			done = lines.Text() == "done"
+		}
 		p.Wait()
 	}
 	lost, twice = audit(n, everything(t, dir, "out"))

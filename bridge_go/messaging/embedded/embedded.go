@@ -27,8 +27,8 @@
 // logged, counted and passed over. One thing cannot be seen: an end that is missing after a power failure without sync=always,
 // when the bridge had not closed the store and no position lies in what is missing.
 //
-// A full disk stops the server's store: writes fail, and nothing is acknowledged that is not stored. The store
-// opens again with the next start of the bridge.
+// When the disk is full, writes fail record by record with the file's name, nothing is acknowledged that is not stored, and writing
+// goes on when there is room.
 //
 // # Settings
 //

@@ -100,7 +100,7 @@ func startEngine(ctx context.Context, dir string, o messaging.Options, s setting
 	}
 	srv, err := server.NewServer(&server.Options{
 		ServerName: "ds-bridge", DontListen: true, NoSigs: true,
-		JetStream: true, StoreDir: dir, JetStreamMaxStore: noLimit,
+		JetStream: true, StoreDir: dir, JetStreamMaxStore: noLimit, JetStreamMaxMemory: 1, // without both it goes by the free disk
 		SyncAlways: s.sync, MaxPayload: int32(s.maxValue + headerRoom), MaxPending: maxPending,
 	})
 	if err != nil {

@@ -171,7 +171,7 @@ func (t *topic) explain(err error) error {
 		return fmt.Errorf("embedded: %s: %w", t.name, messaging.ErrNoTopic)
 	}
 	if !t.engine.server.JetStreamEnabled() {
-		return fmt.Errorf("embedded: %s: the store has stopped, most likely because the disk is full: %w", t.name, err)
+		return fmt.Errorf("embedded: %s: the store has stopped, the log says why: %w", t.name, err)
 	}
 	return fmt.Errorf("embedded: %s: %w", t.name, err)
 }
