@@ -29,10 +29,11 @@ const settleSocket = int64(200e6)
 // memory is how long a lost worker's name is kept for a late word of its parent.
 const memory = int64(5e9)
 
-// A departure is a worker that was lost before its parent said so.
+// A departure is a worker that left before its parent said so.
 type departure struct {
-	id string
-	at int64
+	id    string
+	at    int64
+	clean bool // it had said goodbye: that its process has ended is no death
 }
 
 // A loss is the frame that a lost worker had begun. It waits for the cause.
@@ -55,43 +56,50 @@ func (c *Core) Leave(now int64, w *Worker, clean bool) {
 	}
 }
 
-// Died is the parent's word on a worker's end.
-func (c *Core) Died(now int64, id, cause, detail string) {
+// Died is the parent's word on a worker's end. It returns false when that is no death: the worker had said goodbye.
+func (c *Core) Died(now int64, id, cause, detail string) bool {
 	c.now = now
+	left, known := c.departed(id)
+	if left.clean {
+		return false
+	}
 	c.stats.Deaths[cause]++
 	for _, x := range c.losses {
 		if x.worker.ID == id {
 			x.worker.detail = detail
 			c.convict(x, cause)
-			return
+			return true
 		}
 	}
-	if c.departed(id) {
-		return
+	if known {
+		return true
 	}
 	for _, w := range c.workers {
 		if w.ID == id && w.died == "" {
 			w.died, w.detail, w.judgeBy = cause, detail, now+settleSocket
-			return
+			break
 		}
 	}
+	return true
 }
 
-// departed says that a worker of this name left shortly ago: a word on its death is not on that of the one that has its
-// name now. It is asked once for each.
-func (c *Core) departed(id string) bool {
+// departed finds a worker of this name that left shortly ago: a word on its death is not on that of the one that has its
+// name now. It is found once.
+func (c *Core) departed(id string) (d departure, found bool) {
 	c.left = slices.DeleteFunc(c.left, func(d departure) bool { return c.now-d.at > memory })
 	i := slices.IndexFunc(c.left, func(d departure) bool { return d.id == id })
 	if i < 0 {
-		return false
+		return departure{}, false
 	}
+	d = c.left[i]
 	c.left = slices.Delete(c.left, i, i+1)
-	return true
+	return d, true
 }
 
 // handBack takes all leases of a worker that said goodbye; nobody is to blame.
 func (c *Core) handBack(w *Worker) {
 	c.remove(w)
+	c.left = append(c.left, departure{w.ID, c.now, true})
 	for _, l := range w.line {
 		c.blameless(l)
 	}
@@ -104,7 +112,7 @@ func (c *Core) lose(w *Worker) {
 	line := w.line
 	w.line = nil
 	if len(line) == 0 || w.died != "" && w.judgeBy == 0 {
-		c.left = append(c.left, departure{w.ID, c.now})
+		c.left = append(c.left, departure{id: w.ID, at: c.now})
 	}
 	if len(line) == 0 {
 		return
@@ -166,7 +174,7 @@ func (c *Core) expire() {
 	}
 	for _, x := range slices.Clone(c.losses) {
 		if x.until <= c.now {
-			c.left = append(c.left, departure{x.worker.ID, c.now})
+			c.left = append(c.left, departure{id: x.worker.ID, at: c.now})
 			c.convict(x, c.presumed())
 		}
 	}

@@ -238,6 +238,18 @@ func TestALateWordOnADeathIsNotOnTheWorkerThatHasTheNameNow(t *testing.T) {
 	p.want("the new one works", p.holds(v), "[[0/0]]")
 }
 
+func TestTheEndOfAProcessThatHasSaidGoodbyeIsNoDeath(t *testing.T) {
+	p := stage(t, Config{})
+	w := p.hire("w", 8)
+	p.Leave(p.now, w, true)
+	p.want("a death", p.Died(p.now, "w", CauseExit, "exit code 0"), false)
+	p.want("deaths", len(p.Stats().Deaths), 0)
+	v := p.hire("w", 8)
+	p.want("a death", p.Died(p.now, "w", CauseExit, "exit code 1"), true)
+	p.Leave(p.now, v, false)
+	p.want("deaths", p.Stats().Deaths[CauseExit], 1)
+}
+
 func TestAGoodbyeGivesEverythingBackAndBlamesNobody(t *testing.T) {
 	p := stage(t, Config{Batch: Room{Events: 2}})
 	w := p.hire("w", 8)

@@ -149,7 +149,9 @@ func (r *Route) Supervise(s Supervisor) (leave func()) {
 // Died implements [Pool].
 func (r *Route) Died(worker, cause, detail string) {
 	r.post(func() {
-		r.core.Died(r.now, worker, cause, detail)
+		if !r.core.Died(r.now, worker, cause, detail) {
+			return
+		}
 		r.log.Warn("worker died", "worker", worker, "cause", causeText(cause), "detail", detail)
 	})
 }
