@@ -21,10 +21,13 @@ func (b *bridge) opener(c program.Command, revoked func([]int32)) func(context.C
 		source, err := conn.Source(ctx, messaging.SourceConfig{
 			Topic: topic, Group: b.group(c), Schema: inputSchema(describe), OnRevoke: revoked,
 		})
-		if err != nil || len(b.Only) == 0 {
-			return source, err
+		if err != nil {
+			return nil, err
 		}
-		return only(source, c.Input, b.Only), nil
+		if len(b.Only) > 0 {
+			source = only(source, c.Input, b.Only)
+		}
+		return seededSource(source), nil
 	}
 }
 

@@ -96,7 +96,7 @@ func (b *bridge) openStream(c program.Command) (*route, error) {
 	}
 	r := &route{command: c}
 	config := b.config(c)
-	config.Stream, config.Outlet, config.Sinks = c.Input, outlet, b.counts[c.Name]
+	config.Stream, config.Outlet, config.Sinks = c.Input, seededOutlet(outlet), b.counts[c.Name]
 	config.Open = b.opener(c, func(partitions []int32) { r.Revoke(partitions) })
 	config.Bounded = b.ExitAtEnd
 	r.Route = dispatch.New(config)

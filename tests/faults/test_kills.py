@@ -14,14 +14,21 @@ EVENTS = 100_000
 SEED = 20131001
 
 
-def storm(pod: Rig, kill: Callable[[random.Random], bool], times: int) -> Verdict:
+def storm(
+    pod: Rig,
+    kill: Callable[[random.Random], bool],
+    times: int,
+    *,
+    events: int = EVENTS,
+    patience: float = 120,
+) -> Verdict:
     """Publish while something is killed so often, at random moments of at most 0.4 s apart; then audit."""
     rng = random.Random(SEED)
     print(f"seed {SEED}")
     pod.start_bridge()
     pod.start_runner()
     publisher = threading.Thread(
-        target=lambda: pod.publish({"id": f"p{n % 50}-{n}", "n": n} for n in range(EVENTS)), daemon=True
+        target=lambda: pod.publish({"id": f"p{n % 50}-{n}", "n": n} for n in range(events)), daemon=True
     )
     publisher.start()
     wait_until(lambda: pod.status()["scored"] > 0, seconds=60, what="the first result")
@@ -31,7 +38,7 @@ def storm(pod: Rig, kill: Callable[[random.Random], bool], times: int) -> Verdic
         done += kill(rng)
     publisher.join(120)
     assert not publisher.is_alive()
-    return pod.wait_settled(seconds=120).audit(twice)
+    return pod.wait_settled(seconds=patience).audit(twice)
 
 
 def test_T2_twenty_worker_kills_lose_nothing_and_blame_nobody(rig: Callable[..., Rig]) -> None:
