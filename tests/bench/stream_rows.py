@@ -19,7 +19,7 @@ TYPED = "typed 12-field 300 B events, batch 256"
 
 def rows(rounds: int, quick: bool) -> Iterator[Row]:
     yield from _typed(rounds, 100_000 if quick else 600_000)
-    yield from _growth(1 if quick else 1, [100_000, 200_000] if quick else [100_000, 1_000_000, 5_000_000])
+    yield from _growth(1, [100_000, 200_000] if quick else [100_000, 1_000_000, 5_000_000])
     yield from _idle(rounds)
 
 
