@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from pyrunner.client.connection import Connection, Identity, LinkLost
-from pyrunner.client.pending import Pending, TooLate, Unreachable
+from pyrunner.client.pending import CallError, Pending, TooLate, Unreachable
 from pyrunner.protocol import Answer, PrefaceError, Role
 from pyrunner.protocol.preface import read_token
 
@@ -34,6 +34,8 @@ class ControlClient:
             number, data = connection.session.call(method, args, int(deadline * 1000))
             connection.send(data)
             return self._answer(connection, number, deadline)
+        except CallError:
+            raise
         except (OSError, PrefaceError, LinkLost) as error:
             self.close()
             raise Unreachable(f"{self._address}: {error}") from None

@@ -38,7 +38,6 @@ from pyrunner.protocol.frames import (
     Frame,
     Hello,
     Lease,
-    Ready,
     Result,
     Return,
     Role,
@@ -298,6 +297,10 @@ class FakeBridge:
                 link.send_bytes(codec.encode(reply, MAX_FRAME))
             link.session.replies.clear()
             self._changed.notify_all()
+        if isinstance(received.frame, Call) and received.outcome == "called":
+            answer = self._call(received.frame)
+            with self._changed:
+                link.send(answer)
         self._feed()
         if link.session.state is BridgeState.CLOSED:
             _shut(link.sock)
@@ -311,14 +314,10 @@ class FakeBridge:
         elif isinstance(frame, Return) and outcome == "returned":
             self.returns.append(frame)
             self._again(link.leased.pop(frame.lease), raised=False)
-        elif isinstance(frame, Call):
-            link.send(self._call(frame))
         elif isinstance(frame, Died):
             self.deaths.append(frame)
         elif isinstance(frame, Bye):
             self.byes.append(frame)
-        elif isinstance(frame, Ready):
-            pass
         self.pulses += type(frame).__name__ == "Pulse"
 
     def _call(self, call: Call) -> Answer:
