@@ -104,6 +104,10 @@ func (c *Core) offer(r *messaging.Record) {
 	p.push(e)
 	c.live.Events++
 	c.live.Bytes += e.size
+	if f := r.Fault; f != nil {
+		c.finish(e, Dead, &Failure{Code: f.Code, Reason: f.Reason})
+		return
+	}
 	if e.size > c.cfg.MaxEvent || len(r.Headers) > maxBatchHeaders {
 		c.finish(e, Dead, &Failure{Code: "event_too_large", Reason: tooLarge(e, c.cfg.MaxEvent)})
 		return

@@ -174,6 +174,16 @@ func TestAnEventThatFitsInNoFrameIsDead(t *testing.T) {
 	p.want("code", p.given[0].Failure.Code, "event_too_large")
 }
 
+func TestAnEventThatTheSourceCouldNotReadIsDeadAndItsNeighboursAreGiven(t *testing.T) {
+	p := stage(t, Config{})
+	w := p.hire("w", 100)
+	p.Offer(p.now, []messaging.Record{{}, {Offset: 1, Fault: &messaging.Fault{Code: "line_too_long", Reason: "line 2"}}, {Offset: 2}})
+	p.tick()
+	p.want("fates", p.fates, "[0/1 dead]")
+	p.want("code", p.given[0].Failure.Code, "line_too_long")
+	p.want("given", p.holds(w), "[[0/0 0/2]]")
+}
+
 func TestABusyWorkerIsGivenFullBatchesOnlyAndAnIdleOneWhatThereIs(t *testing.T) {
 	p := stage(t, Config{Batch: Room{Events: 4}})
 	w := p.hire("w", 100)

@@ -77,13 +77,13 @@ func (j *journal) note(e entry) error {
 			return err
 		}
 	}
-	if _, err := j.file.Write(e.encode()); err != nil {
-		return err
+	_, err := j.file.Write(e.encode())
+	if err == nil && j.sync {
+		err = j.file.Sync()
 	}
-	if j.sync {
-		if err := j.file.Sync(); err != nil {
-			return err
-		}
+	if err != nil {
+		j.stale = true // a part of the entry may stand there
+		return err
 	}
 	j.remember(e)
 	if len(j.queue) >= 2*j.window {
