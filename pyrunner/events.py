@@ -60,6 +60,9 @@ class Event(Declared):
     Types: float, int (within int64), bool, str, `Literal`, enums, `datetime` with zone, `date`, `Decimal` (a string on the wire),
     lists, `dict[str, T]`, other events. Constraints by `Annotated[T, Field(...)]`. Checked when decoded; making
     one in Python checks nothing, results are checked before they leave.
+
+    A pydantic model may stand wherever an event class does. Decoding it costs about five times as much (2.4 against 0.5 us for
+    twelve fields), checking and encoding a result about ten times.
     """
 
     #: True: an unknown field makes an event invalid. None (the default): it is counted and skipped.

@@ -27,6 +27,8 @@ from pyrunner.schema import EventSchema, schema_of
 #: In this order: a class that has several is called by the first.
 VERBS = ("predict", "predict_one", "transform")
 
+_MOST_DESCRIBED = 48 * 1024  # PROTOCOL.md, section 2
+
 WANTS = {"keys": 1, "headers": 2, "timestamps": 4}  # the bits of HELLO's `wants`
 
 
@@ -63,10 +65,11 @@ class Signature:
         return f"{self.model.__name__}.{self.verb}"
 
     def describe(self) -> bytes:
-        """The JSON that HELLO carries: the JSON Schemas of input and output."""
-        return msgspec.json.encode(
+        """The JSON that HELLO carries: the JSON Schemas of input and output. Empty where they are larger than HELLO may be."""
+        described = msgspec.json.encode(
             {"input": self.input_schema.json_schema(), "output": self.output_schema.json_schema()}
         )
+        return described if len(described) <= _MOST_DESCRIBED else b""
 
     def types(self) -> dict[str, dict[str, str]]:
         """What a trained model's manifest holds: field types of input and output."""

@@ -26,6 +26,7 @@ from pyrunner.runtime.stacks import dump_on_request
 from pyrunner.runtime.waker import Waker
 
 if TYPE_CHECKING:
+    from pyrunner.metrics import WorkerMetrics
     from pyrunner.scoring import Scorer
 
 _BATCHES_AHEAD = 4  # the window, in batches: one scored, one on its way, two to balance bridge and model
@@ -68,7 +69,7 @@ class _Loaded:
         project = open_project(options.program, options.env, options.param)
         trained = project.trained(options.model)
         scorer = Scorer(trained.model, model_version=trained.version)
-        trained.model.warm_up()
+        scorer.warm_up(trained.sample)
         batch = project.program.command(options.command).batch
         events = (batch.events if batch else None) or 256
         size = batch.bytes.bytes if batch and batch.bytes is not None else 256 * 1024
@@ -105,15 +106,16 @@ def _score(
         signature.describe(),
     )
     waker = Waker()
+    metrics = WorkerMetrics(loaded.program, options.command)
     loop = Loop(
         dialler=Dialler(
             options.bridge, options.token_file, Role.EVENTS, identity, _Quiet() if options.supervised else log
         ),
-        score=_scoring(loaded.scorer),
+        score=_scoring(loaded.scorer, metrics),
         meta=Meta,
         window=loaded.window,
         waker=waker,
-        metrics=WorkerMetrics(loaded.program, options.command),
+        metrics=metrics,
         log=log,
         on_ready=lambda: reporter.tell("ready", model=loaded.version, stack_fd=stack),
         orphaned=lambda: lifeline is not None and _at_end(lifeline),
@@ -134,16 +136,19 @@ def _score(
     return EXIT_OK
 
 
-def _scoring(scorer: Scorer) -> Any:
-    """The scorer's way of giving a batch back, as the loop's."""
+def _scoring(scorer: Scorer, metrics: WorkerMetrics) -> Any:
+    """The scorer's way of giving a batch back, as the loop's; and its count of misspelt fields as a metric."""
     from pyrunner.runtime.loop import GiveBack
     from pyrunner.scoring import Surroundings
 
-    score = scorer.score
+    score, unknown = scorer.score, scorer.unknown_fields
 
     def scored(payloads: Any, meta: Any) -> Any:
         try:
-            return score(payloads, meta)
+            answer = score(payloads, meta)
+            if unknown:
+                metrics.unknown(unknown)
+            return answer
         except Surroundings as error:
             raise GiveBack(error.code, error.reason, error.retry_ms) from None
         except MemoryError as error:

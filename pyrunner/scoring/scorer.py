@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from pyrunner import containers
@@ -15,6 +16,7 @@ from pyrunner.scoring.decode import EventDecoder, Payload, decoder_of
 from pyrunner.scoring.failures import (
     Failure,
     RowError,
+    Surroundings,
     exception_failure,
     mark_as_users,
     surroundings_of,
@@ -119,7 +121,8 @@ class Scorer:
         if overrides(type(self.model), "warm_up"):
             self.model.warm_up()
         elif sample:
-            self.score(list(sample))
+            with suppress(Surroundings):  # then the first event pays
+                self.score(list(sample))
 
     def _direct_call(self) -> Callable[[list[Any]], Any] | None:
         """What turns events into outcomes with nothing in between, for containers that are the events themselves."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -137,6 +138,17 @@ def test_nulls_many_and_named_arguments_are_seen() -> None:
     assert read_signature(Multiplies).many
     assert read_signature(Framed).arguments == {"ctx"}
     assert b'"output"' in read_signature(Echo).describe()
+
+
+def test_a_description_that_is_too_large_for_the_wire_is_left_out() -> None:
+    fields = {f"field_{i}": Annotated[float, Field(description="x" * 100)] for i in range(500)}
+    wide = types.new_class("Wide", (Event,), exec_body=lambda ns: ns.update(__annotations__=fields))
+
+    def predict(self: Any, events: list[Any]) -> list[Any]:
+        return events
+
+    cls = types.new_class("OfWide", (Model[wide, Out],), exec_body=lambda ns: ns.update(predict=predict))
+    assert read_signature(cls).describe() == b""
 
 
 def test_mistakes_in_the_class_say_where_and_what_to_write() -> None:

@@ -279,5 +279,12 @@ def test_a_model_is_warmed_up_by_its_own_method_or_by_a_sample() -> None:
     scorer.warm_up([b'{"x":1}'])
     scorer.warm_up()
     assert asked == [1]
+    model(lambda events: 1 / 0).warm_up([b'{"x":1}'])
+    model(lambda events: [][0] if events[0].x else []).warm_up([b"no event"])
+
+    def unreachable(events: list[Q]) -> list[A]:
+        raise ConnectionRefusedError
+
+    model(unreachable).warm_up([b'{"x":1}'])
     model(predict, warm_up=lambda self: asked.append("own")).warm_up([b'{"x":1}'])
     assert asked == [1, "own"]
