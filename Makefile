@@ -16,6 +16,9 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 SHELL       := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
+# Without make's own rules: it takes .ci/go.mod for Modula-2.
+MAKEFLAGS   += --no-builtin-rules
+.SUFFIXES:
 
 export PATH        := $(CURDIR)/$(BIN):$(PATH)
 export GOTOOLCHAIN := local
