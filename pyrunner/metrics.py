@@ -8,7 +8,7 @@ at import whether it counts in files, so `count_in_files` comes before user code
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,10 +79,24 @@ class WorkerMetrics:
         self._failed = Counter(
             "ds_py_failed_events_total", "Events that were not scored.", (*names, "kind", "code"), registry=to
         )
+        self._unknown = Counter(
+            "ds_py_unknown_fields_total",
+            "Events with a field that their class does not name; a lower bound where most have it.",
+            (*names, "field"),
+            registry=to,
+        )
+        self._unknown_before: dict[str, int] = {}
         self._labels = (program, command)
 
     def failed(self, kind: str, code: str, count: int = 1) -> None:
         self._failed.labels(*self._labels, kind, code).inc(count)
+
+    def unknown(self, fields: Mapping[str, int]) -> None:
+        """Count what has been added since the last look."""
+        for field, count in fields.items():
+            if more := count - self._unknown_before.get(field, 0):
+                self._unknown.labels(*self._labels, field).inc(more)
+                self._unknown_before[field] = count
 
 
 class ParentMetrics:

@@ -77,6 +77,8 @@ class Supervisor:
         self._exit = EXIT_OK
         self._lines: dict[str, Line] = {}
         self._oom = OomCounter()
+        self._parent_metrics: Any = None
+        self._forget: Callable[[Slot], None] = lambda slot: None
         self.metrics_port: int | None = None
 
     # ---- verbs
@@ -201,6 +203,7 @@ class Supervisor:
         stack = process.stack()
         out_of_memory = self._oom.rose()
         returncode = process.bury()
+        self._forget(slot)
         ended = self._ends_at is not None and returncode in (
             EXIT_OK,
             -signal.SIGTERM,
@@ -285,11 +288,11 @@ class Supervisor:
             self._lines[spec.command].start()
 
     def _serve_metrics(self, folder: Path) -> Callable[[], None]:
-        self._parent_metrics: Any = None
         if self._metrics_at is None:
             return lambda: None
         from pyrunner import metrics
 
+        self._forget = lambda slot: metrics.forget_gauges(folder, [str(slot.number)])
         self._arguments += ["--metrics", str(folder)]
         registry = metrics.parent_registry(folder)
         self._parent_metrics = metrics.ParentMetrics(registry)

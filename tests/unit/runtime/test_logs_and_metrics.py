@@ -97,7 +97,7 @@ def test_metrics_of_all_workers_and_the_users_own_outlive_a_death(tmp_path: Path
         bridge.give([b'{"x": 1}'] * 100)
         bridge.answers(100)
         first = bridge.wait_ready(2)[0]
-        bridge.give([b'{"x": 1, "do": "boom"}'])
+        bridge.give([b'{"x": 1, "do": "boom", "dq": 1}'])
         bridge.answers(101)
         subprocess.run(["kill", "-9", str(first.pid)], check=True)
         bridge.wait_for(lambda: bool(bridge.deaths))
@@ -110,6 +110,8 @@ def test_metrics_of_all_workers_and_the_users_own_outlive_a_death(tmp_path: Path
         assert seen["seen_total"] >= 200
         failed = '{code="exception",command="score-stream",kind="fail",program="doubler"}'
         assert seen[f"ds_py_failed_events_total{failed}"] == 1
+        unknown = '{command="score-stream",field="dq",program="doubler"}'
+        assert seen[f"ds_py_unknown_fields_total{unknown}"] == 1
         assert seen['ds_py_worker_deaths_total{cause="killed",command="score-stream"}'] == 1
         assert seen['ds_py_worker_starts_total{command="score-stream"}'] == 3
         assert seen[f"ds_py_connected{labels}"] == 2
