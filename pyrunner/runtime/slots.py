@@ -22,7 +22,8 @@ class Slot:
         self.starts = 0
         self._ready_since: float | None = None
         self._loads = Backoff(0.5, 30.0)
-        self._deaths = Backoff(
+        # Short: loading itself brakes a loop of deaths, and a bisection waits for fresh workers.
+        self._deaths = Backoff(0.01, 0.05)
             0.02, 0.2
         )  # short: loading brakes a loop of deaths, and a bisection waits for fresh workers
 
