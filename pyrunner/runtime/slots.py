@@ -24,8 +24,6 @@ class Slot:
         self._loads = Backoff(0.5, 30.0)
         # Short: loading itself brakes a loop of deaths, and a bisection waits for fresh workers.
         self._deaths = Backoff(0.01, 0.05)
-            0.02, 0.2
-        )  # short: loading brakes a loop of deaths, and a bisection waits for fresh workers
 
     def ready(self, now: float) -> None:
         self._ready_since = now
