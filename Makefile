@@ -11,6 +11,7 @@ JOBS    ?= 2
 VENV    := .venv
 BIN     := $(VENV)/bin
 BRIDGE  := pyrunner/_bin/ds-bridge
+BENCH_PEERS := tests/bench/.envs/peers
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
 SHELL       := bash
@@ -103,8 +104,15 @@ faults: build ## kills, hangs and hostile bytes, at their full length
 	DS_RUNNER_FAULTS=full pytest -n $(JOBS) --dist loadscope --timeout 1200 tests/faults
 
 .PHONY: bench
-bench: build ## the benchmark and its peers: tests/bench/results/latest.json
+bench: build $(BENCH_PEERS)/.installed ## the benchmark and its peers: tests/bench/results/latest.json
+	@command -v wrk >/dev/null || echo "no wrk: the HTTP rows will be left out. Debian and Ubuntu have it: apt-get install wrk"
 	python -m tests.bench
+
+# The peers live in an environment of their own: what they need is nobody else's business.
+$(BENCH_PEERS)/.installed: tests/bench/requirements-peers.txt | $(BIN)/python
+	.ci/venv $(BENCH_PEERS) $(PYTHON)
+	$(BENCH_PEERS)/bin/python -m pip install --quiet --requirement $<
+	touch $@
 
 # --- packages ---------------------------------------------------------------------------------------------------------
 

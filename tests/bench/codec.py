@@ -41,17 +41,22 @@ def _us(case: Callable[[], Any], repeats: int) -> float:
 
 
 def _go(rounds: int) -> Iterator[Row]:
-    """The benchmarks of package wire, by their names."""
+    """The benchmarks of package wire for a batch of 256 events and its result."""
     done = subprocess.run(
-        ["go", "test", "./bridge_go/wire", "-run", "^$", "-bench", "Batch256", "-count", str(rounds)],
+        ["go", "test", "./bridge_go/wire", "-run", "^$", "-bench", "^Benchmark(AppendBatch|DecodeBatch|DecodeResult|SplitResult)$", "-count", str(rounds)],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     found: dict[str, list[float]] = {}
     for name, ns in re.findall(
-        r"^Benchmark(\w+)Batch256\S*\s+\d+\s+([\d.]+) ns/op", done.stdout, re.MULTILINE
+        r"^Benchmark(\w+?)(?:-\d+)?\s+\d+\s+([\d.]+) ns/op", done.stdout, re.MULTILINE
     ):
-        found.setdefault(name, []).append(float(ns) / 1e3)
+        found.setdefault(_snake(name), []).append(float(ns) / 1e3)
     if not found:
         raise RuntimeError(f"no benchmark ran: {json.dumps(done.stdout[-500:])}")
     for name, values in found.items():
-        yield Row(f"codec_go_{name.lower()}", median(values), "us/frame", rounds, spread=spread(values))
+        yield Row(f"codec_go_{name}", median(values), "us/frame", rounds, spread=spread(values))
+
+
+def _snake(name: str) -> str:
+    """AppendBatch as append_batch."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()

@@ -20,6 +20,15 @@ def cpu_seconds(pid: int) -> float:
     return total / 1e9
 
 
+def family(pid: int) -> list[int]:
+    """A process and all that descend from it."""
+    members = [pid]
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            members += family(int(child))
+    return members
+
+
 def rss_mib(pid: int) -> float:
     """Resident memory in MiB."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():

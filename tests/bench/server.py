@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import socket
+import subprocess
 import time
+from contextlib import suppress
 
 
 def free_port() -> int:
@@ -23,3 +25,12 @@ def listening(port: int, seconds: float = 30) -> None:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.05)
+
+
+def ended(process: subprocess.Popen[bytes], seconds: float = 20) -> None:
+    """End a process that was started here and wait for it."""
+    process.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(seconds)
+    process.kill()
+    process.wait()

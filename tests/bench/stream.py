@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from pyrunner.client.control import ControlClient
 from .children import SINGLE
 from .cpu import cpu_seconds, rss_mib
 from .events import SCIENCE, payloads
+from .server import ended
 
 PRELOADED = 20_000
 PROGRAM = """\
@@ -89,13 +90,13 @@ class StreamBench:
              "--listen", "tcp://127.0.0.1:0", "--token-file", "token", "--state", "state"],
             cwd=folder, stdout=log, stderr=log,
         )  # fmt: skip
-        stack.callback(_end, self.bridge)
+        stack.callback(ended, self.bridge)
         url = self._address(folder)
         self._runner = subprocess.Popen(
             [sys.executable, "-m", "pyrunner.cli", "score-stream", "--bridge", url, "--token-file", "token"],
             cwd=folder, env={**os.environ, **SINGLE}, stdout=log, stderr=log,
         )  # fmt: skip
-        stack.callback(_end, self._runner)
+        stack.callback(ended, self._runner)
         self.control = stack.enter_context(ControlClient(url, folder / "token"))
 
     @classmethod
@@ -152,11 +153,3 @@ class StreamBench:
                 break
             time.sleep(0.02)
         raise RuntimeError("the bridge did not come up")
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(20)
-    process.kill()
-    process.wait()
