@@ -153,10 +153,16 @@ func (c *Core) Wants() Room {
 	return r
 }
 
-// ahead is how many more events the workers could use soon: what their windows take, and two batches to choose from.
+// Worthwhile says whether it is time to offer so many. While a full batch waits, little room is left until it is two batches:
+// a read costs the same for ten events as for a thousand.
+func (c *Core) Worthwhile(events int) bool {
+	return events >= 2*c.cfg.Batch.Events || events > 0 && c.fresh.n < c.cfg.Batch.Events
+}
+
+// ahead is how many more events the workers could use soon: what their windows take, and four batches to choose from.
 // Events that wait for their lane or their time are not counted, so that a hot key does not keep the others from being read.
 func (c *Core) ahead() int {
-	n := 2*c.cfg.Batch.Events - c.fresh.n - c.again.n - c.free.events
+	n := 4*c.cfg.Batch.Events - c.fresh.n - c.again.n - c.free.events
 	for _, w := range c.workers {
 		if w.usable() {
 			n += w.window.Events - w.used.Events - w.mine.events

@@ -132,7 +132,7 @@ func (r *Route) askForMore() {
 	if f.src == nil || f.reading || f.leaving {
 		return
 	}
-	if room := r.core.Wants(); room.Events > 0 && room.Bytes > 0 {
+	if room := r.core.Wants(); r.core.Worthwhile(room.Events) && room.Bytes > 0 {
 		f.reading = true
 		f.limits <- messaging.Limit{Events: room.Events, Bytes: room.Bytes}
 	}

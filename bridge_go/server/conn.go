@@ -31,6 +31,7 @@ type conn struct {
 	minor  uint8
 	reader *wire.Reader
 	in     flow
+	out    flow
 	hello  *wire.Hello               // set by the reader before anyone else knows the connection
 	duty   duty                      // likewise
 	max    atomic.Uint64             // bytes of a frame
@@ -44,6 +45,7 @@ type conn struct {
 	mu      sync.Mutex // guards what follows
 	machine *session.Machine
 	outbox  outbox
+	direct  *direct
 	end     *session.End
 }
 
@@ -58,7 +60,7 @@ type duty interface {
 
 func newConn(s *Server, socket net.Conn, g wire.Greeting) *conn {
 	c := &conn{server: s, socket: socket, role: g.Role, minor: g.Minor, reader: wire.NewReader(socket), in: s.metrics.flow("in"),
-		left: make(chan struct{}), machine: session.NewMachine(g.Role), outbox: newOutbox(s.QueueBytes)}
+		out: s.metrics.flow("out"), direct: newDirect(socket), left: make(chan struct{}), machine: session.NewMachine(g.Role), outbox: newOutbox(s.QueueBytes)}
 	c.max.Store(wire.FirstMaxFrame)
 	c.pulse()
 	c.ctx, c.cancel = context.WithCancel(s.ctx)
@@ -72,7 +74,7 @@ func (c *conn) run() {
 	connected.Inc()
 	defer connected.Dec()
 	var writing sync.WaitGroup
-	w := &writer{conn: c, out: c.server.metrics.flow("out")}
+	w := &writer{conn: c}
 	writing.Go(w.run)
 	c.socket.SetReadDeadline(time.Now().Add(c.server.PrefaceTimeout))
 	c.depart(c.read())
@@ -129,7 +131,7 @@ func (c *conn) receive(m wire.Message, err error) bool {
 
 // apply does what a step asks for. The lock is held.
 func (c *conn) apply(step session.Step) {
-	if len(step.Write) > 0 && !c.outbox.put(step.Write) {
+	if len(step.Write) > 0 && !c.sendNow(step.Write) && !c.outbox.put(step.Write) {
 		c.outbox.clear()
 		if step.End == nil {
 			step = c.machine.Close(wire.ByeLimit, fmt.Sprintf("the peer reads too slowly: more than %d bytes wait for it", c.outbox.limit))

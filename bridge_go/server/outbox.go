@@ -6,8 +6,10 @@ import (
 
 // An outbox is what a connection has still to write. It is guarded by the connection's lock.
 type outbox struct {
+	rest  []byte // of frames that the socket did not take at once; before the queue
 	queue []wire.Message
-	bytes int // about what the queue takes on the wire
+	bytes int  // about what rest and queue take on the wire
+	busy  bool // the writer has something to write
 	limit int
 	last  bool          // nothing is added any more; the writer ends when the queue is empty
 	wake  chan struct{} // holds a token when there may be something to do
@@ -41,7 +43,16 @@ func (o *outbox) finish() {
 
 func (o *outbox) clear() {
 	clear(o.queue)
-	o.queue, o.bytes = o.queue[:0], 0
+	o.rest, o.queue, o.bytes = nil, o.queue[:0], 0
+}
+
+// idle says that nothing is to be written before what comes next.
+func (o *outbox) idle() bool { return o.bytes == 0 && !o.busy }
+
+// keep leaves the rest of frames to the writer. The box is idle.
+func (o *outbox) keep(rest []byte) {
+	o.rest, o.bytes = append([]byte(nil), rest...), len(rest)
+	o.signal()
 }
 
 func (o *outbox) signal() {
@@ -51,12 +62,13 @@ func (o *outbox) signal() {
 	}
 }
 
-// take gives the writer the queue and takes an empty slice in exchange.
-func (o *outbox) take(empty []wire.Message) (list []wire.Message, last bool) {
-	list, o.queue, o.bytes = o.queue, empty, 0
+// take gives the writer what there is and takes an empty slice in exchange.
+func (o *outbox) take(empty []wire.Message) (rest []byte, list []wire.Message, last bool) {
+	rest, list = o.rest, o.queue
+	o.rest, o.queue, o.bytes, o.busy = nil, empty, 0, true
 	close(o.room)
 	o.room = make(chan struct{})
-	return list, o.last
+	return rest, list, o.last
 }
 
 // frameWeight covers the fields of any frame that are not counted one by one.

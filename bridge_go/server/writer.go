@@ -13,9 +13,9 @@ const writeChunk = 256 << 10
 const keepBuffer = 4 << 20
 
 // A writer encodes and writes what is in the outbox, in its own goroutine, until the outbox has finished or the socket fails.
+// Most frames never come here: see direct.
 type writer struct {
 	*conn
-	out    flow
 	buf    []byte
 	frames int // in buf
 }
@@ -23,19 +23,34 @@ type writer struct {
 func (w *writer) run() {
 	var list []wire.Message
 	for range w.outbox.wake {
+		var rest []byte
 		var last bool
 		w.mu.Lock()
-		list, last = w.outbox.take(list[:0])
+		rest, list, last = w.outbox.take(list[:0])
 		w.mu.Unlock()
-		if err := w.write(list); err != nil {
+		if err := w.writeAll(rest, list); err != nil {
 			w.failed()
 			return
 		}
+		w.mu.Lock()
+		w.outbox.busy = false
+		w.mu.Unlock()
 		clear(list)
 		if last {
 			return
 		}
 	}
+}
+
+func (w *writer) writeAll(rest []byte, list []wire.Message) error {
+	if len(rest) > 0 {
+		n, err := w.socket.Write(rest)
+		w.out.add(0, n)
+		if err != nil {
+			return err
+		}
+	}
+	return w.write(list)
 }
 
 func (w *writer) write(list []wire.Message) error {
