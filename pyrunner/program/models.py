@@ -34,11 +34,15 @@ class _Strict(BaseModel):
 
 
 class Metadata(_Strict):
+    """What the program is called."""
+
     name: is_.LowerName = Field(examples=["flight-delays"])
     """Names the program in metrics, logs, the model store and the cluster."""
 
 
 class Connection(_Strict):
+    """One messaging system, and how to reach it."""
+
     url: is_.Url = Field(examples=["embedded:"])
     """Where the system is. A secret is written ${env:NAME} or ${file:/path} and read by the bridge alone."""
     settings: dict[is_.Name, is_.Setting] = Field(default_factory=dict)
@@ -46,22 +50,30 @@ class Connection(_Strict):
 
 
 class Dataset(_Strict):
+    """One file of rows."""
+
     path: is_.Word = Field(examples=["data/history.parquet"])
     """A file or folder, relative to program.yaml."""
     description: is_.Text | None = None
+    """What it holds, for readers."""
 
 
 class Stream(_Strict):
+    """One topic of a connection."""
+
     connection: is_.Name | None = None
     """One of connections. Default: the only one."""
     topic: is_.Word | None = None
     """The name there. Default: the stream's own name."""
     description: is_.Text | None = None
+    """What it carries, for readers."""
     dead_letter: is_.Name | None = None
     """The stream for events of this one that could not be scored. Default: its name with .dead."""
 
 
 class Batch(_Strict):
+    """How many events go into one call of the model."""
+
     events: is_.Events | None = None
     """Most events in one call of the model."""
     bytes: is_.Bytes | None = None
@@ -71,6 +83,8 @@ class Batch(_Strict):
 
 
 class Breaker(_Strict):
+    """When failures are held to be the surroundings' fault."""
+
     run: is_.Run | None = None
     """The number of different events that fail in a row and pause the input: then it is not the events' fault."""
     hold: is_.Time | None = None
@@ -78,6 +92,8 @@ class Breaker(_Strict):
 
 
 class Queue(_Strict):
+    """What may wait for the model."""
+
     rows: is_.Rows | None = None
     """Most rows that wait; then 429."""
     bytes: is_.Bytes | None = None
@@ -85,8 +101,12 @@ class Queue(_Strict):
 
 
 class Scale(_Strict):
+    """How many replicas there are."""
+
     min: is_.Replicas | None = None
+    """Fewest replicas."""
     max: is_.Replicas | None = None
+    """Most replicas."""
     lag: is_.Lag | None = None
     """Events behind that call for one more replica."""
 
@@ -98,10 +118,14 @@ class Deploy(BaseModel):
 
     scale: Scale | None = None
     cron: is_.Cron | None = None
+    """When a job is started."""
     resources: dict[is_.Name, is_.Setting] | None = None
+    """What a container asks for, such as cpu and memory."""
 
 
 class Command(_Strict):
+    """One thing that the program does."""
+
     name: is_.LowerName = Field(examples=["score-stream"])
     """train, evaluate, score-stream, serve-api, score-batch, replay, or a name of your own with a kind."""
     kind: is_.LowerName | None = None
@@ -127,6 +151,7 @@ class Command(_Strict):
     """Failures alone on a fresh worker before an event is a dead letter."""
     breaker: Breaker | None = None
     guarantee: is_.Guarantee | None = None
+    """What is promised of each event; there is one choice so far."""
     host: is_.Word | None = None
     """The address to listen on; 0.0.0.0 is all."""
     port: is_.Port | None = None
@@ -142,13 +167,18 @@ class Command(_Strict):
 
 
 class Spec(_Strict):
+    """The program itself."""
+
     model: is_.ClassRef = Field(examples=["flight_delays.science:FlightDelays"])
     """The class that is trained and scores."""
     params: dict[str, Any] = Field(default_factory=dict)
     """Parameters of the model, by the names of its Params class."""
     connections: dict[is_.Name, Connection] = Field(default_factory=dict)
+    """Messaging systems. Default: events, the embedded broker."""
     datasets: dict[is_.Name, Dataset] = Field(default_factory=dict)
+    """Files that are learnt from, measured with, scored in batches."""
     streams: dict[is_.Name, Stream] = Field(default_factory=dict)
+    """Topics that are read and written."""
     commands: list[Command] = Field(default_factory=list)
     """Those that are not listed exist with their defaults."""
 
@@ -157,7 +187,9 @@ class Program(_Strict):
     """One program: a model, what it reads and writes, and its commands."""
 
     apiVersion: is_.ApiVersion = Field(examples=["ds-runner.dev/v1alpha1"])
+    """The version of this format."""
     kind: is_.Kind = Field(examples=["Program"])
+    """What the file describes."""
     metadata: Metadata
     spec: Spec
 
