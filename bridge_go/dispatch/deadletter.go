@@ -112,7 +112,7 @@ func (o *StreamOutlet) letter(to Target, f *Fate, how form) messaging.Outgoing {
 	out.Headers = append(out.Headers, o.why(f, how)...)
 	if to.Sink.Info().Deduplicates {
 		// A sink may have stored what it answered with an error: forms have ids of their own.
-		out.ID = string(appendID(nil, idPrefix(o.c, to.Stream), &f.Record, int(how)))
+		out.ID = string(appendID(nil, idPrefix(o.c, to.Stream), f.Record, int(how)))
 	}
 	return out
 }

@@ -20,7 +20,7 @@ const (
 type Fate struct {
 	ID       delivery.Ticket
 	Kind     FateKind
-	Record   messaging.Record
+	Record   *messaging.Record // not nil
 	Stream   string   // name of the input
 	Outputs  [][]byte // of a scored event; they point into the frame of its result
 	Routes   []Routed // outputs that go to another stream than the command's own, ascending
@@ -54,7 +54,7 @@ type Refusal struct {
 // fateOf fills f with what the core decided.
 func (r *Route) fateOf(f *Fate, d *delivery.Fate, model string) {
 	e := d.Event
-	f.ID, f.Kind, f.Record, f.Stream = e, d.Kind, *e.Record, r.cfg.Stream
+	f.ID, f.Kind, f.Record, f.Stream = e, d.Kind, e.Record, r.cfg.Stream
 	f.Attempts, f.Model = e.Tries+1, model
 	if d.Failure == nil {
 		return

@@ -73,7 +73,7 @@ func (m *outgoing) add(to Target, owner, index int, f *Fate, value []byte) {
 	}})
 	q.owners = append(q.owners, owner)
 	if q.prefix != "" {
-		q.ids = appendID(q.ids, q.prefix, &f.Record, index)
+		q.ids = appendID(q.ids, q.prefix, f.Record, index)
 		q.ends = append(q.ends, len(q.ids))
 	}
 }

@@ -76,7 +76,7 @@ func header(r *messaging.Outgoing, name string) string {
 
 func scored(offset int64, outputs ...string) dispatch.Fate {
 	f := dispatch.Fate{Kind: dispatch.Scored, Stream: "departures", Model: "3", Attempts: 1,
-		Record: messaging.Record{Key: []byte("UA1"), Value: []byte("{}"), Offset: offset}}
+		Record: &messaging.Record{Key: []byte("UA1"), Value: []byte("{}"), Offset: offset}}
 	for _, o := range outputs {
 		f.Outputs = append(f.Outputs, []byte(o))
 	}
