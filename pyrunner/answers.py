@@ -1,8 +1,10 @@
-"""The answers to rows as one JSON body, as the API gives them: what `predict` prints and `POST /predict` answers.
+"""The answers to rows as one JSON body, in the very form of the API: what `predict` prints and `POST /predict` answers.
 
-one row     its output; a list if it has none or several; {"rejected": reason}; {"errors": [...]}
-a list      {"predictions": [...], "errors": [...]}: predictions are positional, null where a row has none,
-            and each error names its row by `index`
+one row     its output; a list if it has none or several; {"rejected": reason}; of a row that does not fit its class
+            {"errors": [{"field", "got", "expected"}]}; of any other failure {"error": reason, "code": ...}
+a list      {"predictions": [...], "errors": [...]}, both by position: null in the one where the other has an entry
+
+The API's side is bridge_go/front/buffer.go; tests/e2e/test_same_answers.py holds the two together.
 """
 
 from __future__ import annotations
@@ -46,13 +48,17 @@ class Answer:
         """The output itself where there is exactly one."""
         return self.outputs[0] if len(self.outputs) == 1 else self.outputs
 
-    def problems(self) -> list[Any]:
-        """What is wrong: of an event that does not fit, each field; of anything else its code and reason."""
-        assert self.error is not None
+    def problem(self) -> dict[str, Any] | None:
+        """Why it has no output, None if it has: the model's own verdict, each wrong field, or the failure and its code."""
+        if self.error is None:
+            return None
+        code, reason = self.error.code, self.error.reason
+        if not self.failed:
+            return {"rejected": reason} if code in ("", "rejected") else {"rejected": reason, "code": code}
         detail = self._detail()
-        return (
-            detail if isinstance(detail, list) else [{"code": self.error.code, "reason": self.error.reason}]
-        )
+        if code == "invalid_event" and isinstance(detail, list):
+            return {"errors": detail}
+        return {"error": reason, "code": code}
 
     def _detail(self) -> Any:
         return json.loads(self.error.detail) if self.error and self.error.detail else None
@@ -74,15 +80,7 @@ def body(found: list[Answer], *, many: bool) -> Any:
     if many:
         return {
             "predictions": [None if a.error else a.prediction() for a in found],
-            "errors": [_positioned(a) for a in found if a.error],
+            "errors": [a.problem() for a in found],
         }
     (answer,) = found
-    if answer.error is None:
-        return answer.prediction()
-    return {"errors": answer.problems()} if answer.failed else {"rejected": answer.reason}
-
-
-def _positioned(answer: Answer) -> dict[str, Any]:
-    if not answer.failed:
-        return {"index": answer.row, "rejected": answer.reason}
-    return {"index": answer.row, "errors": answer.problems()}
+    return answer.problem() or answer.prediction()
