@@ -24,7 +24,7 @@ func (r *Route) commit() {
 	if f := r.feed; due && f != nil && f.commits != nil && !f.committing {
 		r.gather()
 		r.settled, r.commitAt = 0, 0
-		if len(r.position) == 0 || f.leaving && r.drain == nil {
+		if len(r.position) == 0 || f.left {
 			return
 		}
 		f.committing = true
@@ -81,7 +81,7 @@ func (r *Route) committed(f *feed, positions []messaging.Position, err error) {
 	}
 	r.count.commitErrors++
 	r.log.Warn("commit failed", "stream", r.cfg.Stream, "error", err)
-	if f != r.feed || f.leaving && r.drain == nil {
+	if f != r.feed || f.left {
 		return
 	}
 	for _, p := range positions {

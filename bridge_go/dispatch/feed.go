@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"ds-runner.dev/ds-runner/bridge_go/messaging"
@@ -21,7 +22,10 @@ type feed struct {
 
 	reading    bool
 	committing bool
-	leaving    bool
+	leaving    bool // reads no more
+	left       bool // commits no more either: it is being closed beside the loop
+	once       sync.Once
+	ended      error
 	readerDone chan struct{}
 	commitDone chan error // the last commit's error, then closed
 }
@@ -189,7 +193,7 @@ func (r *Route) leaveFeed(ctx context.Context) {
 	}
 	r.gather()
 	r.core.RevokeAll(r.now)
-	f.leaving = true
+	f.leaving, f.left = true, true
 	last := r.positions()
 	clear(r.position)
 	ctx = context.WithoutCancel(ctx)
@@ -214,8 +218,14 @@ func (r *Route) endFeed(ctx context.Context) error {
 	return nil
 }
 
-// end stops the reader, commits the last positions, and closes the source.
+// end stops the reader, commits the last positions, and closes the source, once: a route that ends while its source is being
+// left waits for that.
 func (f *feed) end(ctx context.Context, last []messaging.Position) error {
+	f.once.Do(func() { f.ended = f.close(ctx, last) })
+	return f.ended
+}
+
+func (f *feed) close(ctx context.Context, last []messaging.Position) error {
 	f.cancel()
 	<-f.readerDone
 	if f.src == nil {
