@@ -45,6 +45,7 @@ type Core struct {
 	onHold     bool
 	served     []Service
 
+	due     int64 // when Tick was to be called at the latest, 0 for never
 	effects Effects
 	stats   Stats
 }
@@ -238,6 +239,7 @@ func (c *Core) Live() int { return c.live.Events }
 func (c *Core) Tick(now int64) Effects {
 	c.now = now
 	c.wake()
+	c.forgive()
 	c.expire()
 	c.breaker.tick(c)
 	if !c.draining && !c.onHold {
@@ -245,6 +247,7 @@ func (c *Core) Tick(now int64) Effects {
 	}
 	e := c.effects
 	c.effects = Effects{Leases: c.effects.Leases[:0]}
-	e.Wake = c.nextWake()
+	c.due = c.nextWake()
+	e.Wake = c.due
 	return e
 }

@@ -161,6 +161,24 @@ func (c *Core) survived(id string, pid uint64) {
 	}
 }
 
+// forgive holds the time for which this process did not run (it was stopped, starved, or its machine slept) against nobody:
+// answers and parents' words of that time wait in sockets to be read. Whoever owes an answer has half of its deadline left at least.
+func (c *Core) forgive() {
+	late := c.now - c.due
+	if c.due == 0 || late < min(seconds, max(100*milliseconds, c.cfg.Deadline/4)) {
+		return
+	}
+	for _, w := range c.workers {
+		w.since = min(c.now, max(w.since+late, c.now-c.cfg.Deadline/2))
+		if w.died != "" {
+			w.judgeBy = c.now + settleSocket
+		}
+	}
+	for _, x := range c.losses {
+		x.until = c.now + c.cfg.Verdict
+	}
+}
+
 // expire acts on what has taken too long: frames, causes of death, sockets of the dead, the patience with a cut worker.
 func (c *Core) expire() {
 	for _, w := range slices.Clone(c.workers) {

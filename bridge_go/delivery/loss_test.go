@@ -376,3 +376,39 @@ func TestAnEventThatHangsIsDeadAfterTwoHangsAlone(t *testing.T) { // T13
 	p.want("dead", p.dead(), "[0/0]")
 	p.want("code", p.given[0].Failure.Code, "worker_hung")
 }
+
+// A bridge that was stopped, starved or asleep, T6 and T21.
+
+func TestTheTimeForWhichTheBridgeWasStoppedIsHeldAgainstNobody(t *testing.T) {
+	p := stage(t, Config{Deadline: 10 * second})
+	p.Supervised(p.now, true)
+	a := p.hire("a", 100)
+	p.offer(10)
+	p.wait(60 * second) // the answer came meanwhile, but was not read
+	p.want("overdue", p.Stats().Overdue, 0)
+	p.answer(a, nil)
+	p.want("fates", len(p.fates), 10)
+}
+
+func TestAWorkerThatHangsIsFoundAfterABridgeWasStopped(t *testing.T) {
+	p := stage(t, Config{Deadline: 10 * second})
+	p.Supervised(p.now, true)
+	p.hire("a", 100)
+	p.offer(10)
+	p.wait(60 * second)
+	p.wait(5 * second)
+	p.want("cuts", p.cuts, []string{"a"})
+}
+
+func TestTheWordOfAParentHasItsTimeAfterABridgeWasStopped(t *testing.T) {
+	p := stage(t, Config{})
+	p.Supervised(p.now, true)
+	a := p.hire("a", 100)
+	p.offer(10)
+	p.Leave(p.now, a, false)
+	p.tick()
+	p.wait(10 * second)
+	p.want("judged", p.Stats().Deaths, map[string]uint64{})
+	p.Died(p.now, "a", CauseKilled, "")
+	p.want("excused", p.Stats().Excused, 1)
+}
