@@ -21,10 +21,10 @@ type Fate struct {
 	ID       delivery.Ticket
 	Kind     FateKind
 	Record   *messaging.Record // not nil
-	Stream   string   // name of the input
-	Outputs  [][]byte // of a scored event; they point into the frame of its result
-	Routes   []Routed // outputs that go to another stream than the command's own, ascending
-	Code     string   // of a rejected or dead event
+	Stream   string            // name of the input
+	Outputs  [][]byte          // of a scored event; they point into the frame of its result
+	Routes   []Routed          // outputs that go to another stream than the command's own, ascending
+	Code     string            // of a rejected or dead event
 	Reason   string
 	Detail   []byte // JSON or nil
 	Attempts int    // deliveries that it took

@@ -38,6 +38,7 @@ func (r *Route) join(w Worker) {
 	m := &member{Worker: w, joined: time.Now()}
 	m.core = r.core.Join(r.now, w.ID(), h.PID, h.Model, m)
 	r.members[w] = m
+	delete(r.hung, w.ID())
 	if r.drain != nil {
 		w.Drain(errDraining.Error())
 	}
@@ -137,6 +138,9 @@ func (r *Route) Supervise(s Supervisor) (leave func()) {
 	r.post(func() {
 		r.supervisors = append(r.supervisors, s)
 		r.core.Supervised(r.now, true)
+		for worker := range r.hung {
+			s.Cut(worker, r.overdue())
+		}
 	})
 	return func() {
 		r.post(func() {
@@ -172,13 +176,27 @@ func (r *Route) carryOut(e delivery.Effects) {
 	for _, w := range e.Cuts {
 		r.log.Warn("worker is over its deadline, asking its parent to end it", "worker", w.ID, "deadline", r.cfg.Deadline)
 		for _, s := range r.supervisors {
-			s.Cut(w.ID, "no answer within "+r.cfg.Deadline.String())
+			s.Cut(w.ID, r.overdue())
 		}
 	}
 	for _, c := range e.Closes {
+		r.noteHung(c)
 		code, why := closeWith(c.Why)
 		r.log.Warn("closing worker", "worker", c.Worker.ID, "reason", why)
 		c.Worker.Handle.(*member).Close(code, why)
+	}
+}
+
+func (r *Route) overdue() string { return "no answer within " + r.cfg.Deadline.String() }
+
+// maxHung bounds the names that are kept for a parent that may never come.
+const maxHung = 1024
+
+// noteHung keeps the name of a worker that was closed over its deadline and has not dialled again: the process may hang for
+// ever, and only a parent can end it. One that connects later is asked to.
+func (r *Route) noteHung(c delivery.Close) {
+	if c.Why == delivery.CloseOverdue && len(r.hung) < maxHung {
+		r.hung[c.Worker.ID] = struct{}{}
 	}
 }
 

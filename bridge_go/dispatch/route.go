@@ -28,6 +28,7 @@ type Route struct {
 	now         int64
 	members     map[Worker]*member
 	supervisors []Supervisor
+	hung        map[string]struct{} // closed over their deadline, not seen since
 	answered    bool
 	drain       *drain
 	err         error // ends the route
@@ -68,7 +69,7 @@ func New(c Config) *Route {
 		cfg: c, log: c.Log.With("program", c.Program, "command", c.Command),
 		began: time.Now().Add(-time.Second), // so that no time is 0, which means never
 		box:   make(chan func(), 256), closing: make(chan struct{}), done: make(chan struct{}),
-		core: delivery.New(c.rules()), members: map[Worker]*member{}, out: make(chan handover, 1),
+		core: delivery.New(c.rules()), members: map[Worker]*member{}, hung: map[string]struct{}{}, out: make(chan handover, 1),
 		position: map[int32]int64{}, count: tally{lag: -1},
 	}
 }
