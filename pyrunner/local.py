@@ -55,6 +55,7 @@ class Workers:
 
         logs.configure(level=log_level)
         self._failures: list[str] = []
+        self.unknown: list[str] = []  # of fields that events had and the class has not, a sentence each
         self._supervisor = Supervisor(
             specs,
             bridge=address,
@@ -80,6 +81,8 @@ class Workers:
     def _note(self, event: WorkerEvent) -> None:
         if event.kind == "failed":
             self._failures.append(event.detail)
+        elif event.kind == "unknown":
+            self.unknown.append(event.detail)
 
 
 def serve(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -10,6 +11,8 @@ from typing import Protocol
 from pyrunner.client.connection import Connection, Identity, LinkLost
 from pyrunner.protocol import PrefaceError, Role
 from pyrunner.protocol.preface import read_token
+
+_GOODBYE_SECONDS = 10.0  # a bridge that said goodbye ends, or starts anew: no news within that time
 
 
 class Backoff:
@@ -46,6 +49,7 @@ class Dialler:
         self._log = log
         self._backoff = Backoff()
         self._told = ""
+        self._quiet_until = 0.0
 
     def dial(self) -> Connection:
         """One attempt. Raises OSError, ValueError, PrefaceError or LinkLost."""
@@ -70,13 +74,19 @@ class Dialler:
         """The connection has proved useful: the next loss starts with a short wait again."""
         self._backoff.reset()
 
+    def parted(self) -> None:
+        """The bridge has said goodbye: that it cannot be reached is what it announced, for a while."""
+        self._quiet_until = time.monotonic() + _GOODBYE_SECONDS
+
     def _stands(self) -> None:
         if self._told:
             self._log.info("bridge reached", bridge=self.address, role=self._role.name.lower())
         self._told = ""
 
     def _tell(self, reason: str) -> None:
-        """One line for each new reason, not one for each attempt, and none for a wait that has ended."""
+        """One line for each new reason, not one for each attempt, and none for a wait that has ended or was announced."""
+        if time.monotonic() < self._quiet_until:
+            return
         if reason != self._told:
             self._log.warning(
                 "bridge not reached, dialling on",

@@ -58,17 +58,30 @@ def _text(given: str) -> str:
 
 
 def _events(text: str) -> tuple[list[bytes], bool]:
-    """The payloads, each as it was written, and whether there may be many: a list, or several lines."""
+    """The payloads, each as it was written, and whether there may be many: a list, or several lines.
+
+    What is no JSON is a payload too: the scorer says what is wrong with it.
+    """
     stripped = text.strip()
+    if not stripped:
+        raise UserError("""predict: no event. Write for example: ds-runner predict '{"id": "1"}'""")
+    lines = [line for line in stripped.split("\n") if line.strip()]
+    if len(lines) > 1 and _is_json(lines[0]):
+        return [line.encode() for line in lines], True
     try:
         if stripped.startswith("["):
             return [bytes(row) for row in msgspec.json.decode(stripped, type=list[msgspec.Raw])], True
-        lines = msgspec.json.Decoder(msgspec.Raw).decode_lines(stripped)
     except msgspec.DecodeError:
-        return [stripped.encode()], False  # the scorer says what is wrong with it
-    if not lines:
-        raise UserError("""predict: no event. Write for example: ds-runner predict '{"id": "1"}'""")
-    return ([bytes(row) for row in lines], True) if len(lines) > 1 else ([stripped.encode()], False)
+        pass
+    return [stripped.encode()], False
+
+
+def _is_json(line: str) -> bool:
+    try:
+        msgspec.json.decode(line)
+    except msgspec.DecodeError:
+        return False
+    return True
 
 
 def _explained(answer: Answer, many: bool) -> str:

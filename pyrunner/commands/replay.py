@@ -70,6 +70,8 @@ def replay(
         outcome = compare(_expected(expect, only), read_ledger(ledger), tolerance) if expect else None
         dead = _first_dead(ledger) if done.dead else None
     _tell(done, outcome, file, output, json)
+    for sentence in done.unknown:
+        note(sentence)
     if dead:
         note(explained(dead, file))
     if outcome and not outcome.same:

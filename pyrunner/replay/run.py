@@ -43,6 +43,7 @@ class Result:
     dead: int
     seconds: float
     model: str
+    unknown: tuple[str, ...] = ()  # fields that events had and the class has not, a sentence each
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -73,20 +74,21 @@ def run(
         )
         with bridges.running(options, log=state / "bridge.log") as child:
             with StatusWatch(child.wire, options.token_file, LOOK_SECONDS, _told(command.name, on_settled)):
-                _score(project, request, child, options)
+                unknown = _score(project, request, child, options)
             _await_end(child)
-        return _result(state / "summary.json", version)
+        return _result(state / "summary.json", version, unknown)
 
 
 def _told(command: str, on_settled: Callable[[int], None]) -> Callable[[dict[str, Any]], None]:
     return lambda status: on_settled(settled(status["commands"].get(command, {})))
 
 
-def _score(project: Project, request: Request, child: Bridge, options: Options) -> None:
+def _score(project: Project, request: Request, child: Bridge, options: Options) -> tuple[str, ...]:
     spec = worker_spec(project, project.program.command(request.command), model=request.model, workers=1)
     workers = Workers(project, [spec], child.wire, options.token_file, fail_fast=True, log_level="critical")
     if run_beside(child, workers).signalled:
         raise KeyboardInterrupt
+    return tuple(workers.unknown)
 
 
 def _await_end(child: Bridge) -> None:
@@ -95,7 +97,7 @@ def _await_end(child: Bridge) -> None:
         raise Unavailable(f"replay: ds-bridge ended with exit code {code}. {child.last_words()}".rstrip())
 
 
-def _result(summary: Path, version: str) -> Result:
+def _result(summary: Path, version: str, unknown: tuple[str, ...]) -> Result:
     said = json.loads(summary.read_bytes())
     return Result(
         events=said["events"],
@@ -104,4 +106,5 @@ def _result(summary: Path, version: str) -> Result:
         dead=said["dead"],
         seconds=said["seconds"],
         model=version,
+        unknown=unknown,
     )

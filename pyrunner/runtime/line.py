@@ -48,7 +48,9 @@ class Line:
                 return
             try:
                 self._serve(connection)
-            except LinkLost:
+            except LinkLost as lost:
+                if lost.bye is not None:
+                    self._dialler.parted()
                 self._pause(0.02)  # dialled again; the workers tell of it
             finally:
                 connection.close(goodbye=True)

@@ -53,7 +53,10 @@ class Robbed(Exception):
 
 
 class Loop:
-    """`run` returns when the worker is to end: drained, replaced by another, or left by its parent."""
+    """`run` returns when the worker is to end: drained, replaced by another, or left by its parent.
+
+    `kept` says whether events can be had again by their id; requests over HTTP cannot.
+    """
 
     def __init__(
         self,
@@ -68,11 +71,12 @@ class Loop:
         on_ready: Callable[[], None] = lambda: None,
         orphaned: Callable[[], bool] = lambda: False,
         lifeline: int | None = None,
+        kept: bool = True,
     ) -> None:
         self._dialler, self._score, self._meta = dialler, score, meta
         self._window, self._waker, self._metrics, self._log = window, waker, metrics, log
         self._on_ready, self._orphaned, self._lifeline = on_ready, orphaned, lifeline
-        self._mishaps = Mishaps(log)
+        self._mishaps = Mishaps(log, kept)
         self._ending = False
         self._ended = False
 
@@ -119,6 +123,7 @@ class Loop:
             elif isinstance(frame, Drain):
                 # Frames come in order and are answered one by one, so nothing is left to answer.
                 connection.close(ByeCode.DONE, "drained", goodbye=True)
+                self._dialler.parted()
                 self._log.info("bridge drained", reason=frame.reason)
                 return
             elif frame is None:

@@ -10,10 +10,13 @@ _EVERY = 60.0  # seconds between two lines of the same error
 
 
 class Mishaps:
-    """Says when an error is worth a line: at first, and then once a minute with the number since."""
+    """Says when an error is worth a line: at first, and then once a minute with the number since.
 
-    def __init__(self, log: Any) -> None:
-        self._log = log
+    The command that reproduces it is told where events are `kept`.
+    """
+
+    def __init__(self, log: Any, kept: bool = True) -> None:
+        self._log, self._kept = log, kept
         self._seen: OrderedDict[tuple[str, str], tuple[float, int]] = OrderedDict()
 
     def note(self, event_id: str, code: str, reason: str, trace: str | None, now: float) -> bool:
@@ -24,14 +27,15 @@ class Mishaps:
             self._remember(key, since, count + 1)
             return False
         self._remember(key, now, 0)
-        values: dict[str, Any] = {"event": event_id, "code": code, "reason": reason}
+        values: dict[str, Any] = {"event_id": event_id}
+        if self._kept:
+            values["reproduce"] = reproduce(event_id)
+        values |= {"code": code, "reason": reason}
         if trace:
             values["traceback"] = trace
         if count:
             values["repeated"] = count
-        self._log.warning(
-            "event failed", event_id=values.pop("event"), reproduce=reproduce(event_id), **values
-        )
+        self._log.warning("event failed", **values)
         return True
 
     def _remember(self, key: tuple[str, str], since: float, count: int) -> None:

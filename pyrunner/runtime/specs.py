@@ -25,7 +25,10 @@ class WorkerSpec:
 
 @dataclass(frozen=True)
 class WorkerEvent:
-    """A change in a worker's life: `started`, `ready`, `failed` (to load), `died`, `ended` (after a drain)."""
+    """A change in a worker's life: `started`, `ready`, `failed` (to load), `died`, `ended` (after a drain).
+
+    Before its end a worker tells of fields that its class does not know: `unknown`, with a sentence a field in `detail`.
+    """
 
     kind: str
     command: str

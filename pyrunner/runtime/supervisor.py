@@ -137,10 +137,11 @@ class Supervisor:
         process = slot.process
         if process is None:
             return
+        died = process.has_died()  # looked at first, so that its last reports are read
         for report in process.reports():
             self._take_report(slot, process, report)
         now = time.monotonic()
-        if process.has_died():
+        if died:
             self._bury(slot, process, now)
         elif self._ends_at is not None and (now >= self._ends_at or self._stops > 1):
             self._kill_late(slot, process)
@@ -179,6 +180,8 @@ class Supervisor:
                 model=report.get("model"),
             )
             self._tell("ready", slot, process.pid, detail=str(report.get("model", "")))
+        elif report["kind"] == "unknown":
+            self._tell("unknown", slot, process.pid, detail=str(report.get("sentence", "")))
 
     def _cut_asked(self) -> None:
         while True:
@@ -220,7 +223,7 @@ class Supervisor:
 
     def _note_death(self, slot: Slot, process: WorkerProcess, death: Death, stack: str, now: float) -> None:
         self._count(lambda m: m.deaths.labels(slot.spec.command, death.cause).inc())
-        pause = slot.died(now, while_loading=death.cause == "load")
+        pause = slot.died(now, while_loading=death.cause == "load", killed=death.cause == "killed")
         values: dict[str, Any] = {"command": slot.spec.command, "slot": slot.number, "pid": process.pid}
         if death.cause == "load":
             self._note_failed_load(slot, death, values)

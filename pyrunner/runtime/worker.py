@@ -58,11 +58,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 class _Loaded:
     """A program with its model behind a scorer, warm."""
 
-    def __init__(self, program: str, version: str, scorer: Scorer, window: tuple[int, int]) -> None:
+    def __init__(
+        self, program: str, version: str, scorer: Scorer, window: tuple[int, int], *, kept: bool
+    ) -> None:
         self.program, self.version, self.scorer, self.window = program, version, scorer, window
+        self.kept = kept  # its events stay in a stream
 
     @classmethod
     def load(cls, options: argparse.Namespace) -> _Loaded:
+        from pyrunner.program.kinds import kind_of
         from pyrunner.project import open_project
         from pyrunner.scoring import Scorer
 
@@ -70,7 +74,8 @@ class _Loaded:
         trained = project.trained(options.model)
         scorer = Scorer(trained.model, model_version=trained.version)
         scorer.warm_up(trained.sample)
-        batch = project.program.command(options.command).batch
+        command = project.program.command(options.command)
+        batch = command.batch
         events = (batch.events if batch else None) or 256
         size = batch.bytes.bytes if batch and batch.bytes is not None else 256 * 1024
         return cls(
@@ -78,6 +83,7 @@ class _Loaded:
             trained.version,
             scorer,
             (_BATCHES_AHEAD * events, _BATCHES_AHEAD * max(size, 256 * 1024)),
+            kept=kind_of(command.name, command.kind or "") != "serve-api",
         )
 
 
@@ -120,6 +126,7 @@ def _score(
         on_ready=lambda: reporter.tell("ready", model=loaded.version, stack_fd=stack),
         orphaned=lambda: lifeline is not None and _at_end(lifeline),
         lifeline=lifeline,
+        kept=loaded.kept,
     )
     calls = Calls(Dialler(options.bridge, options.token_file, Role.CALLS, identity, _Quiet()))
     waker.on_signals()
@@ -133,6 +140,7 @@ def _score(
         return EXIT_ROBBED
     finally:
         calls.close()
+        _report_unknown(loaded.scorer, reporter)
     return EXIT_OK
 
 
@@ -155,6 +163,12 @@ def _scoring(scorer: Scorer, metrics: WorkerMetrics) -> Any:
             raise GiveBack("out_of_memory", f"out of memory: {error}", 1000) from None
 
     return scored
+
+
+def _report_unknown(scorer: Scorer, reporter: Reporter) -> None:
+    """Tell the parent of misspelt fields, for a run that ends with a summary."""
+    for sentence in scorer.unknown_fields.sentences():
+        reporter.tell("unknown", sentence=sentence)
 
 
 class _Quiet:

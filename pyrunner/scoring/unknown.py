@@ -42,6 +42,14 @@ class UnknownFields(dict[str, int]):
 
         return nearest(name, self._known)
 
+    def sentences(self) -> list[str]:
+        """One for each name, with the number of events."""
+        least = "at least " if self.sampled else ""
+        return [
+            f"{self.sentence(name)} ({least}{count:,} event{'s' if count > 1 else ''})"
+            for name, count in self.items()
+        ]
+
     def sentence(self, name: str) -> str:
         """`Departure has no field "dep_dely", it is skipped. Did you mean dep_delay?`"""
         text = f'{self._schema.name} has no field "{name}", it is skipped.'
