@@ -47,7 +47,9 @@ type writeTwice struct{ dispatch.Outlet }
 func (o writeTwice) Settle(ctx context.Context, fates []dispatch.Fate) ([]dispatch.Refusal, error) {
 	again := slices.Clone(fates)
 	for i := range again {
-		again[i].Record.Offset += 1 << 40 // message ids are made of it
+		another := *again[i].Record
+		another.Offset += 1 << 40 // message ids are made of it
+		again[i].Record = &another
 	}
 	if refused, err := o.Outlet.Settle(ctx, again); err != nil {
 		return refused, err
