@@ -24,20 +24,31 @@ class Slot:
         self._loads = Backoff(0.5, 30.0)
         # Short: loading itself brakes a loop of deaths, and a bisection waits for fresh workers.
         self._deaths = Backoff(0.01, 0.05)
+        # Killed from outside before it was ready: not its doing, but whoever kills may do it again.
+        self._kills = Backoff(0.05, 1.0)
 
     def ready(self, now: float) -> None:
         self._ready_since = now
         self._loads.reset()
+        self._kills.reset()
         self.told = ""
 
-    def died(self, now: float, *, while_loading: bool) -> float:
-        """The slot is empty. Returns the seconds until the next start; at once when the worker had served well."""
+    def died(self, now: float, *, while_loading: bool, killed: bool = False) -> float:
+        """The slot is empty. Returns the seconds until the next start; at once when the worker had served well.
+
+        `killed` says that it was ended from outside: a storm of kills is over at some time, and then work is to go on.
+        """
         self.process = None
         self.kill_at = None
         steady = self._ready_since is not None and now - self._ready_since >= _STEADY
         served, self._ready_since = self._ready_since is not None, None
         if steady:
             self._deaths.reset()
-        pause = self._loads.next() if while_loading or not served else 0.0 if steady else self._deaths.next()
+        pause = self._pause(loading=while_loading or not served, steady=steady, killed=killed)
         self.due = now + pause
         return pause
+
+    def _pause(self, *, loading: bool, steady: bool, killed: bool) -> float:
+        if loading:
+            return (self._kills if killed else self._loads).next()
+        return 0.0 if steady else self._deaths.next()

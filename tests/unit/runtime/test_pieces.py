@@ -149,3 +149,9 @@ def test_a_slot_waits_longer_for_a_model_that_does_not_load_than_for_a_death():
     assert slot.died(101.0, while_loading=False) < 1
     slot.ready(200.0)
     assert slot.died(260.0, while_loading=False) == 0.0
+
+
+def test_a_slot_whose_workers_are_killed_while_they_load_is_filled_within_a_second():
+    slot = Slot(WorkerSpec(Path("program.yaml"), "score-stream"), 0)
+    assert max(slot.died(0.0, while_loading=False, killed=True) for _ in range(30)) <= 1.0
+    assert max(slot.died(0.0, while_loading=False) for _ in range(10)) > 10
