@@ -100,8 +100,8 @@ pytest: build ## pytest, all of it
 	pytest -n $(JOBS) --dist loadscope
 
 .PHONY: faults
-faults: build ## kills, hangs and hostile bytes, at their full length
-	DS_RUNNER_FAULTS=full pytest -n $(JOBS) --dist loadscope --timeout 1200 tests/faults
+faults: build ## the faults alone: kills, hangs, poison, outages, with seeded bugs as controls
+	pytest -n $(JOBS) --dist loadscope --timeout 1200 tests/faults
 
 .PHONY: bench
 bench: build $(BENCH_PEERS)/.installed ## the benchmark and its peers: tests/bench/results/latest.json
