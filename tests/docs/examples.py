@@ -6,7 +6,8 @@ What is done with a block stands in its info string, after the language:
     bash run background       started, and ended with SIGTERM after the page's last block
     python run                a program of its own
     console run               lines after `$ ` are run, what follows is what they print (`...` stands for anything)
-    python file=science.py    written to that file for the blocks after it
+    console run in=my-flights the same, in a folder below the scratch folder
+    python file=science.py    written to that file for the blocks after it; any language
     bash norun=REASON         shown only; the reason is one word, such as needs-docker
 
 JSON, TOML and YAML blocks are parsed. A block in bash, console or python that says neither is an error: an example that nobody
@@ -94,15 +95,15 @@ class Page:
 
     def play(self, block: Block) -> None:
         """Do what the block says. Raises AssertionError with the place and what was printed."""
+        if name := block.option("file"):
+            (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.folder / name).write_text(block.body)
         if block.language == "json":
             json.loads(block.body)
         elif block.language == "toml":
             tomllib.loads(block.body)
         elif block.language in ("yaml", "yml"):
             list(yaml.safe_load_all(block.body))
-        elif name := block.option("file"):
-            (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (self.folder / name).write_text(block.body)
         elif "background" in block.words:
             self._start(block)
         elif "run" in block.words:
@@ -110,8 +111,11 @@ class Page:
 
     def _start(self, block: Block) -> None:
         command = ["bash", "-euo", "pipefail", "-c", block.body]
-        process = subprocess.Popen(command, cwd=self.folder, env=self._env, process_group=0)
+        process = subprocess.Popen(command, cwd=self._cwd(block), env=self._env, process_group=0)
         self._background.append((block, process))
+
+    def _cwd(self, block: Block) -> Path:
+        return self.folder / (block.option("in") or "")
 
     def _run(self, block: Block) -> None:
         if block.language == "console":
@@ -128,7 +132,7 @@ class Page:
     def _output(self, block: Block, command: list[str], codes: set[int] | None = frozenset({0})) -> str:
         done = subprocess.run(
             command,
-            cwd=self.folder,
+            cwd=self._cwd(block),
             env=self._env,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
