@@ -116,9 +116,18 @@ func (b *bridge) listen() (*server.Server, error) {
 		Control:  b.control().Handle,
 		Bridge:   "ds-bridge " + b.Version,
 		Nonce:    b.nonce,
+		Deadline: b.longestDeadline(),
 		Log:      b.Log,
 		Register: b.metrics,
 	})
+}
+
+// longestDeadline is what parents of workers are told: how long a worker may be silent with a batch, whatever its command.
+func (b *bridge) longestDeadline() (longest time.Duration) {
+	for _, r := range b.routes {
+		longest = max(longest, r.command.Deadline.Std())
+	}
+	return longest
 }
 
 func (b *bridge) control() *control.Control {

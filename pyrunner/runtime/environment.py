@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import gc
 import os
+import signal
 
 from pyrunner.client.sockets import raise_descriptor
 
@@ -15,6 +18,8 @@ _THREADS = (
     "NUMEXPR_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
 )
+
+_PR_SET_PDEATHSIG = 1
 
 
 def thread_settings(
@@ -34,6 +39,15 @@ def calm_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when its parent ends, where it can (Linux).
+
+    The lifeline tells a worker that waits; one that hangs in a call of its model would never look.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
 
 
 def protect_descriptors() -> int:

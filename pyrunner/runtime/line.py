@@ -16,11 +16,20 @@ _KEPT = 256  # deaths that wait for a connection; older ones the bridge has seen
 
 
 class Line:
-    """One for each command. `close` ends the thread and waits for it."""
+    """One for each command. `close` ends the thread and waits for it.
 
-    def __init__(self, dialler: Dialler, on_cut: Callable[[str, str], None], log: Any) -> None:
+    `on_bridge` hears of each life of the bridge that is reached, and of the deadline of its batches in seconds.
+    """
+
+    def __init__(
+        self,
+        dialler: Dialler,
+        on_cut: Callable[[str, str], None],
+        on_bridge: Callable[[int, float], None],
+        log: Any,
+    ) -> None:
         self._dialler = dialler
-        self._on_cut = on_cut
+        self._on_cut, self._on_bridge = on_cut, on_bridge
         self._log = log
         self._waker = Waker()
         self._stop = threading.Event()
@@ -57,7 +66,9 @@ class Line:
 
     def _serve(self, connection: Connection) -> None:
         connection.watch(self._waker.fileno())
-        every = max(0.1, connection.welcome.heartbeat_ms / 1000)
+        welcome = connection.welcome
+        self._on_bridge(welcome.nonce, welcome.deadline_ms / 1000)
+        every = max(0.1, welcome.heartbeat_ms / 1000)
         seq, due = 0, time.monotonic()
         while True:
             while self._deaths:

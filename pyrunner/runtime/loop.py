@@ -68,7 +68,7 @@ class Loop:
         waker: Waker,
         metrics: WorkerMetrics,
         log: Any,
-        on_ready: Callable[[], None] = lambda: None,
+        on_ready: Callable[[int], None] = lambda bridge: None,
         orphaned: Callable[[], bool] = lambda: False,
         lifeline: int | None = None,
         kept: bool = True,
@@ -109,7 +109,7 @@ class Loop:
         if self._lifeline is not None:
             connection.watch(self._lifeline)
         connection.send(connection.session.ready(*self._window))
-        self._on_ready()
+        self._on_ready(connection.welcome.nonce)
         draining = False
         while True:
             if self._ending and not draining:

@@ -24,6 +24,7 @@ class WorkerProcess:
         self.worker = worker
         self.failure: str | None = None
         self.ready = False
+        self.bridge: int | None = None  # the life of the bridge that it was ready for last
         self.cut_reason: str | None = None
         self.stack_asked = False
         self.talks = True  # until it has closed its end of the reports
@@ -57,6 +58,7 @@ class WorkerProcess:
         for report in reports:
             self.ready = self.ready or report["kind"] == "ready"
             self._stack_fd = report.get("stack_fd", self._stack_fd)
+            self.bridge = report.get("bridge", self.bridge)
             self.failure = report.get("reason", self.failure) if report["kind"] == "failed" else self.failure
         self.talks = more
         return reports

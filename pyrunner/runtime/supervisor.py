@@ -6,6 +6,9 @@ process that the worker forked may hold its socket open, so that the bridge sees
 before the dead leader is reaped, because until then its number cannot be anybody else's. Workers are spawned, not
 forked: libraries with threads of their own hang in a forked child.
 
+A bridge that starts anew knows nothing of a worker that hangs meanwhile, and asks nobody to end it. So a worker that has not
+come back to it a deadline and some time after the parent has is cut, too.
+
 A cut: SIGUSR1, so that the worker dumps its stacks; 200 ms; SIGKILL for the group; the user's part of the stack to the log.
 Signals: the first SIGTERM or SIGINT drains (each worker says DRAIN, answers what it has and ends), the second kills.
 """
@@ -35,6 +38,7 @@ from pyrunner.runtime.waker import Waker
 
 _LOOK = 0.05  # seconds between looks where there is no pidfd
 _LONGEST = 60.0
+_RETURN = 10.0  # seconds beyond the deadline in which workers dial a new bridge
 
 
 class Supervisor:
@@ -72,6 +76,7 @@ class Supervisor:
         self._name = f"{os.uname().nodename}-{os.getpid()}"
         self._waker = Waker()
         self._cuts: SimpleQueue[tuple[str, str]] = SimpleQueue()
+        self._bridges: dict[str, tuple[int, float]] = {}  # by command: its life, until when workers may come
         self._stops = 0
         self._ends_at: float | None = None
         self._exit = EXIT_OK
@@ -127,6 +132,7 @@ class Supervisor:
                 due += [slot.due] if self._ends_at is None else []
                 continue
             due += [] if slot.kill_at is None else [slot.kill_at]
+            due += [] if (until := self._missed(slot)) is None else [until]
             watched = slot.process.descriptors
             due += [now + _LOOK] if len(watched) < 2 or slot.process.killed else []
             descriptors += watched if slot.process.talks else watched[1:]
@@ -148,6 +154,21 @@ class Supervisor:
         elif slot.kill_at is not None and now >= slot.kill_at:
             slot.kill_at = None
             process.kill_group()
+        elif (until := self._missed(slot)) is not None and now >= until:
+            self._cut(slot, process, "it has not come back to the bridge")
+
+    def _missed(self, slot: Slot) -> float | None:
+        """Until when its worker may be missed by a new bridge; None when it is not."""
+        process = slot.process
+        bridge, until = self._bridges.get(slot.spec.command, (None, 0.0))
+        if (
+            process is None
+            or not process.ready
+            or process.cut_reason is not None
+            or self._ends_at is not None
+        ):
+            return None
+        return None if bridge is None or bridge == process.bridge else until
 
     def _kill_late(self, slot: Slot, process: WorkerProcess) -> None:
         if not process.killed:
@@ -282,12 +303,20 @@ class Supervisor:
             self._cuts.put((worker, reason))
             self._waker.set()
 
+        def reached(command: str) -> Callable[[int, float], None]:
+            def note(bridge: int, deadline: float) -> None:
+                if self._bridges.get(command, (None, 0.0))[0] != bridge:
+                    self._bridges[command] = (bridge, time.monotonic() + deadline + _RETURN)
+                    self._waker.set()
+
+            return note
+
         for spec in {slot.spec.command: slot.spec for slot in self._slots}.values():
             identity = Identity(
                 spec.name or _program_name(spec), spec.command, f"{self._name}-{spec.command}"
             )
             dialler = Dialler(self._bridge, self._token_file, Role.SUPERVISOR, identity, self._log)
-            self._lines[spec.command] = Line(dialler, cut, self._log)
+            self._lines[spec.command] = Line(dialler, cut, reached(spec.command), self._log)
             self._lines[spec.command].start()
 
     def _serve_metrics(self, folder: Path) -> Callable[[], None]:

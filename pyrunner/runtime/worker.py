@@ -20,7 +20,12 @@ from typing import TYPE_CHECKING, Any
 from pyrunner import logs
 from pyrunner.errors import UserError
 from pyrunner.runtime.deaths import EXIT_LOAD, EXIT_OK, EXIT_ROBBED
-from pyrunner.runtime.environment import calm_collector, protect_descriptors, thread_settings
+from pyrunner.runtime.environment import (
+    calm_collector,
+    die_with_parent,
+    protect_descriptors,
+    thread_settings,
+)
 from pyrunner.runtime.reports import Reporter
 from pyrunner.runtime.stacks import dump_on_request
 from pyrunner.runtime.waker import Waker
@@ -35,7 +40,10 @@ _BATCHES_AHEAD = 4  # the window, in batches: one scored, one on its way, two to
 def main(argv: Sequence[str] | None = None) -> int:
     options = _parse(argv)
     os.environ.update(thread_settings(options.workers, dict(os.environ)))
-    lifeline = protect_descriptors() if options.supervised else None
+    lifeline = None
+    if options.supervised:
+        die_with_parent()
+        lifeline = protect_descriptors()
     reporter = Reporter(options.report_fd)
     stack = None if options.stack_fd is None else dump_on_request(options.stack_fd)
     logs.configure(json=options.log_json, level=options.log_level)
@@ -123,7 +131,7 @@ def _score(
         waker=waker,
         metrics=metrics,
         log=log,
-        on_ready=lambda: reporter.tell("ready", model=loaded.version, stack_fd=stack),
+        on_ready=lambda bridge: reporter.tell("ready", model=loaded.version, stack_fd=stack, bridge=bridge),
         orphaned=lambda: lifeline is not None and _at_end(lifeline),
         lifeline=lifeline,
         kept=loaded.kept,

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from pyrunner.runtime import supervisor
 from pyrunner.testing import FakeBridge
 from tests.unit.runtime.project import MODEL, project, running
 
@@ -146,6 +149,28 @@ def test_a_hang_is_cut_with_its_stack_shown(program, bridge, do):
         assert "pyrunner/runtime" not in stack
 
 
+def test_a_worker_that_hangs_while_the_bridge_starts_anew_is_replaced(program, monkeypatch):
+    """The new bridge knows nothing of it, so that it asks nobody to end it."""
+    monkeypatch.setattr(supervisor, "_RETURN", 0.5)
+    with FakeBridge(stream="numbers", deadline_ms=300) as bridge, running(program, bridge) as run:
+        (hello,) = bridge.wait_ready()
+        bridge.give([number(1, "hang")])
+        time.sleep(0.2)  # it has begun
+        bridge.restart()
+        until(lambda: not alive(hello.pid))
+        assert "in hang" in run.logged("was cut")[0]["stack"]
+
+
+def test_a_worker_that_comes_back_to_a_new_bridge_is_left_alone(program, monkeypatch):
+    monkeypatch.setattr(supervisor, "_RETURN", 0.5)
+    with FakeBridge(stream="numbers", deadline_ms=300) as bridge, running(program, bridge) as run:
+        bridge.wait_ready()
+        bridge.restart()
+        bridge.wait_ready()
+        time.sleep(1.5)
+        assert run.kinds() == ["started", "ready", "ready"]
+
+
 @pytest.mark.parametrize("do", ["print", "threads", "loop"])
 def test_user_code_does_not_touch_the_wire(program, bridge, do):
     with running(program, bridge) as run:
@@ -237,19 +262,20 @@ def test_a_drain_that_takes_too_long_is_ended(program, bridge):
         assert run.stop() == 1
 
 
-def test_workers_end_when_their_parent_is_gone(program, bridge, tmp_path):
+@pytest.mark.parametrize("do", ["", "hold"])
+def test_workers_end_when_their_parent_is_gone_whatever_they_do(program, bridge, do):
     script = (
         "import sys; from pathlib import Path; from pyrunner import logs\n"
         "from pyrunner.runtime import Supervisor, WorkerSpec\n"
         f"Supervisor([WorkerSpec(Path({str(program)!r}), 'score-stream')], bridge={bridge.address!r}, "
         f"token_file=Path({str(bridge.token_file)!r}), log=logs.get()).run()\n"
     )
-    import subprocess
-    import sys
-
     parent = subprocess.Popen([sys.executable, "-c", script], cwd=Path(__file__).parents[3])
     try:
         (hello,) = bridge.wait_ready()
+        if do:
+            bridge.give([number(1, do)])
+            time.sleep(0.2)  # it has begun
         parent.kill()
         until(lambda: not alive(hello.pid))
     finally:
