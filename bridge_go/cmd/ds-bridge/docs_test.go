@@ -119,7 +119,7 @@ func connectorMetrics(t *testing.T, scheme string) []metrics.Metric {
 // notes is a registry that writes down what is registered.
 type notes []metrics.Metric
 
-var described = regexp.MustCompile(`fqName: "([^"]*)", help: "([^"]*)", constLabels: \{([^}]*)\}, variableLabels: [{\[]([^}\]]*)[}\]]`)
+var described = regexp.MustCompile(`fqName: "([^"]*)", help: "([^"]*)", (?:unit: "[^"]*", )?constLabels: \{([^}]*)\}, variableLabels: [{\[]([^}\]]*)[}\]]`)
 
 // Register implements prometheus.Registerer.
 func (n *notes) Register(c prometheus.Collector) error {
