@@ -6,8 +6,8 @@ import io
 import json
 import logging
 import subprocess
-import time
 import sys
+import time
 import urllib.request
 from pathlib import Path
 
@@ -107,7 +107,8 @@ def test_metrics_of_all_workers_and_the_users_own_outlive_a_death(tmp_path: Path
         bridge.give([b'{"x": 1}'] * 99)
         bridge.answers(200)
         labels = '{command="score-stream",program="doubler"}'
-        seen = scrape(run.supervisor.metrics_port or 0)
+        while (seen := scrape(run.supervisor.metrics_port or 0))[f"ds_py_events_total{labels}"] < 200:
+            time.sleep(0.01)  # counted behind the answer
         assert seen[f"ds_py_events_total{labels}"] == 200
         assert seen["seen_total"] >= 200
         failed = '{code="exception",command="score-stream",kind="fail",program="doubler"}'
