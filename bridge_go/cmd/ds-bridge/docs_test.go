@@ -132,7 +132,7 @@ func (n *notes) Register(c prometheus.Collector) error {
 			return fmt.Errorf("cannot read %s", d)
 		}
 		labels := slices.DeleteFunc(strings.Split(found[4]+","+constant(found[3]), ","), func(s string) bool { return s == "" })
-		*n = append(*n, metrics.Metric{Name: found[1], Type: kindOf(c), Labels: labels, Help: found[2]})
+		*n = append(*n, metrics.Metric{Name: found[1], Type: kindOf(c, found[1]), Labels: labels, Help: found[2]})
 	}
 	return nil
 }
@@ -142,14 +142,17 @@ func constant(labels string) string {
 	return name
 }
 
-func kindOf(c prometheus.Collector) string {
+func kindOf(c prometheus.Collector, name string) string {
 	switch c.(type) {
-	case *prometheus.GaugeVec, prometheus.Gauge:
-		return "gauge"
-	case *prometheus.CounterVec, prometheus.Counter:
+	case *prometheus.HistogramVec, prometheus.Histogram:
+		return "histogram"
+	case *prometheus.CounterVec:
 		return "counter"
 	}
-	return "histogram"
+	if strings.HasSuffix(name, "_total") { // as the convention has it: a counter and a gauge of a function look alike
+		return "counter"
+	}
+	return "gauge"
 }
 
 // MustRegister implements prometheus.Registerer.
