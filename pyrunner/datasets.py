@@ -86,6 +86,8 @@ def batches(path: Path, schemas: Sequence[EventSchema], size: int) -> Iterator[p
 
 def missing_columns(path: Path, columns: Sequence[str], schema: EventSchema) -> list[str]:
     """One sentence for each required field of the event that the dataset has no column for."""
+    if not columns:
+        return [f"{path} is empty: it has neither columns nor rows"]
     return [
         _missing(path, f, columns, schema) for f in schema if f.required and not {f.name, f.wire} & {*columns}
     ]

@@ -99,7 +99,8 @@ def serve(
     project.require_trained(model, verb=command.name)
     specs = [worker_spec(project, command, model=model, workers=workers)]
     if address:
-        return Workers(project, specs, address, require_token(token_file), metrics=metrics).run()
+        address, token = require_address(address), require_token(token_file)
+        return Workers(project, specs, address, token, metrics=metrics).run()
     options = bridge_options(project, [command])
     with bridges.running(options) as child:
         own = Workers(project, specs, child.wire, options.token_file, metrics=metrics, fail_fast=True)
@@ -220,12 +221,32 @@ def kind(command: Command) -> str:
     return kind_of(command.name, command.kind or "")
 
 
+def require_address(address: str) -> str:
+    """The address that `--bridge` gives, which must be one."""
+    from pyrunner.client.sockets import host_and_port
+
+    try:
+        if not address.startswith("unix:///"):
+            host_and_port(address)
+    except ValueError as e:
+        raise UserError(f"--bridge: {e}") from None
+    return address
+
+
 def require_token(token_file: Path | None) -> Path:
     """The token file that belongs to `--bridge`."""
     if token_file is None:
         raise UserError(
             "--bridge needs --token-file: the file with the token that the bridge was started with"
         )
-    if not token_file.is_file():
-        raise UserError(f"no token file {token_file}")
+    from pyrunner.protocol.preface import read_token
+
+    try:
+        read_token(token_file.read_bytes())
+    except FileNotFoundError:
+        raise UserError(f"no token file {token_file}") from None
+    except OSError as e:
+        raise UserError(f"token file {token_file}: {e.strerror}") from None
+    except ValueError as e:
+        raise UserError(f"{token_file} is no token file: {e}") from None
     return token_file

@@ -2,10 +2,12 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"ds-runner.dev/ds-runner/bridge_go/delivery"
@@ -118,9 +120,21 @@ func (b *bridge) openFront(c program.Command) (*route, error) {
 	address, err := f.Listen(b.httpAddress(c))
 	if err != nil {
 		f.Close()
-		return nil, err
+		return nil, b.portTaken(c, err)
 	}
 	return &route{Route: f.Route(config), command: c, front: f, address: address.String()}, nil
+}
+
+// portTaken adds to the error of a port that somebody else has where another one is set.
+func (b *bridge) portTaken(c program.Command, err error) error {
+	if !errors.Is(err, syscall.EADDRINUSE) {
+		return err
+	}
+	where := "commands." + c.Name + ".port in program.yaml"
+	if b.HTTP != "" {
+		where = "--http"
+	}
+	return fmt.Errorf("%w. Stop what listens there, or set another port: %s (0 is any free one)", err, where)
 }
 
 // httpAddress is --http, or else the command's own host and port.

@@ -19,6 +19,7 @@ from pyrunner.project import Project, open_project
 
 MOST_EVENTS = 500  # in one call; small enough that a rate is kept evenly
 MOST_BYTES = 1 << 20
+LONGEST = 4 << 20  # bytes of one event: with its key, which may be as long, well within a frame
 CALLS_PER_SECOND = 20  # with --rate
 
 Row = tuple[bytes, bytes | None]  # value and key
@@ -93,12 +94,12 @@ def _declared_key(project: Project, stream: str) -> str | None:
 def _rows(project: Project, file: str, key: str | None) -> Iterator[Row]:
     keyed = _keyed(key)
     if file == "-":
-        yield from _lines(sys.stdin.buffer, keyed)
+        yield from _lines(sys.stdin.buffer, keyed, "standard input")
     elif Path(file).suffix in (".parquet", ".csv"):
         yield from _table_rows(project, Path(file), keyed)
     else:
         with _opened(Path(file)) as f:
-            yield from _lines(f, keyed)
+            yield from _lines(f, keyed, file)
 
 
 def _opened(path: Path) -> BinaryIO:
@@ -108,9 +109,13 @@ def _opened(path: Path) -> BinaryIO:
         raise UserError(f"publish: {path}: {e.strerror}") from None
 
 
-def _lines(source: BinaryIO, keyed: Callable[[bytes], bytes | None]) -> Iterator[Row]:
-    for line in source:
+def _lines(source: BinaryIO, keyed: Callable[[bytes], bytes | None], name: str) -> Iterator[Row]:
+    for number, line in enumerate(source, 1):
         value = line.strip()
+        if len(value) > LONGEST:
+            raise UserError(
+                f"an event of {len(value):,} bytes, at most {LONGEST:,} go", place=f"{name}:{number}"
+            )
         if value:
             yield value, keyed(value)
 

@@ -8,7 +8,7 @@ from pyrunner.bridge import Unavailable, discover
 from pyrunner.client.control import ControlClient
 from pyrunner.client.pending import CallError
 from pyrunner.errors import UserError
-from pyrunner.local import require_token
+from pyrunner.local import require_address, require_token
 from pyrunner.project import Project
 
 
@@ -32,7 +32,7 @@ def control(
 
 def _where(project: Project, bridge: str | None, token_file: Path | None) -> tuple[str, Path]:
     if bridge:
-        return bridge, require_token(token_file)
+        return require_address(bridge), require_token(token_file)
     found = discover(project.state)
     if found is None:
         raise Unavailable("no bridge is running for this project. Run: ds-runner up")
