@@ -22,6 +22,8 @@ from pyrunner.protocol.results import failure
 from pyrunner.runtime.mishaps import Mishaps
 from pyrunner.runtime.waker import Waker
 
+_PATIENCE = 3.0  # seconds in which a bridge that lives has said goodbye to a worker that has answered all
+
 _KINDS = {Kind.REJECT: "reject", Kind.FAIL: "fail", Kind.RETRY: "retry"}
 
 
@@ -110,14 +112,15 @@ class Loop:
             connection.watch(self._lifeline)
         connection.send(connection.session.ready(*self._window))
         self._on_ready(connection.welcome.nonce)
-        draining = False
+        draining: float | None = None  # since when nothing has come
         while True:
-            if self._ending and not draining:
-                draining = True
+            if self._ending and draining is None:
+                draining = time.monotonic()
                 connection.send(connection.session.drain("the worker is to end"))
-            frame = connection.receive()
+            frame = connection.receive(None if draining is None else _PATIENCE)
             if isinstance(frame, Batch):
                 self._answer(connection, frame)
+                draining = None if draining is None else time.monotonic()
                 self._dialler.settled()
                 frame = None  # else two batches live at a time, and the next is built in cold memory
             elif isinstance(frame, Drain):
@@ -128,6 +131,9 @@ class Loop:
                 return
             elif frame is None:
                 self._waker.clear()
+                if draining is not None and time.monotonic() >= draining + _PATIENCE:
+                    self._log.warning("the bridge does not say goodbye, ending without it")
+                    return
                 if self._orphaned():
                     connection.close(ByeCode.DONE, "the parent is gone", goodbye=True)
                     self._ended = True
