@@ -17,7 +17,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +71,11 @@ class Rig:
         deadline: str = "5s",
         order: str = "key",
         environment: dict[str, str] | None = None,
+        program: str = PROGRAM,
+        commands: Sequence[str] = ("score-stream",),
     ) -> None:
         self.folder = folder
+        self.commands = commands
         self.port = free_port()
         self.environment = {**os.environ, "PYTHONPATH": str(folder), **(environment or {})}
         self.token = folder / "token"
@@ -79,7 +83,7 @@ class Rig:
         self.token.chmod(0o600)
         (folder / "rig_science.py").write_text(science)
         (folder / "program.yaml").write_text(
-            PROGRAM.format(model=model, workers=workers, deadline=deadline, order=order)
+            program.format(model=model, workers=workers, deadline=deadline, order=order)
         )
         self.bridge: subprocess.Popen[bytes] | None = None
         self.runner: subprocess.Popen[bytes] | None = None
@@ -92,7 +96,7 @@ class Rig:
 
     def start_bridge(self) -> None:
         command = [
-            str(find_bridge()), "run", "--program", "program.yaml", "--command", "score-stream",
+            str(find_bridge()), "run", "--program", "program.yaml", *(f"--command={name}" for name in self.commands),
             "--listen", f"tcp://127.0.0.1:{self.port}", "--token-file", str(self.token),
             "--state", "state", "--log-format", "json",
         ]  # fmt: skip
@@ -105,11 +109,12 @@ class Rig:
         """Until it is there, so that the first events are published under their own ids."""
         wait_until((self.folder / "state" / "bridge.json").exists, seconds=30, what="the bridge to be ready")
 
-    def start_runner(self) -> None:
+    def start_runner(self, *, port: int | None = None, command_name: str = "score-stream") -> None:
+        """The parent and its workers; on another port when something stands between them and the bridge."""
         self.await_bridge()
         command = [
-            sys.executable, "-m", "pyrunner.cli", "score-stream",
-            "--bridge", f"tcp://127.0.0.1:{self.port}", "--token-file", str(self.token),
+            sys.executable, "-m", "pyrunner.cli", "score-stream", "--command", command_name,
+            "--bridge", f"tcp://127.0.0.1:{port or self.port}", "--token-file", str(self.token),
         ]  # fmt: skip
         self.runner = subprocess.Popen(
             command, cwd=self.folder, env=self.environment, stdout=self._logs[1], stderr=self._logs[1]
@@ -121,6 +126,18 @@ class Rig:
         self.bridge.kill()
         self.bridge.wait()
         self.start_bridge()
+
+    def stop_bridge(self) -> None:
+        """SIGTERM, as a pod ends: it has to end in order."""
+        assert self.bridge is not None
+        self.bridge.terminate()
+        assert self.bridge.wait(30) == 0
+
+    def stop_runner(self) -> None:
+        """SIGTERM, as a pod ends: it has to end in order."""
+        assert self.runner is not None
+        self.runner.terminate()
+        assert self.runner.wait(30) == 0
 
     def kill_worker(self, rng: random.Random) -> bool:
         """SIGKILL one worker of the runner; False when none lives at this moment."""
@@ -145,6 +162,7 @@ class Rig:
     def close(self) -> None:
         for process in (self.runner, self.bridge):
             if process is not None and process.poll() is None:
+                process.send_signal(signal.SIGCONT)  # a test may have failed while it was stopped
                 process.terminate()
                 try:
                     process.wait(20)
@@ -217,6 +235,25 @@ class Rig:
     def status(self) -> dict[str, Any]:
         """What the bridge says of the command."""
         return json.loads(self.call("status"))["commands"]["score-stream"]  # type: ignore[arg-type, no-any-return]
+
+    def metrics(self) -> str:
+        """The bridge's metrics, as a scraper gets them."""
+        found = json.loads((self.folder / "state" / "bridge.json").read_text())
+        with urllib.request.urlopen(f"http://{found['metrics']}/metrics", timeout=10) as page:
+            return str(page.read().decode())
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of the series of that name with these labels among others."""
+        wanted = [f'{label}="{value}"' for label, value in labels.items()]
+        return sum(
+            float(line.rsplit(" ", 1)[1])
+            for line in self.metrics().splitlines()
+            if line.startswith((name + "{", name + " ")) and all(one in line for one in wanted)
+        )
+
+    def log(self, name: str) -> str:
+        """What the bridge or the runner has logged."""
+        return (self.folder / f"{name}.log").read_text()
 
     def wait_settled(self, *, seconds: float) -> Ledger:
         """Wait until every acknowledged id has come out, or the time is over; the audit says what is missing.

@@ -97,3 +97,23 @@ class Forking(Model[Number, Answer]):
 def twice(event: str) -> float:
     """f(id) of all of them: ids end in the number."""
     return float(event.rsplit("-", 1)[1]) * 2.0
+
+
+HOLDING = (
+    HEADER
+    + """
+import ctypes
+
+
+class Holding(Model[Number, Answer]):
+    def predict(self, events: list[Number]) -> list[Answer]:
+        for e in events:
+            if e.n == 500 and not os.path.exists("held"):
+                open("held", "w").close()
+                self.hold()
+        return [Answer(id=e.id, value=e.n * 2.0) for e in events]
+
+    def hold(self) -> None:
+        ctypes.PyDLL(None).sleep(3600)  # in C, with the interpreter's lock
+"""
+)
