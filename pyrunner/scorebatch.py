@@ -11,6 +11,7 @@ output's name before the last row is written.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from pyrunner.scoring import Scored, Scorer
 
+_LOG = logging.getLogger("pyrunner.scorebatch")
 ROW = "_input_row"
 REJECTED = 1  # the wire's kind of an error that is the model's own verdict
 
@@ -71,6 +73,7 @@ def score_file(
     problems = datasets.missing_columns(source, columns, taken)
     if problems:
         raise UserError("\n".join(problems))
+    _warn_misspelt(scorer, columns)
     tally, began = Tally(), time.perf_counter()
     with ExitStack() as stack:
         sink = stack.enter_context(_opened(output, _fields(taken, given, columns)))
@@ -87,6 +90,17 @@ def score_file(
             on_rows(len(payloads))
     tally.seconds = time.perf_counter() - began
     return tally
+
+
+def _warn_misspelt(scorer: Scorer, columns: Sequence[str]) -> None:
+    """Tell of columns that seem to be meant for a field that has none. Others are usual: data holds more than an event."""
+    unknown, known = (
+        scorer.unknown_fields,
+        {n for f in scorer.signature.input_schema for n in (f.name, f.wire)},
+    )
+    for column in set(columns) - known:
+        if unknown.nearest(column) not in (None, *columns):
+            _LOG.warning("%s", unknown.sentence(column))
 
 
 def _records(scored: Scored, key: str | None, keys: Sequence[Any], tally: Tally) -> Iterator[dict[str, Any]]:

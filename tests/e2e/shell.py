@@ -9,7 +9,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,6 +84,13 @@ class Shell:
             except (OSError, urllib.error.HTTPError):
                 time.sleep(0.1)
         raise AssertionError(f"not ready in {seconds:g} s\n{self.log()}")
+
+    def wait_for(self, condition: Callable[[], bool], seconds: float = 30) -> None:
+        """Until it holds."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, f"not so in {seconds:g} s\n{self.log()}"
+            time.sleep(0.1)
 
     @contextmanager
     def edited(self, name: str, old: str, new: str) -> Iterator[None]:
