@@ -9,8 +9,10 @@ A program makes its own CLI (the template does):
     main = program_app("my_flights")
 """
 
+import errno
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -44,6 +46,17 @@ from pyrunner.project import looking_for
 
 EPILOG = "Exit codes: 0 done, 1 not so (differs, failed check), 2 a mistake to mend, 3 unavailable, 130 interrupted."
 DEBUG = "--debug"
+
+_ELSEWHERE = "Run as its owner, or in a folder that you may write to"
+_ROOM = "Make room, then run it again"
+# What the folder refuses is the user's to mend; any other OSError is a bug, and its traceback what a report needs.
+REFUSALS = {
+    errno.EACCES: _ELSEWHERE,
+    errno.EPERM: _ELSEWHERE,
+    errno.EROFS: _ELSEWHERE,
+    errno.ENOSPC: _ROOM,
+    errno.EDQUOT: _ROOM,
+}
 
 
 class Verbs(TyperGroup):
@@ -91,6 +104,19 @@ def _translated(act: Callable[[], Any]) -> Any:
             raise typer.Exit(INTERRUPTED) from None
         note(str(e))
         raise typer.Exit(MISTAKE if isinstance(e, UserError) else UNAVAILABLE) from None
+    except OSError as e:
+        if os.environ.get("DS_DEBUG") == "1" or e.errno not in REFUSALS:
+            raise
+        note(f"{_named(e)}{e.strerror}. {REFUSALS[e.errno]}")
+        raise typer.Exit(MISTAKE) from None
+
+
+def _named(error: OSError) -> str:
+    """The file that was refused; for a draft of ours, whose name says nothing, its folder."""
+    if not isinstance(error.filename, str):
+        return ""
+    path = Path(error.filename)
+    return f"{path.parent.resolve() if path.name.startswith('.') else path}: "
 
 
 def _assemble(name: str, verbs: type[Verbs]) -> typer.Typer:

@@ -87,8 +87,8 @@ def _bake(context: dict[str, Any], output_dir: Path) -> Path:
     from cookiecutter.exceptions import CookiecutterException
     from cookiecutter.main import cookiecutter
 
-    output_dir.mkdir(parents=True, exist_ok=True)
     try:
+        output_dir.mkdir(parents=True, exist_ok=True)
         made = cookiecutter(
             str(template_folder()),
             no_input=True,
@@ -96,6 +96,6 @@ def _bake(context: dict[str, Any], output_dir: Path) -> Path:
             output_dir=str(output_dir),
             default_config=True,  # a user's ~/.cookiecutterrc is for other templates
         )
-    except CookiecutterException as e:
+    except (CookiecutterException, OSError) as e:
         raise UserError(f"new: the template could not be rendered: {e}") from e
     return Path(made)
