@@ -57,6 +57,8 @@ def train(
         )
     on_stage("reading")
     past = history.prepared(data, model_cls.fit, model_cls)
+    if isinstance(data, str | Path) and not history.length_of(past):
+        raise UserError(f"{data} has no rows: there is nothing to fit")
     later = _validation(validation, model_cls)
     on_stage("fitting")
     model, seconds = _fit(model, past, validation, later)

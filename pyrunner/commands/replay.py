@@ -21,6 +21,8 @@ from pyrunner.replay.diff import TOLERANCE, Comparison, compare
 from pyrunner.replay.ledger import Fate, read_ledger
 from pyrunner.replay.run import Request, Result, run
 
+FORMATS = (".jsonl", ".ndjson", ".csv", ".dead")  # those of bridge_go/messaging/file
+
 Output = Annotated[
     Path | None, typer.Option("--output", metavar="FILE", help="Keep the ledger: one JSON line an event.")
 ]
@@ -69,6 +71,7 @@ def replay(
         done = _run(project, Request(file, ledger, tuple(only or ()), model, command))
         outcome = compare(_expected(expect, only), read_ledger(ledger), tolerance) if expect else None
         dead = _first_dead(ledger) if done.dead else None
+    _require_found(only or [], done.events, file)
     _tell(done, outcome, file, output, json)
     for sentence in done.unknown:
         note(sentence)
@@ -79,11 +82,20 @@ def replay(
 
 
 def _require(file: Path, expect: Path | None) -> None:
-    _existing(file)
+    if not _existing(file).name.removesuffix(".gz").endswith(FORMATS):
+        raise UserError(
+            f"replay: {file}: events are read from {', '.join(FORMATS)}, also with .gz. "
+            f"To score a dataset: ds-runner score-batch --input {file} --output scored.parquet"
+        )
     if expect and not expect.is_file():
         raise UserError(
             f"replay: no file {expect} to compare with. Make it with: ds-runner replay {file} --output {expect}"
         )
+
+
+def _require_found(only: list[str], found: int, file: Path) -> None:
+    if len(set(only)) > found:
+        raise UserError(f"replay: {file} has {found} of the {len(set(only))} events that --only names")
 
 
 def _one_by_one(project: Project, file: Path | None, only: list[str], model: str | None, pdb: bool) -> None:

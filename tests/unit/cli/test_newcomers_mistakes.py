@@ -150,6 +150,18 @@ def test_all_mistakes_of_the_data_are_told_at_once(shell: Shell) -> None:
     assert "no  no file data/validation.parquet." in said.out
 
 
+def test_a_history_without_rows(shell: Shell) -> None:
+    (shell.folder / "data" / "none.csv").write_text("flight_id,carrier,origin,distance,dep_delay,arr_delay\n")
+    shell.edit("program.yaml", "history.parquet", "none.csv")
+    assert "none.csv has no rows: there is nothing to fit" in shell("train").err
+
+
+def test_a_replay_of_what_is_no_file_of_events(trained: Shell) -> None:
+    said = trained("replay", "data/history.parquet")
+    assert said.code == 2
+    assert "ds-runner score-batch --input data/history.parquet" in said.err
+
+
 def test_outside_a_project(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     said = shell("check")
