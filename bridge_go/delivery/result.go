@@ -63,6 +63,21 @@ func (c *Core) Return(now int64, w *Worker, lease wire.Lease, retry int64) {
 	c.breaker.afterFrame(c)
 }
 
+// Crowded says that a batch that is about to be given back was too large for its worker's memory: batches are smaller than it for
+// a while, or it would come again for ever.
+func (c *Core) Crowded(now int64, w *Worker, id wire.Lease) {
+	c.now = now
+	for _, l := range w.line {
+		if l.Batch != id.Batch || l.Epoch != id.Epoch || id.Nonce != c.cfg.Nonce {
+			continue
+		}
+		for n := len(l.unanswered()); n > 1 && c.batch().Events >= n; {
+			c.shrink++
+		}
+		c.calmAt = now + c.cfg.Calm
+	}
+}
+
 // find looks a lease up in its worker's line; (nil, nil) is one that has ended. In order means that only the oldest will do.
 func (c *Core) find(w *Worker, id wire.Lease, inOrder bool) (*Lease, error) {
 	if id.Nonce != c.cfg.Nonce {

@@ -60,6 +60,36 @@ func TestARetryComesAgainAfterItsTimeHoweverOftenAndIsNeverAVerdict(t *testing.T
 	p.want("fates", p.fates, "[0/0 scored]")
 }
 
+func TestABatchThatIsTooLargeForAWorkersMemoryComesAgainInParts(t *testing.T) { // T7
+	p := stage(t, Config{Batch: Room{Events: 8}, Breaker: BreakerConfig{Off: true}})
+	w := p.hire("w", 16)
+	p.offer(16)
+	for range 2 { // both are of the same size: the second says nothing new
+		lease := p.leases[w][0].Lease
+		p.leases[w] = p.leases[w][1:]
+		p.Crowded(p.now, w, lease)
+		p.Return(p.now, w, lease, ms)
+	}
+	p.wait(ms)
+	p.want("half as large", len(p.holds(w)[0]), 4)
+	lease := p.leases[w][0].Lease
+	p.leases[w] = p.leases[w][1:]
+	p.Crowded(p.now, w, lease)
+	p.Return(p.now, w, lease, ms)
+	for len(p.leases[w]) > 0 {
+		p.answer(w, nil)
+	}
+	p.wait(ms)
+	p.want("half of that", len(p.holds(w)[0]), 2)
+	p.wait(5 * minutes)
+	for len(p.leases[w]) > 0 {
+		p.answer(w, nil)
+	}
+	p.want("fates", len(p.fates), 16)
+	p.offer(8)
+	p.want("calm again", len(p.holds(w)[0]), 8)
+}
+
 func TestAReturnedBatchComesAgainWholeAndIsNeverAVerdict(t *testing.T) {
 	p := stage(t, Config{Breaker: BreakerConfig{Off: true}})
 	w := p.hire("w", 8)

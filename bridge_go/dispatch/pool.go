@@ -101,11 +101,17 @@ func (r *Route) serviced() {
 	}
 }
 
+// codeCrowded is the code of a batch that did not fit into its worker's memory.
+const codeCrowded = "out_of_memory"
+
 // Return implements [Pool].
 func (r *Route) Return(w Worker, x *wire.Return) {
 	r.post(func() {
 		if m := r.members[w]; m != nil {
 			retry := time.Duration(min(x.RetryMS, uint64(time.Hour.Milliseconds()))) * time.Millisecond
+			if x.Code == codeCrowded {
+				r.core.Crowded(r.now, m.core, x.Lease)
+			}
 			r.core.Return(r.now, m.core, x.Lease, int64(retry))
 			r.log.Warn("batch given back", "worker", m.ID(), "code", x.Code, "reason", x.Reason, "retry", retry)
 		}
