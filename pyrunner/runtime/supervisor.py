@@ -115,6 +115,8 @@ class Supervisor:
         now = time.monotonic()
         if self._stops and self._ends_at is None:
             self._begin_to_end(now)
+            if self._over():  # there is nobody to wait for
+                return
         self._start_due(now)
         self._wait(now)
         self._cut_asked()

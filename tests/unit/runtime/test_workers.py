@@ -222,6 +222,14 @@ def test_a_model_that_cannot_be_loaded_gets_no_leases_and_one_line(tmp_path, bri
         assert bridge.deaths[0].cause == "load"
 
 
+def test_a_parent_without_workers_ends_at_once(tmp_path, bridge):
+    """Between two attempts to load a model nobody is there to be waited for."""
+    unloadable = MODEL + "\n\nraise RuntimeError('weights are missing')\n"
+    with project(tmp_path, unloadable) as program, running(program, bridge, grace=60.0) as run:
+        until(lambda: "failed" in run.kinds())
+        assert run.stop(timeout=10) == 0
+
+
 def test_fail_fast_ends_with_code_2(tmp_path, bridge):
     with (
         project(tmp_path, "import nothing_of_this_name\n") as program,
