@@ -26,7 +26,10 @@ def rig(tmp_path: Path) -> Iterator[Callable[..., Rig]]:
     for one in rigs:
         one.close()
         for log in ("bridge.log", "runner.log"):
-            print(f"--- {log}, its end\n" + "\n".join((one.folder / log).read_text().splitlines()[-40:]))
+            print(
+                f"--- {log}, its end\n"
+                + "\n".join((one.folder / log).read_text(errors="replace").splitlines()[-40:])
+            )
 
 
 @pytest.fixture(scope="session")

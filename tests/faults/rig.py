@@ -253,7 +253,7 @@ class Rig:
 
     def log(self, name: str) -> str:
         """What the bridge or the runner has logged."""
-        return (self.folder / f"{name}.log").read_text()
+        return (self.folder / f"{name}.log").read_text(errors="replace")
 
     def wait_settled(self, *, seconds: float) -> Ledger:
         """Wait until every acknowledged id has come out, or the time is over; the audit says what is missing.
@@ -261,7 +261,7 @@ class Rig:
         What comes twice comes soon after: the bridge is given the time to settle all that it has read.
         """
         deadline = time.monotonic() + seconds
-        settled: set[str] = set()
+        settled = {id for id, _ in self.ledger.results} | set(self.ledger.dead)
         while time.monotonic() < deadline:
             seen = len(self.ledger.results), len(self.ledger.dead)
             self.collect()

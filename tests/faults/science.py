@@ -117,3 +117,65 @@ class Holding(Model[Number, Answer]):
         ctypes.PyDLL(None).sleep(3600)  # in C, with the interpreter's lock
 """
 )
+
+CROWDED = (
+    HEADER
+    + """
+import resource
+
+
+class Crowded(Model[Number, Answer]):
+    def warm_up(self) -> None:
+        used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 30), used + (1 << 30)))
+
+    def predict(self, events: list[Number]) -> list[Answer]:
+        features = bytearray(len(events) << 24)  # 16 MiB an event: a full batch needs 4 GiB
+        return [Answer(id=e.id, value=e.n * 2.0 + features[0]) for e in events]
+"""
+)
+
+UNRULY = (
+    HEADER
+    + """
+import asyncio
+import subprocess
+import sys
+import threading
+
+
+class Unruly(Model[Number, Answer]):
+    def predict(self, events: list[Number]) -> list[Answer]:
+        for e in events:
+            if e.n % 100 == 0:
+                self.misbehave(e.n)
+        return [Answer(id=e.id, value=e.n * 2.0) for e in events]
+
+    def misbehave(self, n: int) -> None:
+        print("x" * 10_000)
+        os.write(1, b"\\\\xff\\\\x00 raw\\\\n")
+        asyncio.run(asyncio.sleep(0))
+        threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
+        subprocess.run([sys.executable, "-c", "print('a child')"], check=True)
+        if n == 1_000 and os.fork() == 0:
+            time.sleep(600)
+            os._exit(0)
+        if n == 1_500 and not os.path.exists("closed"):
+            open("closed", "w").close()
+            os.closerange(3, 65536)
+"""
+).replace("\\\\", "\\")
+
+FITTED = (
+    HEADER
+    + """
+
+class Fitted(Model[Number, Answer]):
+    def fit(self, factor: float) -> "Fitted":
+        self.factor = factor
+        return self
+
+    def predict(self, events: list[Number]) -> list[Answer]:
+        return [Answer(id=e.id, value=e.n * self.factor) for e in events]
+"""
+)

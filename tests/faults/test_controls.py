@@ -25,7 +25,7 @@ def test_T0a_a_position_committed_before_the_result_is_stored_is_seen_as_loss(
         pod.kill_bridge()
         return True
 
-    verdict = storm(pod, kill, 10, patience=10)  # what is lost does not come
+    verdict = storm(pod, kill, 10, events=30_000, patience=10)  # what is lost does not come
     print(verdict)
     assert verdict.lost, "the seeded bug lost nothing: the storm is too tame to prove anything"
 
