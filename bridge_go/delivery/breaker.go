@@ -5,8 +5,8 @@ import "math/bits"
 // A breaker doubts that failures are the events' fault when there are many of them and nothing else: then a dependency
 // of the model is down, and to dead-letter what comes would drain the topic.
 //
-// Closed: verdicts wait while the run of failures lasts. The next success of anything, or a hold time under which the
-// run stays short, confirms them. Open: nothing is dead, the source pauses, and one small batch at a time probes
+// Closed: verdicts wait while the run of failures lasts. The next success of anything confirms them, or a hold time when
+// nothing else is to be scored. Open: nothing is dead, the source pauses, and one small batch at a time probes
 // whether anything succeeds again; what does closes the breaker.
 type breaker struct {
 	cfg BreakerConfig
@@ -151,15 +151,21 @@ func (c *Core) unhold(e *Event) {
 	c.serve(l)
 }
 
-// tick confirms verdicts that nothing has spoken against.
+// tick confirms verdicts that nothing speaks against or could.
 func (b *breaker) tick(c *Core) {
 	n := 0
 	for n < len(b.held) && c.now-b.held[n].since >= b.cfg.Hold {
 		n++
 	}
-	if n > 0 && !c.draining {
+	if n > 0 && !c.draining && c.quiet() {
 		b.confirm(c, n)
 	}
+}
+
+// quiet says that no event is about to speak for or against the verdicts that are held. While there are some, only a
+// success confirms: where each call hangs until its deadline, 2 s without one mean nothing.
+func (c *Core) quiet() bool {
+	return c.out == 0 && len(c.cases) == 0 && c.fresh.n+c.again.n+c.free.events == 0
 }
 
 func (b *breaker) filter(keep func(*Event) bool) {

@@ -412,3 +412,26 @@ func TestTheWordOfAParentHasItsTimeAfterABridgeWasStopped(t *testing.T) {
 	p.Died(p.now, "a", CauseKilled, "")
 	p.want("excused", p.Stats().Excused, 1)
 }
+
+func TestAnOutageThatMakesEveryCallHangKillsNoEvent(t *testing.T) { // T42, of a dependency that does not answer
+	p := stage(t, Config{Batch: Room{Events: 4}, Deadline: second, Linger: 0})
+	p.Supervised(p.now, true)
+	p.offer(64)
+	hired := 0
+	hire := func() *Worker { hired++; return p.hire(fmt.Sprint("w", hired), 16) }
+	w := hire()
+	for range 120 { // two minutes
+		p.wait(second)
+		p.die(w, CauseHang)
+		w = hire()
+	}
+	p.want("dead in the outage", p.dead(), []string{})
+	for range 200 {
+		p.wait(second / 2)
+		for len(p.leases[w]) > 0 {
+			p.answer(w, nil)
+		}
+	}
+	p.want("dead after it", p.dead(), []string{})
+	p.want("scored", len(p.fates), 64)
+}
