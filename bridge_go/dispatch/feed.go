@@ -20,6 +20,7 @@ type feed struct {
 	limits  chan messaging.Limit
 	commits chan []messaging.Position // nil until it is open
 
+	opened     int64 // when
 	reading    bool
 	committing bool
 	leaving    bool // reads no more
@@ -126,7 +127,7 @@ func (r *Route) feedOpened(f *feed, src messaging.Source) {
 	f.commits = make(chan []messaging.Position, 1)
 	f.commitDone = make(chan error, 1)
 	go r.committer(f)
-	r.failures = 0
+	f.opened = r.now
 	r.log.Info("source opened", "stream", r.cfg.Stream)
 }
 
@@ -151,6 +152,7 @@ func (r *Route) received(f *feed, records []messaging.Record, err error) {
 	r.core.Offer(r.now, records)
 	switch {
 	case err == nil:
+		r.failures = 0
 	case errors.Is(err, io.EOF):
 		r.eof = true
 	case errors.Is(err, context.Canceled):
@@ -169,12 +171,18 @@ func (r *Route) feedFailed(f *feed, err error) {
 		r.err = fmt.Errorf("dispatch: %s: %w", r.cfg.Command, err)
 		return
 	}
+	if f.lasted(r.now) {
+		r.failures = 0
+	}
 	pause := min(lastReopen, firstReopen<<min(r.failures, 20))
 	r.failures++
 	r.retryOpen = r.now + int64(pause)
 	r.log.Error("source failed", "error", err, "again_in", pause)
 	r.leaveFeed(context.Background())
 }
+
+// lasted says that a source has been open for long enough to have nothing to do with the failures before.
+func (f *feed) lasted(now int64) bool { return f.src != nil && now-f.opened > int64(lastReopen) }
 
 // stopReading ends the intake, but not the feed: positions are committed still.
 func (r *Route) stopReading() {

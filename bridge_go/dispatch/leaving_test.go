@@ -51,3 +51,30 @@ func TestADrainWhileTheSourceIsBeingLeftWaitsForItAndClosesItOnce(t *testing.T) 
 		t.Fatalf("the source was closed %d times", closed)
 	}
 }
+
+// A dud opens and cannot be read.
+type dud struct{ messaging.Source }
+
+func (dud) Read(context.Context, messaging.Limit) ([]messaging.Record, error) {
+	return nil, errors.New("records are gone")
+}
+
+func TestASourceThatOpensButCannotBeReadIsTriedAgainMoreAndMoreSeldom(t *testing.T) {
+	log := dispatchtest.NewLog(0, 1, 0, false)
+	r := start(t, log, func(c *dispatch.Config) {
+		c.Open = func(ctx context.Context, describe []byte) (messaging.Source, error) {
+			src, err := log.Open(ctx, describe)
+			return dud{src}, err
+		}
+	})
+	dispatchtest.Hire(r, "w", 1, dispatchtest.Echo)
+	r.until("it is tried twice", func() bool { opened, _ := log.Opened(); return opened == 2 })
+	began := time.Now()
+	r.until("it is tried four times", func() bool { opened, _ := log.Opened(); return opened == 4 })
+	if took := time.Since(began); took < time.Second { // 0.4 s and 0.8 s
+		t.Fatalf("tried four times within %s", took)
+	}
+	if s := r.Status(); s.Ready || s.Why != "the source cannot be read" {
+		t.Fatalf("it says %+v", s)
+	}
+}
