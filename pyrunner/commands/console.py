@@ -19,8 +19,10 @@ from rich.progress import (
 
 
 def say(line: str = "") -> None:
-    """A line of the result."""
+    """A line of the result. Flushed, so that where both streams go to one file the lines stand in the order in which
+    they were written."""
     sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 def note(line: str) -> None:
