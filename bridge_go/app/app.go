@@ -113,6 +113,7 @@ func (b *bridge) listen() (*server.Server, error) {
 		Listen:   []string{b.Listen},
 		Token:    wire.Token(b.token),
 		Pool:     b.pool,
+		Calls:    noCalls,
 		Control:  b.control().Handle,
 		Bridge:   "ds-bridge " + b.Version,
 		Nonce:    b.nonce,
@@ -128,6 +129,11 @@ func (b *bridge) longestDeadline() (longest time.Duration) {
 		longest = max(longest, r.command.Deadline.Std())
 	}
 	return longest
+}
+
+// noCalls answers the calls connections of workers: they carry heartbeats; there is nothing yet that a model can ask for.
+func noCalls(_ context.Context, _ *wire.Hello, c *wire.Call) ([]byte, error) {
+	return nil, &wire.CallError{Code: "unknown_method", Reason: fmt.Sprintf("this bridge answers no call %q", c.Method)}
 }
 
 func (b *bridge) control() *control.Control {
