@@ -74,7 +74,6 @@ class WorkerMetrics:
             "Time to decode, predict and encode one batch.",
             buckets=_SECONDS,
         )
-        self.payload_bytes = own(Counter, "ds_py_frame_bytes_total", "Bytes of the batches received.")
         self.connected = own(Gauge, "ds_py_connected", "Workers with a bridge.", multiprocess_mode="livesum")
         self._failed = Counter(
             "ds_py_failed_events_total", "Events that were not scored.", (*names, "kind", "code"), registry=to
@@ -103,11 +102,8 @@ class ParentMetrics:
     """What the parent counts of its workers."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        from prometheus_client import Counter, Gauge
+        from prometheus_client import Counter
 
-        self.workers = Gauge(
-            "ds_py_workers", "Worker processes by state.", ("command", "state"), registry=registry
-        )
         self.deaths = Counter(
             "ds_py_worker_deaths_total", "Workers that died.", ("command", "cause"), registry=registry
         )
