@@ -158,6 +158,7 @@ def test_a_worker_that_hangs_while_the_bridge_starts_anew_is_replaced(program, m
         time.sleep(0.2)  # it has begun
         bridge.restart()
         until(lambda: not alive(hello.pid))
+        until(lambda: bool(run.logged("was cut")))  # the parent tells of it a moment after the death
         assert "in hang" in run.logged("was cut")[0]["stack"]
 
 
