@@ -50,19 +50,26 @@ func (k *Control) letters(ctx context.Context, name string) (*letters, error) {
 
 // each calls f for all dead letters that are there now, oldest first, until it returns false.
 func (l *letters) each(ctx context.Context, f func(*messaging.Record) bool) error {
-	_, end, err := l.conn.Browse(ctx, l.topic, -1, 0)
+	_, end, err := l.conn.Browse(ctx, l.topic, messaging.Newest, 0)
 	if err != nil {
 		return err
 	}
-	for next := int64(0); next < end; {
+	for next := messaging.Oldest; next != end; {
 		found, after, err := l.browse(ctx, next, page, 0)
 		if err != nil || len(found) == 0 { // the rest was deleted
 			return err
 		}
+		old := false
 		for i := range found {
-			if found[i].Offset >= end || !f(&found[i]) {
+			if !end.Passed(&found[i]) {
+				continue
+			}
+			if old = true; !f(&found[i]) {
 				return nil
 			}
+		}
+		if !old { // only what has come since
+			return nil
 		}
 		next = after
 	}
@@ -149,7 +156,7 @@ func (k *Control) deadDrop(ctx context.Context, r *request) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := l.conn.Delete(ctx, l.topic, offsets); err != nil {
+	if err := l.conn.Delete(ctx, l.topic, positions(offsets)); err != nil {
 		return nil, fmt.Errorf("%s: drop: %w", l.name, err)
 	}
 	k.c.Log.Info("dead letters dropped by the command line", "stream", l.name, "letters", len(offsets))
@@ -252,7 +259,7 @@ func (p *replay) send(ctx context.Context, batch []messaging.Record) (deleted bo
 		if err != nil {
 			return deleted, err
 		}
-		if err := p.letters.conn.Delete(ctx, p.letters.topic, done); errors.Is(err, messaging.ErrNotSupported) {
+		if err := p.letters.conn.Delete(ctx, p.letters.topic, positions(done)); errors.Is(err, messaging.ErrNotSupported) {
 			deleted = false
 		} else if err != nil {
 			return deleted, fmt.Errorf("%s: published, but not deleted: %w", p.letters.name, err)
@@ -342,4 +349,13 @@ func header(r *messaging.Record, name string) string {
 		}
 	}
 	return ""
+}
+
+// positions are those of offsets in partition 0, the only one that letters are called by.
+func positions(offsets []int64) []messaging.Position {
+	all := make([]messaging.Position, len(offsets))
+	for i, offset := range offsets {
+		all[i].Offset = offset
+	}
+	return all
 }

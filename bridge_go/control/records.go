@@ -83,7 +83,7 @@ const (
 
 // tail reads records without a group.
 func (k *Control) tail(ctx context.Context, r *request) ([]byte, error) {
-	name, next := r.text("stream"), r.number("next", -1, math.MaxInt64)
+	name, from := r.text("stream"), messaging.Cursor(r.text("cursor"))
 	limit, wait := r.number("max", 0, maxTail), time.Duration(r.number("wait_ms", 0, math.MaxInt32))*time.Millisecond
 	if r.end(); r.err != nil {
 		return nil, r.err
@@ -92,35 +92,34 @@ func (k *Control) tail(ctx context.Context, r *request) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	found, after, err := s.browse(ctx, next, int(limit), wait)
+	found, after, err := s.browse(ctx, from, int(limit), wait)
 	if err != nil {
 		return nil, err
 	}
 	if fit := fitting(found); fit < len(found) {
-		found, after = found[:fit], found[fit].Offset
+		if found, after, err = s.browse(ctx, from, fit, 0); err != nil {
+			return nil, err
+		}
 	}
 	out := msgp.AppendArrayHeader(nil, 2)
 	out = msgp.AppendArrayHeader(out, uint32(len(found)))
 	for i := range found {
 		out = appendRecord(out, &found[i])
 	}
-	return msgp.AppendInt64(out, after), nil
+	return msgp.AppendString(out, string(after)), nil
 }
 
 // browse waits for the first record, but not so long that the call ends without an answer.
-func (s *stream) browse(ctx context.Context, next int64, limit int, wait time.Duration) ([]messaging.Record, int64, error) {
+func (s *stream) browse(ctx context.Context, from messaging.Cursor, limit int, wait time.Duration) ([]messaging.Record, messaging.Cursor, error) {
 	if deadline, ok := ctx.Deadline(); ok {
 		wait = min(wait, time.Until(deadline)-answerTime)
 	}
-	if limit == 0 {
-		next = max(next, -1)
-		if next >= 0 {
-			return nil, next, nil
-		}
+	if limit == 0 && from != messaging.Newest {
+		return nil, from, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, max(wait, answerTime))
 	defer cancel()
-	return s.conn.Browse(ctx, s.topic, next, limit)
+	return s.conn.Browse(ctx, s.topic, from, limit)
 }
 
 // fitting is how many records an answer holds.

@@ -23,6 +23,9 @@ type Record struct {
 	Time       int64 // nanoseconds since 1970 UTC; 0 where the system keeps none
 	Partition  int32
 	Offset     int64 // increasing within a partition, not necessarily by one
+	// Epoch is the assignment of the partition under which the record was read. It belongs to the source alone, which
+	// refuses positions of an assignment that is over; 0 where partitions are never taken away.
+	Epoch int32
 	// Fault, when not nil, says why the source could not read this one record (a line above the limit, a broken row). Such
 	// a record has a position like any other, is never scored, and goes to the dead letters with this reason; Value holds
 	// what there is of it.
@@ -45,10 +48,11 @@ type Outgoing struct {
 	ID string
 }
 
-// A Position says that everything of a partition up to and with Offset is settled.
+// A Position says that everything of a partition up to and with Offset is settled. Epoch is that of the record there.
 type Position struct {
 	Partition int32
 	Offset    int64
+	Epoch     int32
 }
 
 // Limit bounds one Read. At least one record is returned whatever its size.
@@ -90,6 +94,11 @@ type SourceConfig struct {
 	// OnRevoke is called when the system takes partitions away, before it gives them to another reader. It returns
 	// within a second and never waits for a worker. Nil where the caller does not care.
 	OnRevoke func(partitions []int32)
+	// Start, when not nil, is asked for each assignment where partitions begin: at the offset behind the one it gives.
+	// Those that it does not name begin at the group's position. It is how a sink that keeps positions itself is obeyed.
+	Start func(ctx context.Context, partitions []int32) (map[int32]int64, error)
+	// Transactional asks for a source that is a [Transactor]. ErrNotSupported where the system has no transactions.
+	Transactional bool
 }
 
 // SinkConfig opens a sink. Group names the writer, so that a resumable sink finds its journal.
@@ -99,12 +108,13 @@ type SinkConfig struct{ Topic, Group string }
 type Connection interface {
 	Source(ctx context.Context, c SourceConfig) (Source, error)
 	Sink(ctx context.Context, c SinkConfig) (Sink, error)
-	// Browse reads up to max records from the position next (0 is the oldest kept, -1 behind the newest), without a
-	// group and without moving one. It waits for the first up to the context's deadline and returns the position behind
-	// the last; none in time is no error. A next of -1 answers at once, with the position behind the newest.
-	Browse(ctx context.Context, topic string, next int64, max int) (records []Record, after int64, err error)
-	// Delete removes single records, for dead letters that have been dealt with. ErrNotSupported where that cannot be.
-	Delete(ctx context.Context, topic string, offsets []int64) error
+	// Browse reads up to max records from a cursor on, without a group and without moving one. It waits for the first
+	// up to the context's deadline and returns the cursor behind the last; none in time is no error. [Newest] answers at
+	// once, with the cursor behind the newest record. Records of one partition come in order.
+	Browse(ctx context.Context, topic string, from Cursor, max int) (records []Record, after Cursor, err error)
+	// Delete removes single records, for dead letters that have been dealt with: they are browsed no more. Those that are
+	// not there are no error. ErrNotSupported where that cannot be.
+	Delete(ctx context.Context, topic string, records []Position) error
 	// Incarnation identifies this life of a topic: it changes when the topic is deleted and made again.
 	Incarnation(ctx context.Context, topic string) (string, error)
 	Close(ctx context.Context) error

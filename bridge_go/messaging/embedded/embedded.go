@@ -123,31 +123,35 @@ func (c *connection) Sink(ctx context.Context, sc messaging.SinkConfig) (messagi
 	return c.openSink(t)
 }
 
-func (c *connection) Browse(ctx context.Context, name string, next int64, limit int) ([]messaging.Record, int64, error) {
+func (c *connection) Browse(ctx context.Context, name string, from messaging.Cursor, limit int) ([]messaging.Record, messaging.Cursor, error) {
+	next, err := from.Single()
+	if err != nil {
+		return nil, from, err
+	}
 	t, err := c.topic(ctx, name)
 	if err != nil {
-		return nil, 0, err
+		return nil, from, err
 	}
 	if next < 0 {
 		s, err := t.state(ctx)
-		return nil, int64(s.LastSeq) + 1, err
+		return nil, messaging.CursorAt(int64(s.LastSeq) + 1), err
 	}
 	f, err := t.fetcher()
 	if err != nil {
-		return nil, 0, err
+		return nil, from, err
 	}
 	defer f.close()
 	for {
 		changed := t.changes()
 		found, err := f.fetch(uint64(max(next, 1)), min(limit, fetchEvents), fetchBytes)
 		if err != nil {
-			return nil, next, err
+			return nil, from, err
 		}
 		if n := len(found); n > 0 {
-			return found, found[n-1].Offset + 1, nil
+			return found, messaging.CursorAt(found[n-1].Offset + 1), nil
 		}
 		if err := t.wait(ctx, changed, nil); err != nil {
-			return nil, next, ignoreDeadline(err)
+			return nil, from, ignoreDeadline(err)
 		}
 	}
 }
@@ -160,12 +164,12 @@ func ignoreDeadline(err error) error {
 	return err
 }
 
-func (c *connection) Delete(ctx context.Context, name string, offsets []int64) error {
+func (c *connection) Delete(ctx context.Context, name string, records []messaging.Position) error {
 	t, err := c.topic(ctx, name)
 	if err != nil {
 		return err
 	}
-	return t.delete(ctx, offsets)
+	return t.delete(ctx, messaging.Offsets(records))
 }
 
 // Incarnation is drawn when the topic is made, and changes when it lost its end.

@@ -146,29 +146,33 @@ func (c *connection) Sink(_ context.Context, sc messaging.SinkConfig) (messaging
 // browsePoll is how often Browse looks whether a file has grown.
 const browsePoll = 25 * time.Millisecond
 
-func (c *connection) Browse(ctx context.Context, topic string, next int64, limit int) ([]messaging.Record, int64, error) {
+func (c *connection) Browse(ctx context.Context, topic string, from messaging.Cursor, limit int) ([]messaging.Record, messaging.Cursor, error) {
 	if err := c.alive(); err != nil {
-		return nil, 0, err
+		return nil, from, err
+	}
+	next, err := from.Single()
+	if err != nil {
+		return nil, from, err
 	}
 	f, err := formatOf(topic, c.settings.lines)
 	if err != nil {
-		return nil, 0, err
+		return nil, from, err
 	}
 	for {
 		records, after, err := c.scan(f, topic, next, limit)
 		if err != nil || len(records) > 0 || next < 0 {
-			return records, after, err
+			return records, messaging.CursorAt(after), err
 		}
 		select {
 		case <-ctx.Done():
-			return nil, next, nil
+			return nil, from, nil
 		case <-time.After(browsePoll):
 		}
 	}
 }
 
 // Delete is not supported: a file's records cannot be taken out without writing it anew under its readers.
-func (c *connection) Delete(context.Context, string, []int64) error { return messaging.ErrNotSupported }
+func (c *connection) Delete(context.Context, string, []messaging.Position) error { return messaging.ErrNotSupported }
 
 // Incarnation changes with the file's identity, size and time. A file that was only added to counts as another one: taking an
 // edited file for the old one would make its outputs vanish as duplicates.

@@ -102,33 +102,37 @@ func (c *connection) Sink(_ context.Context, sc messaging.SinkConfig) (messaging
 	return &sink{t: t, maxValue: int(c.settings.maxValue)}, nil
 }
 
-func (c *connection) Browse(ctx context.Context, name string, next int64, limit int) ([]messaging.Record, int64, error) {
+func (c *connection) Browse(ctx context.Context, name string, from messaging.Cursor, limit int) ([]messaging.Record, messaging.Cursor, error) {
+	next, err := from.Single()
+	if err != nil {
+		return nil, from, err
+	}
 	t, err := c.topic(name)
 	if err != nil {
-		return nil, 0, err
+		return nil, from, err
 	}
 	if next < 0 {
-		return nil, t.end(), nil
+		return nil, messaging.CursorAt(t.end()), nil
 	}
 	for {
 		records, changed := t.read(next, messaging.Limit{Events: limit, Bytes: math.MaxInt})
 		if n := len(records); n > 0 {
-			return records, records[n-1].Offset + 1, nil
+			return records, messaging.CursorAt(records[n-1].Offset + 1), nil
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return nil, next, nil
+			return nil, from, nil
 		}
 	}
 }
 
-func (c *connection) Delete(_ context.Context, name string, offsets []int64) error {
+func (c *connection) Delete(_ context.Context, name string, records []messaging.Position) error {
 	t, err := c.topic(name)
 	if err != nil {
 		return err
 	}
-	t.delete(offsets)
+	t.delete(messaging.Offsets(records))
 	return nil
 }
 

@@ -14,7 +14,7 @@ func topics(t *testing.T, h Harness) {
 	t.Run("are browsed without a group", func(t *testing.T) {
 		b := start(t, h)
 		b.write(numbered(0, 10)...)
-		first, after, err := b.conn.Browse(b.ctx, b.topic, 0, 4)
+		first, after, err := b.conn.Browse(b.ctx, b.topic, messaging.Oldest, 4)
 		b.must(err)
 		b.values(first, numbers(0, 4)...)
 		second, after, err := b.conn.Browse(b.ctx, b.topic, after, 4)
@@ -23,17 +23,17 @@ func topics(t *testing.T, h Harness) {
 		third, after, err := b.conn.Browse(b.ctx, b.topic, after, 4)
 		b.must(err)
 		b.values(third, "8", "9")
-		_, end, err := b.conn.Browse(b.ctx, b.topic, -1, 4)
+		_, end, err := b.conn.Browse(b.ctx, b.topic, messaging.Newest, 4)
 		b.must(err)
 		if end != after {
-			t.Fatalf("behind the newest is %d, behind the last read %d", end, after)
+			t.Fatalf("behind the newest is %q, behind the last read %q", end, after)
 		}
 		b.values(b.read(b.source("g"), 10), numbers(0, 10)...) // browsing moved nothing
 	})
 	t.Run("are browsed as they grow", func(t *testing.T) {
 		b := start(t, h)
 		b.write(numbered(0, 1)...)
-		_, end, err := b.conn.Browse(b.ctx, b.topic, -1, 1)
+		_, end, err := b.conn.Browse(b.ctx, b.topic, messaging.Newest, 1)
 		b.must(err)
 		var done sync.WaitGroup
 		defer done.Wait()
@@ -45,12 +45,12 @@ func topics(t *testing.T, h Harness) {
 	t.Run("are browsed up to the context's deadline", func(t *testing.T) {
 		b := start(t, h)
 		b.write(numbered(0, 1)...)
-		_, end, err := b.conn.Browse(b.ctx, b.topic, -1, 1)
+		_, end, err := b.conn.Browse(b.ctx, b.topic, messaging.Newest, 1)
 		b.must(err)
 		ctx, cancel := context.WithTimeout(b.ctx, 30*time.Millisecond)
 		defer cancel()
 		if got, after, err := b.conn.Browse(ctx, b.topic, end, 1); err != nil || len(got) != 0 || after != end {
-			t.Fatalf("got %d records, after %d, %v; want none, %d, nil", len(got), after, err, end)
+			t.Fatalf("got %d records, after %q, %v; want none, %q, nil", len(got), after, err, end)
 		}
 	})
 	t.Run("lose single records to Delete, as declared", func(t *testing.T) { deletes(t, h) })
@@ -95,9 +95,9 @@ func topics(t *testing.T, h Harness) {
 func deletes(t *testing.T, h Harness) {
 	b := start(t, h)
 	b.write(numbered(0, 5)...)
-	all, _, err := b.conn.Browse(b.ctx, b.topic, 0, 10)
+	all, _, err := b.conn.Browse(b.ctx, b.topic, messaging.Oldest, 10)
 	b.must(err)
-	err = b.conn.Delete(b.ctx, b.topic, []int64{all[0].Offset, all[3].Offset})
+	err = b.conn.Delete(b.ctx, b.topic, []messaging.Position{position(all[0]), position(all[3])})
 	if !h.Can.Deletes {
 		if !errors.Is(err, messaging.ErrNotSupported) {
 			t.Fatalf("got %v, want ErrNotSupported", err)
@@ -105,9 +105,13 @@ func deletes(t *testing.T, h Harness) {
 		return
 	}
 	b.must(err)
-	b.must(b.conn.Delete(b.ctx, b.topic, []int64{all[3].Offset})) // gone already: nothing to do
-	left, _, err := b.conn.Browse(b.ctx, b.topic, 0, 10)
+	b.must(b.conn.Delete(b.ctx, b.topic, []messaging.Position{position(all[3])})) // gone already: nothing to do
+	left, _, err := b.conn.Browse(b.ctx, b.topic, messaging.Oldest, 10)
 	b.must(err)
 	b.values(left, "1", "2", "4")
 	b.values(b.read(b.source("g"), 3), "1", "2", "4")
+}
+
+func position(r messaging.Record) messaging.Position {
+	return messaging.Position{Partition: r.Partition, Offset: r.Offset, Epoch: r.Epoch}
 }
