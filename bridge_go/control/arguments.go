@@ -5,6 +5,8 @@ import (
 	"math"
 
 	"github.com/tinylib/msgp/msgp"
+
+	"ds-runner.dev/ds-runner/bridge_go/messaging"
 )
 
 // arguments reads the values of a call one after the other. The first that does not fit stays in err, and all later ones are
@@ -74,10 +76,14 @@ func (a *arguments) tuple(name string, read func(fields *arguments)) {
 	})
 }
 
-// offsets reads an array of offsets.
-func (a *arguments) offsets() (v []int64) {
-	a.list("offsets", func(item *arguments) {
-		v = append(v, item.number(fmt.Sprintf("offsets[%d]", len(v)), 0, math.MaxInt64))
+// letters reads an array of [partition, offset], by which dead letters are called.
+func (a *arguments) letters() (v []messaging.Position) {
+	a.list("letters", func(item *arguments) {
+		item.tuple(fmt.Sprintf("letters[%d]", len(v)), func(pair *arguments) {
+			v = append(v, messaging.Position{
+				Partition: int32(pair.number("partition", 0, math.MaxInt32)), Offset: pair.number("offset", 0, math.MaxInt64),
+			})
+		})
 	})
 	return v
 }

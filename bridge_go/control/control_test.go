@@ -100,7 +100,7 @@ type list = []any
 
 func (f *fixture) tail(stream string) list {
 	f.Helper()
-	return f.ask("tail", stream, 0, 1000, 0).(list)[0].(list)
+	return f.ask("tail", stream, "", 1000, 0).(list)[0].(list)
 }
 
 // values are those of records, as text.
@@ -149,14 +149,14 @@ func TestWhatIsPublishedIsTailed(t *testing.T) {
 			t.Errorf("record %d: %s, want %s", i, text, want)
 		}
 	}
-	page := f.ask("tail", "departures", 1, 1, 0).(list)
-	if fmt.Sprint(values(page[0].(list)), page[1]) != "[b] 2" {
+	page := f.ask("tail", "departures", "0:1", 1, 0).(list)
+	if fmt.Sprint(values(page[0].(list)), page[1]) != "[b]0:2" {
 		t.Errorf("a page: %v", page)
 	}
-	if end := f.ask("tail", "departures", -1, 0, 0).(list); fmt.Sprint(end) != "[[] 3]" {
+	if end := f.ask("tail", "departures", "end", 0, 0).(list); fmt.Sprint(end) != "[[] 0:3]" {
 		t.Errorf("the end: %v", end)
 	}
-	if none := f.ask("tail", "departures", 3, 10, 1).(list); fmt.Sprint(none) != "[[] 3]" {
+	if none := f.ask("tail", "departures", "0:3", 10, 1).(list); fmt.Sprint(none) != "[[] 0:3]" {
 		t.Errorf("nothing new: %v", none)
 	}
 }
@@ -165,7 +165,7 @@ func TestAnAnswerIsKeptBelowTheFrameAndGoesOn(t *testing.T) {
 	f := newFixture(t, "memory:")
 	big := bytes.Repeat([]byte("x"), answerBytes/2-1000)
 	f.ask("publish", "departures", list{list{big}, list{big}, list{big}, list{append(big, bytes.Repeat([]byte("x"), answerBytes)...)}})
-	next := any(0)
+	next := any("")
 	for _, want := range []int{2, 1, 1, 0} {
 		page := f.ask("tail", "departures", next, 100, 0).(list)
 		if len(page[0].(list)) != want {
@@ -179,7 +179,7 @@ func TestMistakesAreNamed(t *testing.T) {
 	f := newFixture(t, "memory:?max_value=10B")
 	f.refuses("unknown_method", "Did you mean publish?", "publsh")
 	f.refuses("unknown_stream", `no stream "departure". Declared: departures, estimates, departures.dead. Did you mean departures?`,
-		"tail", "departure", 0, 1, 0)
+		"tail", "departure", "", 1, 0)
 	f.refuses("bad_arguments", "publish: stream: expected a str, got int", "publish", 7, list{})
 	f.refuses("bad_arguments", "records is missing", "publish", "departures")
 	f.refuses("bad_arguments", "records: expected an array", "publish", "departures", "x")
@@ -189,12 +189,14 @@ func TestMistakesAreNamed(t *testing.T) {
 	f.refuses("bad_arguments", "header value is missing", "publish", "departures", list{list{"a", nil, list{"h"}}})
 	f.refuses("bad_arguments", "timestamp: expected an int", "publish", "departures", list{list{"a", nil, nil, -1}})
 	f.refuses("bad_arguments", "1 values too many", "publish", "departures", list{list{"a", nil, nil, 1, 2}})
-	f.refuses("bad_arguments", "1 values too many", "tail", "departures", 0, 1, 0, 0)
-	f.refuses("bad_arguments", "next: expected an int from -1", "tail", "departures", -2, 1, 0)
-	f.refuses("bad_arguments", "max: expected an int from 0 to 10000", "tail", "departures", 0, 10001, 0)
+	f.refuses("bad_arguments", "1 values too many", "tail", "departures", "", 1, 0, 0)
+	f.refuses("bad_arguments", "cursor: expected a str, got int", "tail", "departures", 7, 1, 0)
+	f.refuses("bad_arguments", `"yesterday" is no place in a topic`, "tail", "departures", "yesterday", 1, 0)
+	f.refuses("bad_arguments", "max: expected an int from 0 to 10000", "tail", "departures", "", 10001, 0)
 	f.refuses("bad_arguments", "1 values too many", "status", 1)
-	f.refuses("bad_arguments", "offsets is empty", "dead.drop", "departures.dead", list{})
-	f.refuses("bad_arguments", "offsets[1]: expected an int", "dead.drop", "departures.dead", list{1, "x"})
+	f.refuses("bad_arguments", "letters is empty", "dead.drop", "departures.dead", list{})
+	f.refuses("bad_arguments", "letters[1]: expected an array", "dead.drop", "departures.dead", list{list{0, 1}, "x"})
+	f.refuses("bad_arguments", "offset is missing", "dead.drop", "departures.dead", list{list{0}})
 	f.refuses("unknown_stream", "estimates holds no dead letters. These do: departures.dead", "dead.show", "estimates", 1)
 	f.refuses("no_letter", "holds 0 dead letters", "dead.show", "departures.dead", 1)
 	f.refuses("write_refused", "1 of 3 records were refused, the others are stored. Record 1:", "publish", "departures",
@@ -225,8 +227,8 @@ func TestReplayedLettersAreTheEventsThatTheyWere(t *testing.T) {
 	f := newFixture(t, "memory:")
 	own := []messaging.Header{{Name: "trace", Value: []byte("7")}, {Name: dispatch.HeaderSource, Value: []byte("elsewhere/0/9")}}
 	f.die("departures.dead", event("1", own...), event("2"), event("3"), event(`{"ds-note":"left out"}`))
-	got := fmt.Sprint(f.ask("dead.replay", "departures.dead", list{0, 2, 3, 99}))
-	if got != "[[0 2] false [3 its payload is left out; the event itself stands at departures/0/3 99 there is no such dead letter]]" {
+	got := fmt.Sprint(f.ask("dead.replay", "departures.dead", list{list{0, 0}, list{0, 2}, list{0, 3}, list{0, 99}}))
+	if got != "[[[0 0] [0 2]] false [[0 3 its payload is left out; the event itself stands at departures/0/3] [0 99 there is no such dead letter]]]" {
 		t.Fatalf("answer: %s", got)
 	}
 	back := f.tail("departures")
@@ -239,7 +241,7 @@ func TestReplayedLettersAreTheEventsThatTheyWere(t *testing.T) {
 	if left := values(f.tail("departures.dead")); !slices.Equal(left, []string{"2", `{"ds-note":"left out"}`}) {
 		t.Errorf("left: %v", left)
 	}
-	if got := fmt.Sprint(f.ask("dead.replay", "departures", list{})); !strings.HasPrefix(got, "[[1] false [3 ") {
+	if got := fmt.Sprint(f.ask("dead.replay", "departures", list{})); !strings.HasPrefix(got, "[[[0 1]] false [[0 3 ") {
 		t.Errorf("all: %s", got)
 	}
 }
@@ -260,7 +262,7 @@ func TestALetterThatWasPublishedAndNotDeletedIsPublishedOnce(t *testing.T) {
 // deaf is a connection that dies before it deletes.
 type deaf struct{ messaging.Connection }
 
-func (deaf) Delete(context.Context, string, []int64) error { return errors.New("gone") }
+func (deaf) Delete(context.Context, string, []messaging.Position) error { return errors.New("gone") }
 
 func TestReplayWorksInPagesAndSendsAMultipleOfThem(t *testing.T) {
 	f := newFixture(t, "memory:")
@@ -280,19 +282,19 @@ func TestReplayWorksInPagesAndSendsAMultipleOfThem(t *testing.T) {
 func TestInFileStreamsReplayedLettersAreKept(t *testing.T) {
 	f := newFixture(t, "file:")
 	f.die("departures.dead", event("1"), event("2"))
-	if got := fmt.Sprint(f.ask("dead.replay", "departures", list{1})); got != "[[1] true []]" {
+	if got := fmt.Sprint(f.ask("dead.replay", "departures", list{list{0, 1}})); got != "[[[0 1]] true []]" {
 		t.Fatalf("answer: %s", got)
 	}
 	if v := values(f.tail("departures")); !slices.Equal(v, []string{"2"}) {
 		t.Fatalf("back: %v", v)
 	}
-	f.refuses("not_supported", "not supported", "dead.drop", "departures", list{0})
+	f.refuses("not_supported", "not supported", "dead.drop", "departures", list{list{0, 0}})
 }
 
 func TestDroppedLettersAreGone(t *testing.T) {
 	f := newFixture(t, "memory:")
 	f.die("departures.dead", event("1"), event("2"), event("3"))
-	f.ask("dead.drop", "departures.dead", list{0, 2, 77})
+	f.ask("dead.drop", "departures.dead", list{list{0, 0}, list{0, 2}, list{0, 77}})
 	if v := values(f.tail("departures.dead")); !slices.Equal(v, []string{"2"}) {
 		t.Fatalf("left: %v", v)
 	}

@@ -2,6 +2,7 @@ package control
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -54,22 +55,15 @@ func (l *letters) each(ctx context.Context, f func(*messaging.Record) bool) erro
 	if err != nil {
 		return err
 	}
-	for next := messaging.Oldest; next != end; {
+	for next := messaging.Oldest; !next.Reached(end); {
 		found, after, err := l.browse(ctx, next, page, 0)
 		if err != nil || len(found) == 0 { // the rest was deleted
 			return err
 		}
-		old := false
-		for i := range found {
-			if !end.Passed(&found[i]) {
-				continue
-			}
-			if old = true; !f(&found[i]) {
+		for i := range found { // of another partition than the last, what has come since may stand in between
+			if end.Passed(&found[i]) && !f(&found[i]) {
 				return nil
 			}
-		}
-		if !old { // only what has come since
-			return nil
 		}
 		next = after
 	}
@@ -145,22 +139,22 @@ func (k *Control) deadShow(ctx context.Context, r *request) ([]byte, error) {
 
 // deadDrop deletes dead letters. Unlike replay it wants them named: what is dropped is gone.
 func (k *Control) deadDrop(ctx context.Context, r *request) ([]byte, error) {
-	name, offsets := r.text("stream"), r.offsets()
+	name, chosen := r.text("stream"), r.letters()
 	if r.end(); r.err != nil {
 		return nil, r.err
 	}
-	if len(offsets) == 0 {
-		return nil, &wire.CallError{Code: "bad_arguments", Reason: "dead.drop: offsets is empty, name what is to be dropped"}
+	if len(chosen) == 0 {
+		return nil, &wire.CallError{Code: "bad_arguments", Reason: "dead.drop: letters is empty, name what is to be dropped"}
 	}
 	l, err := k.letters(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	if err := l.conn.Delete(ctx, l.topic, positions(offsets)); err != nil {
+	if err := l.conn.Delete(ctx, l.topic, chosen); err != nil {
 		return nil, fmt.Errorf("%s: drop: %w", l.name, err)
 	}
-	k.c.Log.Info("dead letters dropped by the command line", "stream", l.name, "letters", len(offsets))
-	return msgp.AppendInt(nil, len(offsets)), nil
+	k.c.Log.Info("dead letters dropped by the command line", "stream", l.name, "letters", len(chosen))
+	return msgp.AppendInt(nil, len(chosen)), nil
 }
 
 // A replay sends dead letters back to the inputs they came from.
@@ -168,20 +162,36 @@ type replay struct {
 	k        *Control
 	letters  *letters
 	id       string // what the ids of this stream's letters begin with
-	wanted   map[int64]bool
-	replayed []int64
+	wanted   map[place]bool
+	replayed []messaging.Position
 	skipped  []skip
 }
 
+// A place is where a letter stands, whatever assignment it was read under.
+type place struct {
+	partition int32
+	offset    int64
+}
+
+func placeOf(p messaging.Position) place { return place{p.Partition, p.Offset} }
+
+func (p place) compare(q place) int {
+	return cmp.Or(cmp.Compare(p.partition, q.partition), cmp.Compare(p.offset, q.offset))
+}
+
+func positionOf(r *messaging.Record) messaging.Position {
+	return messaging.Position{Partition: r.Partition, Offset: r.Offset, Epoch: r.Epoch}
+}
+
 type skip struct {
-	offset int64
+	place
 	reason string
 }
 
 // deadReplay publishes dead letters again as the events that they were, and then deletes them. A letter that was published
 // and not deleted, because the bridge died in between, is published again with the same id.
 func (k *Control) deadReplay(ctx context.Context, r *request) ([]byte, error) {
-	name, offsets := r.text("stream"), r.offsets()
+	name, chosen := r.text("stream"), r.letters()
 	if r.end(); r.err != nil {
 		return nil, r.err
 	}
@@ -196,11 +206,11 @@ func (k *Control) deadReplay(ctx context.Context, r *request) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &replay{k: k, letters: l, id: fmt.Sprintf("replay/%s/%s/", l.name, life), wanted: map[int64]bool{}}
-	for _, offset := range offsets {
-		p.wanted[offset] = true
+	p := &replay{k: k, letters: l, id: fmt.Sprintf("replay/%s/%s/", l.name, life), wanted: map[place]bool{}}
+	for _, c := range chosen {
+		p.wanted[placeOf(c)] = true
 	}
-	kept, err := p.run(ctx, len(offsets) == 0)
+	kept, err := p.run(ctx, len(chosen) == 0)
 	if err != nil {
 		return nil, err
 	}
@@ -219,10 +229,11 @@ func (p *replay) run(ctx context.Context, all bool) (kept bool, err error) {
 		return err
 	}
 	each := p.letters.each(ctx, func(r *messaging.Record) bool {
-		if !all && !p.wanted[r.Offset] {
+		at := placeOf(positionOf(r))
+		if !all && !p.wanted[at] {
 			return true
 		}
-		delete(p.wanted, r.Offset)
+		delete(p.wanted, at)
 		if batch = append(batch, *r); len(batch) == page {
 			err = flush()
 		}
@@ -234,8 +245,8 @@ func (p *replay) run(ctx context.Context, all bool) (kept bool, err error) {
 	if err == nil && len(batch) > 0 {
 		err = flush()
 	}
-	for _, offset := range slices.Sorted(maps.Keys(p.wanted)) {
-		p.skipped = append(p.skipped, skip{offset, "there is no such dead letter"})
+	for _, at := range slices.SortedFunc(maps.Keys(p.wanted), place.compare) {
+		p.skipped = append(p.skipped, skip{at, "there is no such dead letter"})
 	}
 	return kept, err
 }
@@ -243,23 +254,24 @@ func (p *replay) run(ctx context.Context, all bool) (kept bool, err error) {
 // send publishes a page of letters, input by input, and deletes those that are stored.
 func (p *replay) send(ctx context.Context, batch []messaging.Record) (deleted bool, err error) {
 	inputs := map[string][]messaging.Outgoing{}
-	offsets := map[string][]int64{}
+	letters := map[string][]messaging.Position{}
 	for i := range batch {
 		event, input, reason := p.event(&batch[i])
+		at := positionOf(&batch[i])
 		if reason != "" {
-			p.skipped = append(p.skipped, skip{batch[i].Offset, reason})
+			p.skipped = append(p.skipped, skip{placeOf(at), reason})
 			continue
 		}
 		inputs[input] = append(inputs[input], event)
-		offsets[input] = append(offsets[input], batch[i].Offset)
+		letters[input] = append(letters[input], at)
 	}
 	deleted = true
 	for _, input := range slices.Sorted(maps.Keys(inputs)) {
-		done, err := p.publish(ctx, input, inputs[input], offsets[input])
+		done, err := p.publish(ctx, input, inputs[input], letters[input])
 		if err != nil {
 			return deleted, err
 		}
-		if err := p.letters.conn.Delete(ctx, p.letters.topic, positions(done)); errors.Is(err, messaging.ErrNotSupported) {
+		if err := p.letters.conn.Delete(ctx, p.letters.topic, done); errors.Is(err, messaging.ErrNotSupported) {
 			deleted = false
 		} else if err != nil {
 			return deleted, fmt.Errorf("%s: published, but not deleted: %w", p.letters.name, err)
@@ -268,8 +280,10 @@ func (p *replay) send(ctx context.Context, batch []messaging.Record) (deleted bo
 	return deleted, nil
 }
 
-// publish returns the offsets of the letters that are stored in the input.
-func (p *replay) publish(ctx context.Context, input string, events []messaging.Outgoing, offsets []int64) ([]int64, error) {
+// publish returns the letters that are stored in the input.
+func (p *replay) publish(ctx context.Context, input string, events []messaging.Outgoing, letters []messaging.Position) (
+	stored []messaging.Position, err error,
+) {
 	s, err := p.k.stream(ctx, input)
 	if err != nil {
 		return nil, err
@@ -281,12 +295,12 @@ func (p *replay) publish(ctx context.Context, input string, events []messaging.O
 	}
 	if failed != nil {
 		for _, f := range slices.Backward(failed.Failed) {
-			p.skipped = append(p.skipped, skip{offsets[f.Index], fmt.Sprintf("%s refuses it: %v", input, f.Err)})
-			offsets = slices.Delete(offsets, f.Index, f.Index+1)
+			p.skipped = append(p.skipped, skip{placeOf(letters[f.Index]), fmt.Sprintf("%s refuses it: %v", input, f.Err)})
+			letters = slices.Delete(letters, f.Index, f.Index+1)
 		}
 	}
-	p.replayed = append(p.replayed, offsets...)
-	return offsets, nil
+	p.replayed = append(p.replayed, letters...)
+	return letters, nil
 }
 
 // event is a dead letter as the event that it was: without the headers that say why it died, which stand behind its own.
@@ -305,7 +319,7 @@ func (p *replay) event(r *messaging.Record) (out messaging.Outgoing, input, reas
 		return out, input, "its payload is left out; the event itself stands at " + header(r, dispatch.HeaderSource)
 	}
 	event := messaging.Record{Key: r.Key, Value: r.Value, Headers: own, Time: r.Time}
-	return messaging.Outgoing{Record: event, ID: p.id + fmt.Sprint(r.Offset)}, input, ""
+	return messaging.Outgoing{Record: event, ID: fmt.Sprintf("%s%d/%d", p.id, r.Partition, r.Offset)}, input, ""
 }
 
 // inputOf is the stream that the letter's source names, if there is one, or else the one that these dead letters belong to.
@@ -324,19 +338,24 @@ func (p *replay) inputOf(why []messaging.Header) string {
 	return p.letters.input
 }
 
-// answer writes [replayed offsets, kept, [offset, reason]...].
+// answer writes [replayed, kept, skipped]: [partition, offset] of each letter, and the reason of those that were skipped.
 func (p *replay) answer(kept bool) []byte {
 	out := msgp.AppendArrayHeader(nil, 3)
 	out = msgp.AppendArrayHeader(out, uint32(len(p.replayed)))
-	for _, offset := range p.replayed {
-		out = msgp.AppendInt64(out, offset)
+	for _, at := range p.replayed {
+		out = appendPlace(msgp.AppendArrayHeader(out, 2), placeOf(at))
 	}
 	out = msgp.AppendBool(out, kept)
-	out = msgp.AppendArrayHeader(out, uint32(2*len(p.skipped)))
+	out = msgp.AppendArrayHeader(out, uint32(len(p.skipped)))
 	for _, s := range p.skipped {
-		out = msgp.AppendString(msgp.AppendInt64(out, s.offset), wire.Text(s.reason, wire.MaxReason))
+		out = appendPlace(msgp.AppendArrayHeader(out, 3), s.place)
+		out = msgp.AppendString(out, wire.Text(s.reason, wire.MaxReason))
 	}
 	return out
+}
+
+func appendPlace(b []byte, p place) []byte {
+	return msgp.AppendInt64(msgp.AppendInt64(b, int64(p.partition)), p.offset)
 }
 
 func codeOf(r *messaging.Record) string { return header(r, dispatch.HeaderCode) }
@@ -349,13 +368,4 @@ func header(r *messaging.Record, name string) string {
 		}
 	}
 	return ""
-}
-
-// positions are those of offsets in partition 0, the only one that letters are called by.
-func positions(offsets []int64) []messaging.Position {
-	all := make([]messaging.Position, len(offsets))
-	for i, offset := range offsets {
-		all[i].Offset = offset
-	}
-	return all
 }

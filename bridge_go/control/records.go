@@ -88,6 +88,9 @@ func (k *Control) tail(ctx context.Context, r *request) ([]byte, error) {
 	if r.end(); r.err != nil {
 		return nil, r.err
 	}
+	if _, err := from.Next(); err != nil && from != messaging.Newest {
+		return nil, badArguments("tail: cursor", err)
+	}
 	s, err := k.stream(ctx, name)
 	if err != nil {
 		return nil, err

@@ -62,6 +62,22 @@ func (c Cursor) Passed(r *Record) bool {
 	return err == nil && r.Offset < next[r.Partition]
 }
 
+// Reached says whether nothing of what lies before end is left to read: what a caller asks that reads up to where a topic
+// ended when it began.
+func (c Cursor) Reached(end Cursor) bool {
+	next, err := c.Next()
+	until, errEnd := end.Next()
+	if err != nil || errEnd != nil {
+		return c == end
+	}
+	for partition, offset := range until {
+		if next[partition] < offset {
+			return false
+		}
+	}
+	return true
+}
+
 // Offsets are those of positions in a topic that has one partition.
 func Offsets(records []Position) []int64 {
 	offsets := make([]int64, len(records))

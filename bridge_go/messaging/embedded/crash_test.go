@@ -102,12 +102,12 @@ func everything(t *testing.T, dir, topic string) []messaging.Record {
 		t.Fatal(err)
 	}
 	defer c.Close(ctx)
-	_, end, err := c.Browse(ctx, topic, -1, 1)
+	_, end, err := c.Browse(ctx, topic, messaging.Newest, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var all []messaging.Record
-	for next := int64(0); next < end; {
+	for next := messaging.Oldest; next != end; {
 		some, after, err := c.Browse(ctx, topic, next, 512)
 		if err != nil {
 			t.Fatal(err)

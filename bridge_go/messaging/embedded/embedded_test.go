@@ -150,6 +150,13 @@ func TestAReaderIsPassedByRetentionWhileItReads(t *testing.T) {
 	}
 }
 
+func places(offsets ...int64) (all []messaging.Position) {
+	for _, offset := range offsets {
+		all = append(all, messaging.Position{Offset: offset})
+	}
+	return all
+}
+
 func TestRecordsDeletedOnPurposeAreNoGap(t *testing.T) {
 	dir := t.TempDir()
 	c := connectTo(t, dir, "")
@@ -158,7 +165,7 @@ func TestRecordsDeletedOnPurposeAreNoGap(t *testing.T) {
 	s.Read(ctx, messaging.Limit{Events: 1, Bytes: 1})
 	s.Commit(ctx, []messaging.Position{{Offset: 1}})
 	s.Close(ctx)
-	if err := c.Delete(ctx, "a", []int64{1, 2, 3, 7, 9, 10, 11, -1, 0}); err != nil {
+	if err := c.Delete(ctx, "a", places(1, 2, 3, 7, 9, 10, 11, -1, 0)); err != nil {
 		t.Fatal(err)
 	}
 	c.Close(ctx)
@@ -253,8 +260,8 @@ func TestDuplicatesAreKnownAfterARestartAndCounted(t *testing.T) {
 	c.Close(ctx)
 	c = connectTo(t, dir, "")
 	write(t, c, "a", numbered(51, 100)...)
-	if _, end, err := c.Browse(ctx, "a", -1, 0); err != nil || end != 151 {
-		t.Fatalf("end %d, %v", end, err)
+	if _, end, err := c.Browse(ctx, "a", messaging.Newest, 0); err != nil || end != "0:151" {
+		t.Fatalf("end %s, %v", end, err)
 	}
 	if n := counted(c.(*connection).duplicates); n != 50 {
 		t.Fatalf("counted %v", n)
@@ -266,7 +273,7 @@ func TestOutsideTheWindowAnIdIsForgotten(t *testing.T) {
 	write(t, c, "a", numbered(1, 1)...)
 	for deadline := time.Now().Add(20 * time.Second); ; {
 		write(t, c, "a", numbered(1, 1)...)
-		if _, end, _ := c.Browse(ctx, "a", -1, 0); end == 3 {
+		if _, end, _ := c.Browse(ctx, "a", messaging.Newest, 0); end == "0:3" {
 			return
 		}
 		if time.Now().After(deadline) {

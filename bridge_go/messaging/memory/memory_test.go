@@ -82,9 +82,9 @@ func TestWithoutAGroupTheOldestGo(t *testing.T) {
 	if err := snk.Write(ctx, out(100)); err != nil {
 		t.Fatal(err)
 	}
-	got, after, err := c.Browse(ctx, "a", 0, 1000)
-	if err != nil || after != 100 || len(got) != 3 || got[0].Offset != 97 {
-		t.Fatalf("%d records, after %d, %v", len(got), after, err)
+	got, after, err := c.Browse(ctx, "a", messaging.Oldest, 1000)
+	if err != nil || after != "0:100" || len(got) != 3 || got[0].Offset != 97 {
+		t.Fatalf("%d records, after %s, %v", len(got), after, err)
 	}
 }
 
@@ -122,7 +122,7 @@ func TestKeepNoneDropsWhatEveryGroupHasCommitted(t *testing.T) {
 	if err := src.Commit(ctx, []messaging.Position{{Offset: 6}}); err != nil {
 		t.Fatal(err)
 	}
-	got, _, err := c.Browse(ctx, "a", 0, 100)
+	got, _, err := c.Browse(ctx, "a", messaging.Oldest, 100)
 	if err != nil || len(got) != 3 || got[0].Offset != 7 {
 		t.Fatalf("%d records, %v", len(got), err)
 	}
@@ -161,8 +161,8 @@ func TestDiscardCounts(t *testing.T) {
 	if err := snk.Write(ctx, out(10)); err != nil {
 		t.Fatal(err)
 	}
-	if _, end, err := c.Browse(ctx, "a", -1, 0); end != 10 || err != nil {
-		t.Fatalf("%d, %v", end, err)
+	if _, end, err := c.Browse(ctx, "a", messaging.Newest, 0); end != "0:10" || err != nil {
+		t.Fatalf("%s, %v", end, err)
 	}
 }
 
