@@ -1,8 +1,9 @@
-"""The second connection of a worker: calls and pulses, on a thread of its own.
+"""The second connection of a worker: calls and pulses, on a thread of its own. A command's control connection works alike.
 
-A large transfer or a slow answer here never delays events there. The thread reads and pulses; any thread may call. One lock
-guards the session and the order of bytes sent; nobody holds it while waiting for the bridge, except for a write that the
-bridge's reader takes (it never waits for its own writer).
+A large transfer or a slow answer here never delays events there. The thread reads and pulses; any thread may call, and may
+begin further calls before the first is answered. One lock guards the session and the order of bytes sent; nobody holds it while
+waiting for the bridge, except for a write that the bridge's reader takes (it never waits for its own writer). A frame of
+a large transfer is at most a few megabytes, so that a pulse behind it is not late.
 """
 
 from __future__ import annotations
@@ -14,10 +15,23 @@ from typing import Any
 from pyrunner.client.connection import Connection, LinkLost
 from pyrunner.client.dialler import Dialler
 from pyrunner.client.pending import CallError, Pending, Unreachable
-from pyrunner.protocol import Answer, Drain, Lease, LocalError
+from pyrunner.protocol import Answer, Drain, Lease, LocalError, Role
+from pyrunner.protocol.frames import MAX_CALLS
 
 _GRACE = 0.5  # the bridge keeps the deadline; this is for the way back
 _LOST = "the connection to the bridge ended before the answer"
+
+
+class Begun:
+    """A call on its way. `wait` may be called once, by any thread."""
+
+    def __init__(self, pending: Pending, until: float) -> None:
+        self._pending = pending
+        self._until = until
+
+    def wait(self) -> Any:
+        """The bridge's answer. Raises CallError."""
+        return self._pending.wait(max(0.0, self._until - time.monotonic()) + _GRACE)
 
 
 class Calls:
@@ -27,7 +41,7 @@ class Calls:
         self._dialler = dialler
         self._lock = threading.Lock()
         self._stop = threading.Event()
-        self._connected = threading.Condition(self._lock)
+        self._changed = threading.Condition(self._lock)
         self._connection: Connection | None = None
         self._pending: dict[int, Pending] = {}
         self._thread = threading.Thread(target=self._run, name="ds-runner-calls", daemon=True)
@@ -37,21 +51,29 @@ class Calls:
 
     def close(self) -> None:
         self._stop.set()
-        with self._lock:
+        with self._changed:
+            self._changed.notify_all()
             if self._connection is not None:
                 self._connection.close(goodbye=True)
         self._thread.join(timeout=2)
 
     def call(self, method: str, *args: Any, lease: Lease | None = None, deadline: float = 5.0) -> Any:
         """The bridge's answer. Raises CallError; safe from any thread."""
+        return self.begin(method, *args, lease=lease, deadline=deadline).wait()
+
+    def begin(self, method: str, *args: Any, lease: Lease | None = None, deadline: float = 5.0) -> Begun:
+        """Send a call and return before its answer; several may be on their way. Waits only for a connection and for room.
+
+        Raises CallError when the call could not be sent; safe from any thread.
+        """
         until = time.monotonic() + deadline
-        with self._connected:
-            if not self._connected.wait_for(
-                lambda: self._connection is not None or self._stop.is_set(), deadline
-            ):
-                raise Unreachable("no connection to the bridge")
-            pending = self._send(method, args, lease, until)
-        return pending.wait(max(0.0, until - time.monotonic()) + _GRACE)
+        with self._changed:
+            if not self._changed.wait_for(self._may_send, deadline):
+                raise _crowded() if self._connection else Unreachable("no connection to the bridge")
+            return Begun(self._send(method, args, lease, until), until)
+
+    def _may_send(self) -> bool:
+        return self._stop.is_set() or (self._connection is not None and len(self._pending) < MAX_CALLS)
 
     def _send(self, method: str, args: tuple[Any, ...], lease: Lease | None, until: float) -> Pending:
         if self._connection is None:
@@ -59,8 +81,8 @@ class Calls:
         left = max(1, int((until - time.monotonic()) * 1000))
         try:
             number, data = self._connection.session.call(method, args, left, lease)
-        except LocalError as error:
-            raise CallError("too_many_calls", str(error), True) from None
+        except LocalError as error:  # a frame over the limit
+            raise CallError("too_large", str(error), False) from None
         self._pending[number] = pending = Pending()
         try:
             self._connection.send(data)
@@ -77,9 +99,9 @@ class Calls:
             self._serve(connection)
 
     def _serve(self, connection: Connection) -> None:
-        with self._connected:
+        with self._changed:
             self._connection = connection
-            self._connected.notify_all()
+            self._changed.notify_all()
         try:
             self._read(connection)
         except LinkLost:
@@ -89,18 +111,21 @@ class Calls:
 
     def _read(self, connection: Connection) -> None:
         every = max(0.1, connection.welcome.heartbeat_ms / 1000)
+        pulses = connection.session.role is Role.CALLS  # a command's silence means nothing
         seq, due = 0, time.monotonic()
         while not self._stop.is_set():
             if (now := time.monotonic()) >= due:
                 seq, due = seq + 1, now + every
-                with self._lock:
-                    connection.send(connection.session.pulse(seq))
+                if pulses:
+                    with self._lock:
+                        connection.send(connection.session.pulse(seq))
             body = connection.receive_body(due - now)
             if body is None:
                 continue
-            with self._lock:
+            with self._changed:
                 frame = connection.accept(body)
                 pending = self._pending.pop(frame.id, None) if isinstance(frame, Answer) else None
+                self._changed.notify_all()  # there is room again
             if isinstance(frame, Answer) and pending is not None:
                 pending.answer(frame)
             if isinstance(frame, Drain) or pending is not None:
@@ -114,3 +139,7 @@ class Calls:
             lost, self._pending = self._pending, {}
         for pending in lost.values():
             pending.fail(Unreachable(_LOST))
+
+
+def _crowded() -> CallError:
+    return CallError("too_many_calls", f"{MAX_CALLS} calls are on their way, none was answered in time", True)
