@@ -49,25 +49,42 @@ func (k *Control) letters(ctx context.Context, name string) (*letters, error) {
 	return &letters{s, input}, nil
 }
 
-// each calls f for all dead letters that are there now, oldest first, until it returns false.
+// each calls f for all dead letters that are there now until it returns false: partition by partition, in each the oldest
+// first. So a letter's number is the same whoever counts, which no order of several partitions by time would be.
 func (l *letters) each(ctx context.Context, f func(*messaging.Record) bool) error {
 	_, end, err := l.conn.Browse(ctx, l.topic, messaging.Newest, 0)
 	if err != nil {
 		return err
 	}
-	for next := messaging.Oldest; !next.Reached(end); {
-		found, after, err := l.browse(ctx, next, page, 0)
-		if err != nil || len(found) == 0 { // the rest was deleted
+	ends, err := end.Next()
+	if err != nil {
+		return err
+	}
+	for _, partition := range slices.Sorted(maps.Keys(ends)) {
+		start := maps.Clone(ends)
+		start[partition] = 0
+		if more, err := l.eachBefore(ctx, messaging.CursorOf(start), end, f); err != nil || !more {
 			return err
 		}
-		for i := range found { // of another partition than the last, what has come since may stand in between
+	}
+	return nil
+}
+
+// eachBefore calls f for the letters between two cursors, and tells whether it wants more.
+func (l *letters) eachBefore(ctx context.Context, next, end messaging.Cursor, f func(*messaging.Record) bool) (more bool, err error) {
+	for !next.Reached(end) {
+		found, after, err := l.browse(ctx, next, page, 0)
+		if err != nil || len(found) == 0 { // the rest was deleted
+			return true, err
+		}
+		for i := range found { // letters that have come since may stand in between
 			if end.Passed(&found[i]) && !f(&found[i]) {
-				return nil
+				return false, nil
 			}
 		}
 		next = after
 	}
-	return nil
+	return true, nil
 }
 
 // deadList answers [stream, input, count, oldest, newest, [code, count]...] for each stream of dead letters.
@@ -93,10 +110,10 @@ func (l *letters) appendSummary(ctx context.Context, b []byte) ([]byte, error) {
 	var count, oldest, newest int64
 	codes := map[string]int64{}
 	err := l.each(ctx, func(r *messaging.Record) bool {
-		if count == 0 {
+		if count == 0 || r.Time < oldest {
 			oldest = r.Time
 		}
-		newest = r.Time
+		newest = max(newest, r.Time)
 		count++
 		codes[codeOf(r)]++
 		return true

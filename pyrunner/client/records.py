@@ -2,13 +2,16 @@
 
 import datetime
 import json
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pyrunner.client import cursors
 from pyrunner.client.control import ControlClient
 
 PAGE = 500
+_FURTHER = 8  # times as many offsets back when too few records were found
 
 
 @dataclass(frozen=True)
@@ -55,20 +58,82 @@ def record(stream: str, fields: Sequence[Any]) -> Record:
 
 
 def read(
-    client: ControlClient, stream: str, start: int, most: int, wait_ms: int = 0
-) -> tuple[list[Record], int]:
-    """Up to `most` records from a position on (0 the oldest kept, -1 behind the newest), and the position behind them."""
-    found, after = client.call("tail", stream, start, most, wait_ms, deadline=5.0 + wait_ms / 1000)
+    client: ControlClient, stream: str, cursor: str, most: int, wait_ms: int = 0
+) -> tuple[list[Record], str]:
+    """Up to `most` records from a cursor on, and the cursor behind them (pyrunner/client/cursors.py says what it is)."""
+    found, after = client.call("tail", stream, cursor, most, wait_ms, deadline=5.0 + wait_ms / 1000)
     return [record(stream, r) for r in found], after
 
 
-def read_all(client: ControlClient, stream: str, start: int = 0) -> Iterator[Record]:
-    """All records of a stream from a position to its present end."""
-    while True:
+def end_of(client: ControlClient, stream: str) -> str:
+    """The cursor behind the newest record of each partition."""
+    return read(client, stream, cursors.END, 0)[1]
+
+
+def read_all(
+    client: ControlClient, stream: str, start: str = cursors.OLDEST, end: str | None = None
+) -> Iterator[Record]:
+    """All records of a stream from a cursor to its end, which is where the stream ends now if none is given."""
+    until = cursors.offsets(end_of(client, stream) if end is None else end)
+    while not cursors.reached(start, until):
         found, start = read(client, stream, start, PAGE)
         if not found:
             return
-        yield from found
+        yield from (r for r in found if r.offset < until.get(r.partition, 0))
+
+
+def read_in_order(client: ControlClient, stream: str) -> Iterator[Record]:
+    """All records that a stream holds now, partition by partition: the order in which dead letters are numbered."""
+    end = end_of(client, stream)
+    ends = cursors.offsets(end)
+    for partition in sorted(ends):
+        start = cursors.of({**ends, partition: 0})  # the other partitions have nothing from there on
+        yield from read_all(client, stream, start, end)
+
+
+def newest(client: ControlClient, stream: str, count: int) -> tuple[list[Record], str]:
+    """The newest `count` records of all partitions together, in the order of their times, and the cursor behind them.
+
+    Each partition is read from so many offsets before its end on, and from further back while that was too little (offsets
+    may have gaps). What is held is at most `count` records of each partition.
+    """
+    end = end_of(client, stream)
+    ends, back = cursors.offsets(end), count
+    while True:
+        starts = {partition: max(0, offset - back) for partition, offset in ends.items()}
+        last = _last(read_all(client, stream, cursors.of(starts), end), count)
+        if sum(map(len, last.values())) >= count or not any(starts.values()):
+            return _by_time(last)[-count:] if count else [], end
+        back *= _FURTHER
+
+
+def one(client: ControlClient, stream: str, partition: int, offset: int) -> Record | None:
+    """The record at one place, None when it is not kept there any more."""
+    ends = cursors.offsets(end_of(client, stream))
+    if offset >= ends.get(partition, 0):
+        return None
+    start = cursors.of({**ends, partition: offset})  # the other partitions have nothing from there on
+    for r in read_all(client, stream, start, cursors.of({**ends, partition: offset + 1})):
+        return r if (r.partition, r.offset) == (partition, offset) else None
+    return None
+
+
+def _last(found: Iterable[Record], count: int) -> dict[int, deque[Record]]:
+    last: dict[int, deque[Record]] = {}
+    for r in found:
+        last.setdefault(r.partition, deque(maxlen=count)).append(r)
+    return last
+
+
+def _by_time(partitions: dict[int, deque[Record]]) -> list[Record]:
+    """Merged by time; records of one partition keep their order, whatever times their producers gave them."""
+    timed: list[tuple[int, int, int, Record]] = []
+    for partition, found in partitions.items():
+        latest = 0
+        for r in found:
+            latest = max(latest, r.time)
+            timed.append((latest, partition, r.offset, r))
+    return [r for *_, r in sorted(timed, key=lambda row: row[:3])]
 
 
 def text(data: bytes | None) -> str | None:

@@ -1,7 +1,7 @@
 """`ds-runner dead`: events that could not be scored: list, show, replay, drop.
 
-A dead letter is called by its stream and its number there, the oldest is 1, as `list` and `show` count. Numbers move up when
-letters leave, so that those of one command line are all looked up before anything is done.
+A dead letter is called by its stream and its number there, the oldest is 1, as `list` and `show` count; of several partitions
+the letters of the first come first. Numbers move up when letters leave, so that those of one command line are all looked up before anything is done.
 """
 
 from __future__ import annotations
@@ -9,20 +9,19 @@ from __future__ import annotations
 import datetime
 import json as jsonlib
 import sys
-from collections.abc import Iterator
 from itertools import islice
 from typing import Annotated, Any
 
 import typer
 
 from pyrunner.client.control import ControlClient
-from pyrunner.client.records import Record, read_all, record, text, value
+from pyrunner.client.records import Record, read_in_order, record, text, value
 from pyrunner.commands import NOT_SO
 from pyrunner.commands.console import count, emit, note, say
 from pyrunner.commands.options import BridgeAddress, Env, Json, ProgramPath, TokenFile
 from pyrunner.commands.running import control
 from pyrunner.errors import UserError
-from pyrunner.project import open_project
+from pyrunner.project import Project, open_project
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Dead letters: list, show, replay, drop.")
 
@@ -51,9 +50,10 @@ def list_(
 
     With a stream: its letters, a line each.
     """
-    with control(open_project(program, env), bridge, token_file) as client:
+    project = open_project(program, env)
+    with control(project, bridge, token_file) as client:
         if stream:
-            letters = list(islice(_letters(client, stream), lines))
+            letters = list(islice(read_in_order(client, _dead_letters_of(project, stream)), lines))
             _list_letters(letters, json)
         else:
             _list_streams(client.call("dead.list"), json)
@@ -96,18 +96,26 @@ def replay(
 
     To the stream they came from; then they leave the dead letters. Exit code 1 when one was skipped.
     """
-    with control(open_project(program, env), bridge, token_file) as client:
-        chosen = _chosen(client, stream, numbers, every, "replay")
+    project = open_project(program, env)
+    with control(project, bridge, token_file) as client:
+        chosen = _chosen(client, project, stream, numbers, every, "replay")
         replayed, kept, skipped = (
             client.call("dead.replay", stream, chosen, deadline=60.0) if chosen else ([], False, [])
         )
-    reasons = dict(zip(skipped[::2], skipped[1::2], strict=True))
+    dead = _dead_letters_of(project, stream)
+    reasons = {f"{dead}/{partition}/{offset}": reason for partition, offset, reason in skipped}
     if json:
-        emit({"replayed": replayed, "kept": kept, "skipped": reasons})
+        emit(
+            {
+                "replayed": [f"{dead}/{partition}/{offset}" for partition, offset in replayed],
+                "kept": kept,
+                "skipped": reasons,
+            }
+        )
     else:
         say(f"replayed {count(len(replayed), 'event')} of {stream}")
-    for offset, reason in reasons.items():
-        note(f"skipped {stream}/{offset}: {reason}")
+    for letter, reason in reasons.items():
+        note(f"skipped {letter}: {reason}")
     if kept and replayed:
         note(f"{stream} cannot delete single records: the letters are still there")
     if reasons:
@@ -126,8 +134,9 @@ def drop(
     json: Json = False,
 ) -> None:
     """Delete letters for good."""
-    with control(open_project(program, env), bridge, token_file) as client:
-        chosen = _chosen(client, stream, numbers, every, "drop")
+    project = open_project(program, env)
+    with control(project, bridge, token_file) as client:
+        chosen = _chosen(client, project, stream, numbers, every, "drop")
         dropped = client.call("dead.drop", stream, chosen, deadline=60.0) if chosen else 0
     if json:
         emit({"dropped": dropped})
@@ -136,20 +145,22 @@ def drop(
 
 
 def _chosen(
-    client: ControlClient, stream: str, numbers: list[int] | None, every: bool, verb: str
-) -> list[int]:
-    """The offsets of the letters that are meant."""
+    client: ControlClient, project: Project, stream: str, numbers: list[int] | None, every: bool, verb: str
+) -> list[list[int]]:
+    """Partition and offset of the letters that are meant."""
     if bool(numbers) == every:
         raise UserError(f"dead {verb}: which ones? Write: ds-runner dead {verb} {stream} 1 2, or --all")
     if every:
-        return [letter.offset for letter in _letters(client, stream)]
-    return [record(stream, client.call("dead.show", stream, n)).offset for n in numbers or ()]
+        letters = read_in_order(client, _dead_letters_of(project, stream))
+    else:
+        letters = (record(stream, client.call("dead.show", stream, n)) for n in numbers or ())
+    return [[letter.partition, letter.offset] for letter in letters]
 
 
-def _letters(client: ControlClient, stream: str) -> Iterator[Record]:
-    """The letters of a stream, oldest first. An input's name stands for its stream of dead letters."""
-    inputs = {given: dead for dead, given, *_ in client.call("dead.list")}
-    return read_all(client, inputs.get(stream, stream))
+def _dead_letters_of(project: Project, stream: str) -> str:
+    """The stream of dead letters: an input's name stands for its own."""
+    commands = project.program.commands
+    return next((c.dead_letter for c in commands if c.input == stream and c.dead_letter), stream)
 
 
 def _list_streams(found: list[list[Any]], json: bool) -> None:

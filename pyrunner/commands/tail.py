@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pyrunner.client import records
+from pyrunner.client import cursors, records
 from pyrunner.client.control import ControlClient
 from pyrunner.commands.console import say
 from pyrunner.commands.options import BridgeAddress, Env, Json, ProgramPath, TokenFile
@@ -21,7 +21,8 @@ Lines = Annotated[
     int | None, typer.Option("--lines", "-n", min=0, help="How many. Default: 10, with --from all.")
 ]
 From = Annotated[
-    str | None, typer.Option("--from", metavar="start|now|N", help="Where to begin. Default: the last -n.")
+    str | None,
+    typer.Option("--from", metavar="start|now|OFFSET|CURSOR", help="Where to begin. Default: the last -n."),
 ]
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes, until Ctrl-C.")]
 
@@ -41,39 +42,45 @@ def tail(
 ) -> None:
     """Print the newest events of a stream.
 
-    One JSON line each. `--json` adds id, time, key and headers to each value.
+    Of all its partitions, by their times. One JSON line each. `--json` adds id, time, key and headers to each value.
     """
     project = open_project(program, env)
     require_stream(project, stream)
     with control(project, bridge, token_file) as client:
-        position = _position(client, stream, start, 10 if lines is None else lines)
-        left = lines if start or lines is not None else 10
-        position = _print_present(client, stream, position, left, json)
+        if start:
+            cursor = _print_from(client, stream, _cursor(client, stream, start), lines, json)
+        else:
+            found, cursor = records.newest(client, stream, 10 if lines is None else lines)
+            _print(found, json)
         while follow:
-            found, position = records.read(client, stream, position, records.PAGE, WAIT_MS)
+            found, cursor = records.read(client, stream, cursor, records.PAGE, WAIT_MS)
             _print(found, json)
 
 
-def _position(client: ControlClient, stream: str, start: str | None, last: int) -> int:
+def _cursor(client: ControlClient, stream: str, start: str) -> str:
+    """Where `--from` says: an offset is meant in every partition."""
     if start == "start":
-        return 0
-    if start is not None and start != "now":
-        if not start.isdigit():
-            raise UserError(f"tail: --from {start}: write start, now or a position like 1000")
-        return int(start)
-    end = records.read(client, stream, -1, 0)[1]
-    return end if start == "now" else max(0, end - last)
+        return cursors.OLDEST
+    if start == "now":
+        return records.end_of(client, stream)
+    if start.isdigit():
+        return cursors.of(dict.fromkeys(cursors.offsets(records.end_of(client, stream)), int(start)))
+    if cursors.valid(start):
+        return start
+    raise UserError(
+        f"tail: --from {start}: write start, now, an offset like 1000, or one for each partition like 0:1000,1:980"
+    )
 
 
-def _print_present(client: ControlClient, stream: str, position: int, left: int | None, json: bool) -> int:
-    """Print what is there already, at most `left`; the position behind it."""
+def _print_from(client: ControlClient, stream: str, cursor: str, left: int | None, json: bool) -> str:
+    """Print what is there already, at most `left`; the cursor behind it."""
     while left is None or left > 0:
-        found, position = records.read(client, stream, position, min(left or records.PAGE, records.PAGE))
+        found, cursor = records.read(client, stream, cursor, min(left or records.PAGE, records.PAGE))
         if not found:
             break
         _print(found, json)
         left = None if left is None else left - len(found)
-    return position
+    return cursor
 
 
 def _print(found: list[records.Record], json: bool) -> None:

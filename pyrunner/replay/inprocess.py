@@ -22,7 +22,7 @@ import msgspec
 
 from pyrunner import containers
 from pyrunner.client.control import ControlClient
-from pyrunner.client.records import read
+from pyrunner.client.records import one
 from pyrunner.containers.base import TypedBatch
 from pyrunner.context import Context
 from pyrunner.datasets import batches, format_of, rows_as_json
@@ -81,12 +81,12 @@ def from_file(project: Project, file: Path, event: EventId) -> bytes:
 
 def from_bridge(client: ControlClient, event: EventId) -> bytes:
     """The payload of an event that its stream still keeps."""
-    found, _ = read(client, event.stream, event.offset, 1)
-    if not found or (found[0].partition, found[0].offset) != event[1:]:
+    found = one(client, *event)
+    if found is None:
         raise UserError(
             f"replay: {event} is not kept any more. Give the file that it came from: ds-runner replay FILE --only ..."
         )
-    return bytes(found[0].value or b"null")
+    return bytes(found.value or b"null")
 
 
 def prepared(scorer: Scorer, payload: bytes, meta: Meta) -> partial[Any]:

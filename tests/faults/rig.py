@@ -89,7 +89,7 @@ class Rig:
         self.runner: subprocess.Popen[bytes] | None = None
         self.ledger = Ledger()
         self.poisons: set[int] = set()  # numbers that are planned to die
-        self._after: dict[str, int] = {}
+        self._after: dict[str, str] = {}
         self._logs = (folder / "bridge.log").open("ab"), (folder / "runner.log").open("ab")
 
     # -- the parts -----------------------------------------------------------------------------------------------
@@ -227,7 +227,7 @@ class Rig:
 
     def _values(self, stream: str) -> Iterator[bytes]:
         while True:
-            records, self._after[stream] = self.call("tail", stream, self._after.get(stream, 0), 5000, 0)  # type: ignore[misc]
+            records, self._after[stream] = self.call("tail", stream, self._after.get(stream, ""), 5000, 0)  # type: ignore[misc]
             if not records:
                 return
             yield from (record[4] for record in records)

@@ -105,5 +105,5 @@ def test_T46_a_second_command_on_the_same_output_has_results_of_its_own(rig: Cal
 
 
 def _results(pod: Rig) -> int:
-    records, _ = pod.call("tail", "answers", 0, 1_000, 0)  # type: ignore[misc]
+    records, _ = pod.call("tail", "answers", "", 1_000, 0)  # type: ignore[misc]
     return len([json.loads(record[4])["id"] for record in records])

@@ -32,7 +32,7 @@ def test_T8_a_dead_letter_tells_position_cause_and_attempts(rig: Callable[..., R
     pod.publish({"id": f"a-{n}", "n": n} for n in range(1_200, 1_300))
     pod.wait_settled(seconds=60)
 
-    records, _ = pod.call("tail", "numbers.dead", 0, 10, 0)
+    records, _ = pod.call("tail", "numbers.dead", "", 10, 0)
     (record,) = records
     headers = dict(zip(record[5][::2], (value.decode() for value in record[5][1::2]), strict=True))
 

@@ -66,11 +66,11 @@ def test_T45_smuggled_events_die_and_no_neighbours_answer_moves(rig: Callable[..
 
     dead: list[bytes] = []
     for _ in range(100):
-        records, _after = pod.call("tail", "numbers.dead", 0, 100, 200)
+        records, _after = pod.call("tail", "numbers.dead", "", 100, 200)
         dead = [record[4] for record in records]
         if len(dead) == len(smuggled):
             break
-    answers, _ = pod.call("tail", "answers", 0, 100, 0)
+    answers, _ = pod.call("tail", "answers", "", 100, 0)
     results = {json.loads(record[4])["id"]: json.loads(record[4])["value"] for record in answers}
 
     assert sorted(dead) == sorted(smuggled)

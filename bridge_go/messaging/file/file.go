@@ -172,7 +172,9 @@ func (c *connection) Browse(ctx context.Context, topic string, from messaging.Cu
 }
 
 // Delete is not supported: a file's records cannot be taken out without writing it anew under its readers.
-func (c *connection) Delete(context.Context, string, []messaging.Position) error { return messaging.ErrNotSupported }
+func (c *connection) Delete(context.Context, string, []messaging.Position) error {
+	return messaging.ErrNotSupported
+}
 
 // Incarnation changes with the file's identity, size and time. A file that was only added to counts as another one: taking an
 // edited file for the old one would make its outputs vanish as duplicates.

@@ -6,10 +6,12 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pyrunner.client import cursors
 from pyrunner.testing import FakeBridge
 
 from .conftest import ROW, Shell
@@ -28,10 +30,17 @@ class Streams:
         return getattr(self, call.method.replace(".", "_"))(*args)
 
     def put(
-        self, stream: str, value: bytes, key: bytes | None = None, headers: list[Any] | None = None
+        self,
+        stream: str,
+        value: bytes,
+        key: bytes | None = None,
+        headers: list[Any] | None = None,
+        *,
+        partition: int = 0,
+        time: int = 1_700_000_000_000_000_000,
     ) -> None:
-        offset = len(self.kept[stream]) + 1
-        self.kept[stream].append([0, offset, 1_700_000_000_000_000_000, key, value, headers or []])
+        offset = max((r[1] for r in self.kept[stream] if r[0] == partition), default=0) + 1
+        self.kept[stream].append([partition, offset, time, key, value, headers or []])
 
     def publish(self, stream: str, records: list[list[Any]]) -> int:
         for value, key in records:
@@ -39,10 +48,15 @@ class Streams:
         self.calls.append(len(records))
         return len(records)
 
-    def tail(self, stream: str, start: int, most: int, wait_ms: int) -> list[Any]:
-        end = max((r[1] for r in self.kept[stream]), default=0) + 1
-        found = [r for r in self.kept[stream] if r[1] >= start][:most] if start >= 0 else []
-        return [found, found[-1][1] + 1 if found else max(start, end)]
+    def tail(self, stream: str, cursor: str, most: int, wait_ms: int) -> list[Any]:
+        ends = {0: 1}
+        for partition, offset, *_ in self.kept[stream]:
+            ends[partition] = max(ends.get(partition, 1), offset + 1)
+        if cursor == cursors.END:
+            return [[], cursors.of(ends)]
+        following = cursors.offsets(cursor)
+        found = [r for r in self.kept[stream] if r[1] >= following.get(r[0], 0)][:most]
+        return [found, cursors.of({**following, **{r[0]: r[1] + 1 for r in found}})]
 
     def dead_list(self) -> list[Any]:
         letters = self.kept["departures.dead"]
@@ -56,16 +70,20 @@ class Streams:
             raise ValueError(f"{stream} holds {len(letters)} dead letters, there is no number {number}")
         return letters[number - 1]
 
-    def dead_replay(self, stream: str, offsets: list[int]) -> list[Any]:
-        gone = [r for r in self.kept["departures.dead"] if r[1] in offsets]
-        self.kept["departures.dead"] = [r for r in self.kept["departures.dead"] if r[1] not in offsets]
+    def dead_replay(self, stream: str, chosen: list[list[int]]) -> list[Any]:
+        gone = self._take(chosen)
         for r in gone:
             self.put("departures", r[4], r[3])
-        return [[r[1] for r in gone], False, [v for o in offsets if o == 3 for v in (o, "no payload")]]
+        return [[r[:2] for r in gone], False, [[*place, "no payload"] for place in chosen if place[1] == 3]]
 
-    def dead_drop(self, stream: str, offsets: list[int]) -> int:
-        self.kept["departures.dead"] = [r for r in self.kept["departures.dead"] if r[1] not in offsets]
-        return len(offsets)
+    def dead_drop(self, stream: str, chosen: list[list[int]]) -> int:
+        self._take(chosen)
+        return len(chosen)
+
+    def _take(self, chosen: list[list[int]]) -> list[Record]:
+        letters = self.kept["departures.dead"]
+        self.kept["departures.dead"] = [r for r in letters if r[:2] not in chosen]
+        return [r for r in letters if r[:2] in chosen]
 
 
 @pytest.fixture
@@ -150,7 +168,43 @@ def test_tail_prints_the_newest_and_from_anywhere(shell: Shell, streams: Streams
         "2023-11-14T22:13:20.000+00:00",
         {"n": 30},
     )
-    assert shell("tail", "estimates", "--from", "yesterday").code == 2
+    assert numbers("--from", "0:28") == [28, 29, 30]
+    said = shell("tail", "estimates", "--from", "yesterday")
+    assert (said.code, said.err) == (
+        2,
+        "tail: --from yesterday: write start, now, an offset like 1000, or one for each partition like 0:1000,1:980\n",
+    )
+
+
+def test_tail_takes_the_newest_of_all_partitions_by_their_times(shell: Shell, streams: Streams) -> None:
+    for n in range(1, 31):
+        streams.put("estimates", b"%d" % n, partition=n % 3, time=n * 10**9)
+    assert shell("tail", "estimates", "-n", "5").out.split() == ["26", "27", "28", "29", "30"]
+    assert shell("tail", "estimates", "-n", "0").out == ""
+    assert len(shell("tail", "estimates", "-n", "100").out.split()) == 30
+    assert len(shell("tail", "estimates", "--from", "9").out.split()) == 6  # the last two of each partition
+
+
+def test_tail_looks_further_back_where_offsets_have_gaps(shell: Shell, streams: Streams) -> None:
+    for n in range(1, 31):
+        streams.put("estimates", b"%d" % n)
+        streams.kept["estimates"][-1][1] = n * 1000
+    assert shell("tail", "estimates", "-n", "3").out.split() == ["28", "29", "30"]
+
+
+def test_an_event_of_any_partition_is_found_by_its_id(shell: Shell, streams: Streams) -> None:
+    for n in range(1, 9):
+        streams.put("departures", b"%d" % n, partition=n % 2)
+    from pyrunner.client.control import ControlClient
+    from pyrunner.client.records import one
+
+    state = json.loads((shell.folder / ".ds-runner" / "bridge.json").read_text())
+    with ControlClient(state["wire"], Path(state["token_file"])) as client:
+        found = one(client, "departures", 1, 2)
+        assert found is not None
+        assert (found.id, found.value) == ("departures/1/2", b"3")
+        assert one(client, "departures", 1, 5) is None
+        assert one(client, "departures", 7, 1) is None
 
 
 def test_an_unknown_stream_is_told_before_anything_is_asked(shell: Shell) -> None:
@@ -194,7 +248,7 @@ def test_letters_are_replayed_and_dropped_by_their_numbers(shell: Shell, letters
 
 def test_a_letter_that_was_skipped_is_exit_code_1(shell: Shell, letters: Streams) -> None:
     said = shell("dead", "replay", "departures.dead", "3")
-    assert (said.code, said.err) == (1, "skipped departures.dead/3: no payload\n")
+    assert (said.code, said.err) == (1, "skipped departures.dead/0/3: no payload\n")
 
 
 def test_which_letters_must_be_said(shell: Shell, letters: Streams) -> None:
