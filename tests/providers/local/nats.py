@@ -1,0 +1,22 @@
+"""NATS with JetStream, built from its Go module."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .. import probes
+from .goserver import built
+from .process import ProcessComponent
+
+
+class Nats(ProcessComponent):
+    name = "nats"
+    probe = staticmethod(probes.nats)
+
+    @property
+    def url(self) -> str:
+        return f"nats://127.0.0.1:{self.port}"
+
+    def command(self) -> Sequence[str]:
+        server = built("nats-server", "github.com/nats-io/nats-server/v2")
+        return [str(server), "-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", str(self.folder / "data")]

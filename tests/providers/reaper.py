@@ -1,0 +1,112 @@
+"""Cleans up behind a parent that died: read by `leash.py`, run as a program with nothing but the standard library.
+
+Its standard input is a pipe that the parent, and each child of the parent until it has said its number, hold open.
+Each line is something to undo; the end of the input says that there is nobody left to do it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import shutil
+import signal
+import socket
+import sys
+import time
+
+ENGINE = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
+
+
+class EngineConnection(http.client.HTTPConnection):
+    """HTTP to the container engine, over its Unix socket or TCP."""
+
+    def __init__(self, engine: str = "", timeout: float = 10) -> None:
+        self._scheme, _, self._place = (engine or ENGINE).partition("://")
+        super().__init__("localhost" if self._scheme == "unix" else self._place, timeout=timeout)
+
+    def connect(self) -> None:
+        if self._scheme != "unix":
+            super().connect()
+            return
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._place)
+
+
+def parents() -> dict[int, int]:
+    """The parent of each process; empty where there is no /proc."""
+    found: dict[int, int] = {}
+    with contextlib.suppress(FileNotFoundError):
+        for entry in os.listdir("/proc"):
+            if entry.isdigit():
+                with contextlib.suppress(OSError), open(f"/proc/{entry}/stat") as stat:
+                    found[int(entry)] = int(stat.read().rpartition(")")[2].split()[1])
+    return found
+
+
+def descendants(pid: int) -> list[int]:
+    """All processes below `pid`: some servers (PostgreSQL) give each child a process group of its own."""
+    children: dict[int, list[int]] = {}
+    for child, parent in parents().items():
+        children.setdefault(parent, []).append(child)
+    found, ahead = [], [pid]
+    while ahead:
+        below = children.get(ahead.pop(), [])
+        found += below
+        ahead += below
+    return found
+
+
+def signal_tree(pid: int, number: int) -> None:
+    """Sends a signal to the process group of `pid` and to everything below it."""
+    below = descendants(pid)
+    with contextlib.suppress(OSError):
+        os.killpg(pid, number)
+    for child in below:
+        with contextlib.suppress(OSError):
+            os.kill(child, number)
+
+
+def remove_folder(path: str) -> None:
+    """Removes a folder; a server that has just been killed may still be writing its last file."""
+    for _ in range(20):
+        shutil.rmtree(path, ignore_errors=True)
+        if not os.path.exists(path):
+            return
+        time.sleep(0.1)
+
+
+def remove_container(ident: str) -> None:
+    """Removes a container and its volumes, running or not."""
+    connection = EngineConnection(timeout=60)
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        connection.request("DELETE", f"/containers/{ident}?force=true&v=true")
+        connection.getresponse().read()
+    connection.close()
+
+
+UNDO = {
+    "group": lambda pid: signal_tree(int(pid), signal.SIGKILL),
+    "container": remove_container,
+    "folder": remove_folder,
+}
+
+
+def main() -> None:
+    for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ignored, signal.SIG_IGN)
+    held: dict[tuple[str, str], None] = {}
+    for line in sys.stdin:
+        verb, _, rest = line.strip().partition(" ")
+        if verb == "forget":
+            kind, _, what = rest.partition(" ")
+            held.pop((kind, what), None)
+        else:
+            held[verb, rest] = None
+    for kind, what in sorted(held, key=lambda pair: list(UNDO).index(pair[0])):  # folders last
+        UNDO[kind](what)
+
+
+if __name__ == "__main__":
+    main()
