@@ -8,8 +8,9 @@ type Ticket = *Event
 // An Event is one record on its way to its one fate. The exported fields are for reading.
 type Event struct {
 	Record  *messaging.Record
-	Offered int64 // when it came in
-	Tries   int   // deliveries that ended in a failure, a return or a death that this event took part in
+	Offered int64  // when it came in
+	Turn    uint64 // number in its partition since that was assigned, from 0
+	Tries   int    // deliveries that ended in a failure, a return or a death that this event took part in
 
 	part  *partition
 	lane  *lane  // nil when nothing orders it
@@ -27,6 +28,15 @@ type Event struct {
 	links    uint8  // connections that were lost under it while the worker lived on
 	failure  *Failure
 }
+
+// Revoked says that the event's partition was taken away after it was offered: its fate is nobody's affair any more.
+func (e *Event) Revoked() bool { return e.part.revoked }
+
+// Assignment is the same for all events of one partition between its assignment and its end.
+func (e *Event) Assignment() Assignment { return e.part }
+
+// An Assignment is an opaque key.
+type Assignment = *partition
 
 // state says who holds an event. Its holder is the one who lets go of it when its partition has been revoked.
 type state uint8

@@ -244,10 +244,10 @@ func TestOnlyTheContiguousPrefixIsCommittedOverOffsetsWithGaps(t *testing.T) {
 	p.Settled(p.given[1].Event, Scored)
 	p.want("head is not settled", p.Commits(), "[]")
 	p.Settled(p.given[0].Event, Scored)
-	p.want("up to the gap", p.Commits(), "[{0 9}]")
+	p.want("up to the gap", p.Commits(), "[{0 9 0}]")
 	p.want("nothing new", p.Commits(), "[]")
 	p.Settled(p.given[2].Event, Scored)
-	p.want("all", p.Commits(), "[{0 100}]")
+	p.want("all", p.Commits(), "[{0 100 0}]")
 }
 
 func TestAStuckHeadStopsTheIntake(t *testing.T) {
@@ -288,7 +288,7 @@ func TestARevokedPartitionIsForgottenAndItsLateResultsSettleNothing(t *testing.T
 	p.want("next batch", p.holds(w), "[[1/2]]")
 	p.answer(w, nil)
 	p.settleAll()
-	p.want("committed", p.Commits(), "[{1 2}]")
+	p.want("committed", p.Commits(), "[{1 2 0}]")
 	p.want("left", p.Live(), 0)
 }
 

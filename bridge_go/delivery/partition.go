@@ -10,15 +10,20 @@ import "ds-runner.dev/ds-runner/bridge_go/messaging"
 type partition struct {
 	id         int32
 	head, tail *Event
-	n, bytes   int // between the head and the newest
+	turns      uint64 // events it has had
+	n, bytes   int    // between the head and the newest
 	upTo       int64
-	dirty      bool // upTo has moved since the last Commits
+	epoch      int32 // assignment of its records, the source's affair
+	dirty      bool  // upTo has moved since the last Commits
 	revoked    bool
 	lane       *lane // all of its events, when the order is by partition
 }
 
 func (p *partition) push(e *Event) {
 	e.part = p
+	e.Turn = p.turns
+	p.turns++
+	p.epoch = e.Record.Epoch
 	if p.tail == nil {
 		p.head = e
 	} else {
@@ -69,7 +74,7 @@ func (c *Core) Commits() []messaging.Position {
 	for _, p := range c.partitions {
 		if p.dirty {
 			p.dirty = false
-			moved = append(moved, messaging.Position{Partition: p.id, Offset: p.upTo})
+			moved = append(moved, messaging.Position{Partition: p.id, Offset: p.upTo, Epoch: p.epoch})
 		}
 	}
 	return moved

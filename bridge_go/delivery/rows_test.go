@@ -348,7 +348,7 @@ func TestAnEventWhoseOutputIsRefusedIsDead(t *testing.T) {
 	p.want("fates", p.fates, "[0/0 scored 0/0 dead]")
 	p.want("committed", p.Commits(), "[]")
 	p.Settled(p.given[1].Event, Dead)
-	p.want("committed", p.Commits(), "[{0 0}]")
+	p.want("committed", p.Commits(), "[{0 0 0}]")
 }
 
 func TestADiscardedAnswerDoesNotShortenTheStallOfItsLane(t *testing.T) {

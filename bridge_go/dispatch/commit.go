@@ -38,7 +38,7 @@ func (r *Route) commit() {
 // gather takes the positions that have moved out of the core.
 func (r *Route) gather() {
 	for _, p := range r.core.Commits() {
-		r.position[p.Partition] = p.Offset
+		r.position[p.Partition] = p
 	}
 }
 
@@ -85,7 +85,9 @@ func (r *Route) committed(f *feed, positions []messaging.Position, err error) {
 		return
 	}
 	for _, p := range positions {
-		r.position[p.Partition] = max(p.Offset, r.position[p.Partition])
+		if newer, ok := r.position[p.Partition]; !ok || newer.Epoch == p.Epoch && newer.Offset < p.Offset {
+			r.position[p.Partition] = p
+		}
 	}
 	r.settled++
 	r.commitAt = r.now + int64(time.Second)

@@ -48,6 +48,8 @@ func (r *Route) tend(ctx context.Context) {
 	}
 	switch {
 	case r.drain != nil || r.eof:
+	case r.paused != nil:
+		r.rest(ctx)
 	case r.feed == nil:
 		if ready && r.retryOpen <= r.now {
 			r.openFeed(ctx)
@@ -63,7 +65,7 @@ func (r *Route) tend(ctx context.Context) {
 // tendAt is when tend has something to do though nothing happens.
 func (r *Route) tendAt() int64 {
 	switch {
-	case r.drain != nil || r.eof:
+	case r.drain != nil || r.eof || r.paused != nil:
 		return 0
 	case r.feed == nil && r.lonely == 0:
 		return r.retryOpen
@@ -211,7 +213,7 @@ func (r *Route) leaveFeed(ctx context.Context) {
 		if err := f.end(ctx, last); err != nil {
 			r.log.Warn("source was not left in order", "error", err)
 		}
-		r.post(func() { r.feed = nil })
+		r.post(func() { r.feed = nil; r.tellPaused() })
 	}()
 }
 

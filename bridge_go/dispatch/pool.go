@@ -84,6 +84,7 @@ func (r *Route) Result(w Worker, x *wire.Result) {
 			err = r.core.Result(r.now, m.core, x, len(outputs))
 		}
 		r.collect(&answer{m.core.Model, outputs, x.Routes})
+		r.unstage(x.Lease)
 		r.serviced()
 		if err != nil {
 			r.log.Warn("worker answered what cannot be true", "worker", m.ID(), "error", err)

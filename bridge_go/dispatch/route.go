@@ -31,7 +31,10 @@ type Route struct {
 	hung        map[string]struct{} // closed over their deadline, not seen since
 	answered    bool
 	drain       *drain
-	err         error // ends the route
+	paused      *pause // by the operator
+	staged      map[wire.Lease][]Staged
+	due         []Staged // of batches answered since the last handover
+	err         error    // ends the route
 
 	feed      *feed
 	eof       bool
@@ -47,7 +50,7 @@ type Route struct {
 
 	settled  int // since the last commit
 	commitAt int64
-	position map[int32]int64 // to be committed
+	position map[int32]messaging.Position // to be committed
 
 	count    tally
 	reportAt int64
@@ -70,7 +73,7 @@ func New(c Config) *Route {
 		began: time.Now().Add(-time.Second), // so that no time is 0, which means never
 		box:   make(chan func(), 256), closing: make(chan struct{}), done: make(chan struct{}),
 		core: delivery.New(c.rules()), members: map[Worker]*member{}, hung: map[string]struct{}{}, out: make(chan handover, 1),
-		position: map[int32]int64{}, count: tally{lag: -1},
+		position: map[int32]messaging.Position{}, count: tally{lag: -1},
 	}
 }
 
@@ -138,6 +141,7 @@ func (r *Route) turn(ctx context.Context) int64 {
 	r.collect(&answer{})
 	r.carryOut(effects)
 	r.handOver()
+	r.forgetStaged()
 	r.tend(ctx)
 	r.commit()
 	r.report()
@@ -162,6 +166,9 @@ func (r *Route) post(f func()) bool {
 		return false
 	}
 }
+
+// reachable is how long the loop is waited for by those that cannot go on without its answer.
+const reachable = time.Second
 
 // ask has the loop do something and waits for it; false when it has ended or takes longer than the patience.
 func (r *Route) ask(patience time.Duration, f func()) bool {
@@ -244,7 +251,7 @@ func (r *Route) drainAt() int64 {
 
 // finished says that Run can end.
 func (r *Route) finished() bool {
-	idle := len(r.pending) == 0 && r.writing == 0
+	idle := len(r.pending) == 0 && len(r.due) == 0 && r.writing == 0
 	switch {
 	case r.err != nil:
 		return true
@@ -283,8 +290,8 @@ func (r *Route) finish(ctx context.Context, w *writer) {
 // position to commit, as the source wants it.
 func (r *Route) positions() []messaging.Position {
 	var all []messaging.Position
-	for partition, offset := range r.position {
-		all = append(all, messaging.Position{Partition: partition, Offset: offset})
+	for _, p := range r.position {
+		all = append(all, p)
 	}
 	return all
 }

@@ -10,6 +10,8 @@ import (
 type SinkCounts struct {
 	Retries  atomic.Uint64 // writes that were tried again
 	Refusals atomic.Uint64 // outputs that were refused for good
+	// StagedRefusals are writes of models that were refused for good.
+	StagedRefusals atomic.Uint64
 
 	// Dead letters that did not fit, by what was left out of them.
 	WithoutHeaders, WithoutPayload, Dropped atomic.Uint64
@@ -17,6 +19,7 @@ type SinkCounts struct {
 
 func (c *SinkCounts) into(s *metrics.Snapshot) {
 	s.SinkRetries, s.SinkRefusals = c.Retries.Load(), c.Refusals.Load()
+	s.StagedRefusals = c.StagedRefusals.Load()
 	s.DeadReduced = map[string]uint64{
 		"headers": c.WithoutHeaders.Load(), "payload": c.WithoutPayload.Load(), "all": c.Dropped.Load(),
 	}

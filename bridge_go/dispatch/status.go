@@ -104,6 +104,8 @@ func (r *Route) state(g delivery.Gauges) (state, why string) {
 	switch {
 	case r.drain != nil:
 		return "draining", "the bridge is draining"
+	case r.paused != nil:
+		return "paused", "paused by the operator"
 	case r.core.ReadyWorkers() == 0:
 		return "waiting", "no worker is ready"
 	case g.BreakerOpen:

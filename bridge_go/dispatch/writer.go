@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"sync/atomic"
 
 	"ds-runner.dev/ds-runner/bridge_go/delivery"
 )
@@ -13,33 +15,43 @@ const maxHandover = 8192
 
 // A handover is a slice of fates on its way through the outlet.
 type handover struct {
-	fates []Fate
-	at    int64
+	staged []Staged // done first
+	fates  []Fate
+	at     int64
 }
 
 // A writer is the goroutine that settles.
 type writer struct {
-	cancel context.CancelFunc
-	done   chan struct{}
+	cancel  context.CancelFunc
+	done    chan struct{}
+	log     *slog.Logger
+	refused *atomic.Uint64 // staged writes given up
 }
 
 func (r *Route) startWriter(ctx context.Context) *writer {
 	ctx, cancel := context.WithCancel(ctx)
-	w := &writer{cancel, make(chan struct{})}
+	w := &writer{cancel, make(chan struct{}), r.log, &r.cfg.Sinks.StagedRefusals}
 	go func() {
 		defer close(w.done)
 		defer cancel()
 		for h := range r.out {
-			refused, err := r.cfg.Outlet.Settle(ctx, h.fates)
+			refused, err := w.settle(ctx, r.cfg.Outlet, h)
 			r.post(func() { r.written(h, refused, err) })
 		}
 	}()
 	return w
 }
 
+func (w *writer) settle(ctx context.Context, to Outlet, h handover) ([]Refusal, error) {
+	if err := w.apply(ctx, h.staged); err != nil {
+		return nil, err
+	}
+	return to.Settle(ctx, h.fates)
+}
+
 // handOver gives what is pending to the writer when it has nothing.
 func (r *Route) handOver() {
-	if r.writing > 0 || len(r.pending) == 0 {
+	if r.writing > 0 || len(r.pending) == 0 && len(r.due) == 0 {
 		return
 	}
 	fates := r.pending
@@ -49,8 +61,9 @@ func (r *Route) handOver() {
 		clear(fates[maxHandover:])
 		fates = fates[:maxHandover]
 	}
-	r.writing = len(fates)
-	r.out <- handover{fates, r.now}
+	r.writing = len(fates) + len(r.due)
+	r.out <- handover{r.due, fates, r.now}
+	r.due = nil
 }
 
 // written takes note that fates are durable, and has those that were refused settled as dead.

@@ -27,19 +27,20 @@ var stageNames = [stages]string{"queue", "worker", "sink", "total"}
 type Snapshot struct {
 	delivery.Stats
 	delivery.Gauges
-	Now          int64
-	Workers      int // joined
-	ReadyWorkers int
-	Lag          int64 // -1 when unknown
-	Outputs      uint64
-	Unsettled    int // fates with the outlet
-	Commits      uint64
-	CommitErrors uint64
-	SourceErrors uint64
-	SinkRetries  uint64
-	SinkRefusals uint64
-	DeadReduced  map[string]uint64 // dead letters that did not fit, by what was left out
-	Stages       [stages]Histogram
+	Now            int64
+	Workers        int // joined
+	ReadyWorkers   int
+	Lag            int64 // -1 when unknown
+	Outputs        uint64
+	Unsettled      int // fates with the outlet
+	Commits        uint64
+	CommitErrors   uint64
+	SourceErrors   uint64
+	SinkRetries    uint64
+	SinkRefusals   uint64
+	StagedRefusals uint64            // writes of models
+	DeadReduced    map[string]uint64 // dead letters that did not fit, by what was left out
+	Stages         [stages]Histogram
 }
 
 // A Metric describes one metric. All have the labels program and command besides their own.
@@ -90,6 +91,7 @@ var Table = []Metric{
 	counter("ds_commit_errors_total", "Commits that failed and were tried again.", func(s *Snapshot) uint64 { return s.CommitErrors }),
 	counter("ds_source_errors_total", "Times that the source could not be opened or read.", func(s *Snapshot) uint64 { return s.SourceErrors }),
 	counter("ds_sink_retries_total", "Writes to sinks that failed and were tried again.", func(s *Snapshot) uint64 { return s.SinkRetries }),
+	counter("ds_staged_refusals_total", "Writes of models (ctx.publish, kv.put) that were refused for good.", func(s *Snapshot) uint64 { return s.StagedRefusals }),
 	counter("ds_sink_refusals_total", "Outputs that a sink refused for good.", func(s *Snapshot) uint64 { return s.SinkRefusals }),
 	{"ds_dead_letters_reduced_total", "counter", "Dead letters that the sink refused as they were, by what was left out: headers, payload, all.", []string{"left_out"}, eachReduced},
 	{"ds_stage_seconds", "histogram", "Time of an event by stage: queue, worker, sink, total.", []string{"stage"}, nil},
