@@ -16,27 +16,37 @@ import (
 // Open connects by the URL's scheme. Settings may stand in the URL's query too (memory:?preload=a.jsonl); the options'
 // own come first.
 func Open(ctx context.Context, o Options) (Connection, error) {
-	base, query, _ := strings.Cut(o.URL, "?")
-	scheme, _, ok := strings.Cut(base, ":")
+	scheme, _, ok := strings.Cut(o.URL, ":")
 	connect := connectors[scheme]
 	if !ok || connect == nil {
 		return nil, fmt.Errorf("connection %s: no connector for %q. Known: %s", o.Name, Mask(o.URL), strings.Join(Schemes(), ", "))
 	}
-	settings, err := url.ParseQuery(query)
+	o, err := o.Ready()
 	if err != nil {
-		return nil, fmt.Errorf("connection %s: settings in the URL: %w", o.Name, err)
+		return nil, err
 	}
-	merged := make(map[string]string, len(settings)+len(o.Settings))
-	for name, values := range settings {
-		merged[name] = values[len(values)-1]
+	return connect(ctx, o)
+}
+
+// Ready puts the settings of the URL's query among the others, which come first, and takes them off the URL; Log is set.
+// Every seam that opens connections begins with it.
+func (o Options) Ready() (Options, error) {
+	base, query, _ := strings.Cut(o.URL, "?")
+	given, err := url.ParseQuery(query)
+	if err != nil {
+		return o, fmt.Errorf("connection %s: settings in the URL: %w", o.Name, err)
 	}
-	maps.Copy(merged, o.Settings)
-	o.URL, o.Settings = base, merged
+	settings := make(map[string]string, len(given)+len(o.Settings))
+	for name, values := range given {
+		settings[name] = values[len(values)-1]
+	}
+	maps.Copy(settings, o.Settings)
+	o.URL, o.Settings = base, settings
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	o.Log = o.Log.With("connection", o.Name)
-	return connect(ctx, o)
+	return o, nil
 }
 
 // Schemes lists the URL schemes that have a connector.

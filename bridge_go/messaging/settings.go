@@ -12,13 +12,24 @@ import (
 // Parse begins to read a connection's settings. Each method names one setting and its default; Done then reports all
 // problems at once, the names that nobody asked for included.
 func (o Options) Parse() *Settings {
-	return &Settings{connection: o.Name, given: o.Settings}
+	scheme, _, _ := strings.Cut(o.URL, ":")
+	return &Settings{connection: o.Name, given: o.Settings, others: declared[scheme]}
+}
+
+// declared are the settings that the seams of a scheme read, where it serves several.
+var declared = map[string][]string{}
+
+// Declare names settings that one seam of a scheme reads, so that the others leave them be: one connection of program.yaml
+// may carry events and answer queries. It is called from init functions.
+func Declare(scheme string, settings ...string) {
+	declared[scheme] = append(declared[scheme], settings...)
 }
 
 // Settings reads a connection's settings.
 type Settings struct {
 	connection string
 	given      map[string]string
+	others     []string // that other seams of the scheme read
 	known      []string
 	problems   []string
 }
@@ -91,7 +102,7 @@ func (s *Settings) Duration(name string, byDefault, least time.Duration) time.Du
 // Done returns the problems found, or nil.
 func (s *Settings) Done() error {
 	for name := range s.given {
-		if !slices.Contains(s.known, name) {
+		if !slices.Contains(s.known, name) && !slices.Contains(s.others, name) {
 			slices.Sort(s.known)
 			s.problems = append(s.problems, fmt.Sprintf("connection %s: no setting %q. Known: %s",
 				s.connection, name, strings.Join(s.known, ", ")))
