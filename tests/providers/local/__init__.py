@@ -4,7 +4,9 @@ from .kafka import Kafka
 from .nats import Nats
 from .postgres import Postgres
 from .redis import Redis
+from .registry import Registry
+from .s3 import S3
 
-KINDS = {kind.name: kind for kind in (Kafka, Nats, Redis, Postgres)}
+KINDS = {kind.name: kind for kind in (Kafka, Nats, Redis, Postgres, S3, Registry)}
 
 __all__ = ["KINDS"]
