@@ -26,7 +26,8 @@ type Pauser interface {
 //   - nil, all is stored;
 //   - a [RevokedError], nothing is, and the records of these partitions belong to another reader: the others may be
 //     written in another transaction;
-//   - a [WriteError] with permanent failures, nothing is, and these records never will be;
+//   - a [WriteError], nothing is; its indexes count through all writes in their order. Permanent failures never will be
+//     stored; without any, the same may be tried again;
 //   - [ErrFenced], nothing is, and another process is at work under this group's name: start again from the stored
 //     positions;
 //   - any other error: it cannot be told what is stored. The caller opens the source again and goes on from the stored
@@ -59,7 +60,7 @@ func (e *RevokedError) Error() string {
 }
 
 // A Seeker is a [Connection] whose groups can be moved. No source of the group is open meanwhile; one elsewhere makes it
-// fail with [ErrBusy] where the system can tell.
+// fail with [ErrBusy] where the system can tell. A dry seek does not mind an open source.
 type Seeker interface {
 	// Seek moves a group to a target and says what that means, partition by partition, ascending. Dry changes nothing.
 	Seek(ctx context.Context, topic, group string, to Target, dry bool) ([]Move, error)
@@ -90,4 +91,36 @@ const (
 type Move struct {
 	Partition     int32
 	From, To, End int64 // From is -1 where the group has no position yet
+}
+
+// A FateKeeper is a [Connection] that can store the fate of an event as one: all of its records, on whichever topics, or none,
+// and only once. It needs topics that share one store (one stream of JetStream), which is why it opens them together; an
+// error says what keeps them from it. The topics are what the writer may be given, dead letters and rejected events included.
+type FateKeeper interface {
+	Fates(ctx context.Context, topics []string) (FateWriter, error)
+}
+
+// A FateWriter is written by one goroutine. What it is given is the caller's again when WriteFates has returned.
+type FateWriter interface {
+	// WriteFates returns nil when each fate is stored: this one, or another that was stored before with the same ID. That
+	// is how the first attempt at an event decides, whatever a second one comes to, even if it was no record at all: so
+	// each event has a fate, and one with no records is stored as a mark that no reader sees. Such repetitions are counted
+	// and logged. A [WriteError] names fates by their index; of those that it names nothing is stored, and a permanent failure
+	// (size, number of records) leaves the ID free for another fate. Other errors are as those of [Sink].
+	WriteFates(ctx context.Context, fates []FateWrite) error
+	Info() SinkInfo
+	Close(ctx context.Context) error
+}
+
+// A FateWrite is what became of one event. ID names the event and its generation, not the attempt and not the outcome: dead
+// letters have the ID that outputs would have had. The ID of its records is not looked at.
+type FateWrite struct {
+	ID      string
+	Records []FateRecord
+}
+
+// A FateRecord is one record on one of the topics that the writer was opened with.
+type FateRecord struct {
+	Topic string
+	Record
 }

@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"slices"
+
+	"ds-runner.dev/ds-runner/bridge_go/messaging/jetstream"
 )
 
 // A book is what is kept of a topic beside the store, to tell what it lost from what was deleted on purpose: the server passes
@@ -81,7 +83,7 @@ func (s spans) count() (n uint64) {
 // openBook finds the topic's book, begins one for a topic that was made again, and compares it with the store. A topic whose newest
 // record has expired may be empty.
 func (t *topic) openBook(life string, state streamState, expired bool) error {
-	if _, err := t.engine.positions.Load(t.name, bookGroup, &t.book); err != nil {
+	if _, err := t.engine.positions.Load(t.key, bookGroup, &t.book); err != nil {
 		return err
 	}
 	if t.book.Life != life {
@@ -91,7 +93,7 @@ func (t *topic) openBook(life string, state streamState, expired bool) error {
 		t.lost = t.book.End - state.LastSeq
 		return t.shorten(state.LastSeq)
 	}
-	if state.Messages == 0 && t.book.End > 0 && !expired {
+	if state.Messages == 0 && t.book.End > 0 && !expired && !t.shared {
 		t.lost = t.book.Deleted.without(t.book.First, t.book.End).count()
 	}
 	return nil
@@ -104,7 +106,7 @@ func (t *topic) shorten(end uint64) error {
 	return t.saveBook()
 }
 
-func (t *topic) saveBook() error { return t.engine.positions.Save(t.name, bookGroup, t.book) }
+func (t *topic) saveBook() error { return t.engine.positions.Save(t.key, bookGroup, t.book) }
 
 // incarnation names this life of the topic, and changes when it lost its end.
 func (t *topic) incarnation() string {
@@ -136,15 +138,19 @@ func (t *topic) delete(ctx context.Context, offsets []int64) error {
 	}
 	for _, seq := range there {
 		err := t.call(ctx, "MSG.DELETE", fmt.Sprintf(`{"seq":%d,"no_erase":true}`, seq), &struct{}{})
-		if err != nil && !hasCode(err, codeNoMessage, codeNoSequence, codeDeleteRefused) { // gone already
+		if err != nil && !jetstream.HasCode(err, jetstream.CodeNoMessage, jetstream.CodeNoSequence, jetstream.CodeDeleteRefused) { // gone already
 			return err
 		}
 	}
 	return nil
 }
 
-// missing is what of from to to was not deleted on purpose.
+// missing is what of from to to was not deleted on purpose. In a stream of many topics that cannot be told: what is missing of one
+// belongs to another.
 func (t *topic) missing(from, to uint64) spans {
+	if t.shared {
+		return nil
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.book.Deleted.without(from, to)

@@ -38,6 +38,9 @@
 //	duplicates=2m      the duplicate window
 //	sync=interval      always: fsync before each acknowledgement and each commit
 //	gap=stop           continue: go on behind records that are gone
+//	stream=            NAME: all topics of this connection are parts of one stream, so that the fate of an event, which may be
+//	                   records on several of them, is stored as one (messaging.FateKeeper). It is kept by limits as a whole, and what
+//	                   is missing of one topic is not told from what belongs to another
 package embedded
 
 import (
@@ -50,6 +53,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"ds-runner.dev/ds-runner/bridge_go/messaging"
+	"ds-runner.dev/ds-runner/bridge_go/messaging/jetstream"
 )
 
 func init() { messaging.Register("embedded", connect) }
@@ -59,6 +63,7 @@ type settings struct {
 	maxAge, duplicates time.Duration
 	sync               bool
 	skipGaps           bool
+	stream             string
 }
 
 type connection struct {
@@ -79,6 +84,7 @@ func connect(ctx context.Context, o messaging.Options) (messaging.Connection, er
 		duplicates: s.Duration("duplicates", 2*time.Minute, 100*time.Millisecond),
 		sync:       s.Choice("sync", "interval", "always") == "always",
 		skipGaps:   s.Choice("gap", "stop", "continue") == "continue",
+		stream:     s.String("stream", ""),
 	}
 	if err := s.Done(); err != nil {
 		return nil, err
@@ -140,12 +146,12 @@ func (c *connection) Browse(ctx context.Context, name string, from messaging.Cur
 	if err != nil {
 		return nil, from, err
 	}
-	defer f.close()
+	defer f.Close()
 	for {
 		changed := t.changes()
-		found, err := f.fetch(uint64(max(next, 1)), min(limit, fetchEvents), fetchBytes)
+		found, err := f.Fetch(ctx, uint64(max(next, 1)), limit, jetstream.FetchBytes)
 		if err != nil {
-			return nil, from, err
+			return nil, from, t.explain(err)
 		}
 		if n := len(found); n > 0 {
 			return found, messaging.CursorAt(found[n-1].Offset + 1), nil

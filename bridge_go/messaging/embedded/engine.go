@@ -12,9 +12,10 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
+	natsjs "github.com/nats-io/nats.go/jetstream"
 
 	"ds-runner.dev/ds-runner/bridge_go/messaging"
+	"ds-runner.dev/ds-runner/bridge_go/messaging/jetstream"
 	"ds-runner.dev/ds-runner/bridge_go/messaging/positions"
 )
 
@@ -24,7 +25,8 @@ type engine struct {
 	settings  settings
 	server    *server.Server
 	conn      *nats.Conn
-	js        jetstream.JetStream
+	js        natsjs.JetStream
+	api       *jetstream.API
 	positions positions.Store
 	readers   positions.Readers
 	closed    chan struct{}
@@ -137,7 +139,8 @@ func (e *engine) dial(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	e.js, err = jetstream.New(e.conn)
+	e.api = &jetstream.API{Conn: e.conn, Closed: e.closed, Patience: answerPatience}
+	e.js, err = natsjs.New(e.conn)
 	return err
 }
 

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"ds-runner.dev/ds-runner/bridge_go/messaging"
+	"ds-runner.dev/ds-runner/bridge_go/messaging/jetstream"
 )
 
 // A position is what is kept for a group of a topic.
@@ -14,13 +15,15 @@ type position struct {
 	Topic, Group string
 	Incarnation  string // of the topic that the offset belongs to
 	Offset       int64  // last settled, 0 for none
+	Moved        bool   `json:",omitempty"` // by a seek, which may have been to before the first record
+	Generation   int    `json:",omitempty"` // how often it was moved back
 }
 
 type source struct {
 	c     *connection
 	t     *topic
 	group string
-	f     *fetcher
+	f     *jetstream.Fetcher
 	next  atomic.Int64       // the next sequence to hand out; written by Read alone
 	ahead []messaging.Record // fetched and not handed out
 	told  uint64             // where the hole began that was last told of
@@ -34,18 +37,21 @@ type source struct {
 }
 
 func (c *connection) openSource(ctx context.Context, t *topic, sc messaging.SourceConfig) (*source, error) {
-	if !t.engine.readers.Join(sc.Topic, sc.Group) {
+	if sc.Transactional {
+		return nil, fmt.Errorf("embedded: %s: transactions: %w", sc.Topic, messaging.ErrNotSupported)
+	}
+	if !t.engine.readers.Join(t.key, sc.Group) {
 		return nil, fmt.Errorf("embedded: %s, group %s: %w", sc.Topic, sc.Group, messaging.ErrBusy)
 	}
 	s := &source{c: c, t: t, group: sc.Group, closed: make(chan struct{})}
-	if err := s.begin(ctx); err != nil {
-		t.engine.readers.Leave(sc.Topic, sc.Group)
+	if err := s.begin(ctx, sc.Start); err != nil {
+		t.engine.readers.Leave(t.key, sc.Group)
 		return nil, err
 	}
 	return s, nil
 }
 
-func (s *source) begin(ctx context.Context) error {
+func (s *source) begin(ctx context.Context, start startFunc) error {
 	state, err := s.t.state(ctx)
 	if err != nil {
 		return err
@@ -53,16 +59,38 @@ func (s *source) begin(ctx context.Context) error {
 	if err := s.load(state); err != nil {
 		return err
 	}
+	if err := s.startAt(ctx, start); err != nil {
+		return err
+	}
 	s.next.Store(s.kept.Offset + 1)
-	if s.group == "" || s.kept.Offset == 0 { // a new reader begins with what there is
+	if s.group == "" || s.kept.Offset == 0 && !s.kept.Moved { // a new reader begins with what there is
 		s.next.Store(int64(max(state.FirstSeq, 1)))
 	} else if err := s.passOver(s.next.Load(), int64(state.FirstSeq)-1, state); err != nil {
 		return err
 	} else {
+		s.maybeGap(state)
 		s.next.Store(max(s.next.Load(), int64(state.FirstSeq)))
 	}
 	s.f, err = s.t.fetcher()
 	return err
+}
+
+// startFunc is messaging.SourceConfig.Start.
+type startFunc = func(ctx context.Context, partitions []int32) (map[int32]int64, error)
+
+// startAt takes the position that somebody else keeps for the group's.
+func (s *source) startAt(ctx context.Context, start startFunc) error {
+	if start == nil {
+		return nil
+	}
+	at, err := start(ctx, []int32{0})
+	if err != nil {
+		return err
+	}
+	if offset, known := at[0]; known {
+		s.kept.Offset, s.kept.Moved = offset, true
+	}
+	return nil
 }
 
 // load finds the group's position and asks whether it lies in this topic.
@@ -72,10 +100,11 @@ func (s *source) load(state streamState) error {
 		return nil
 	}
 	var old position
-	found, err := s.t.engine.positions.Load(s.t.name, s.group, &old)
+	found, err := s.t.engine.positions.Load(s.t.key, s.group, &old)
 	if err != nil || !found {
 		return err
 	}
+	s.kept.Generation = old.Generation
 	log := s.c.options.Log.With("topic", s.t.name, "group", s.group, "committed", old.Offset)
 	switch {
 	case old.Incarnation != s.t.book.Life:
@@ -148,7 +177,7 @@ func (s *source) take(limit messaging.Limit) []messaging.Record {
 // fill fetches ahead. Where sequences are missing it asks why: the server says nothing.
 func (s *source) fill(ctx context.Context) error {
 	next := s.next.Load()
-	found, err := s.f.fetch(uint64(next), fetchEvents, fetchBytes)
+	found, err := s.t.fetch(ctx, s.f, next)
 	n := len(found)
 	if err != nil || n > 0 && found[n-1].Offset == next+int64(n)-1 {
 		s.ahead = found
@@ -159,7 +188,7 @@ func (s *source) fill(ctx context.Context) error {
 		return err
 	}
 	if n == 0 {
-		return s.explainNothing(next, state)
+		return s.explainNothing(ctx, next, state)
 	}
 	s.ahead, err = s.explainHoles(next, found, state)
 	return err
@@ -167,12 +196,12 @@ func (s *source) fill(ctx context.Context) error {
 
 // explainNothing is asked when nothing was found from next on. If the store says that it goes on there, then either a
 // record came just now, or there are only deleted and damaged ones.
-func (s *source) explainNothing(next int64, state streamState) (err error) {
+func (s *source) explainNothing(ctx context.Context, next int64, state streamState) (err error) {
 	last := int64(state.LastSeq)
 	if next > last && next >= int64(state.FirstSeq) {
 		return nil
 	}
-	if s.ahead, err = s.f.fetch(uint64(next), fetchEvents, fetchBytes); err != nil || len(s.ahead) > 0 {
+	if s.ahead, err = s.t.fetch(ctx, s.f, next); err != nil || len(s.ahead) > 0 {
 		ahead := s.ahead
 		s.ahead = nil
 		if err == nil {
@@ -224,6 +253,14 @@ func (s *source) passOver(from, to int64, state streamState) error {
 	return nil
 }
 
+// maybeGap says that in a stream of many topics older records are gone, of which some may have been this one's.
+func (s *source) maybeGap(state streamState) {
+	if next := s.next.Load(); s.t.shared && next < int64(state.FirstSeq) {
+		s.c.options.Log.Error("the stream dropped records that were not read; whether some were of this topic cannot be told",
+			"topic", s.t.name, "group", s.group, "from", next, "to", state.FirstSeq-1)
+	}
+}
+
 func (s *source) tellGap(from, to uint64, state streamState) error {
 	if s.group == "" { // nobody was promised them
 		return nil
@@ -260,7 +297,7 @@ func (s *source) Commit(_ context.Context, upTo []messaging.Position) error {
 	if moved == s.kept || s.group == "" {
 		return nil
 	}
-	if err := s.t.engine.positions.Save(s.t.name, s.group, moved); err != nil {
+	if err := s.t.engine.positions.Save(s.t.key, s.group, moved); err != nil {
 		return fmt.Errorf("embedded: commit %s/%d: %w", s.t.name, moved.Offset, err)
 	}
 	s.kept = moved
@@ -272,15 +309,18 @@ func (s *source) Lag(ctx context.Context) int64 {
 	if err != nil {
 		return -1
 	}
-	behind := int64(state.LastSeq) - s.next.Load() + 1
-	return max(min(behind, int64(state.Messages)), 0)
+	behind := max(min(int64(state.LastSeq)-s.next.Load()+1, int64(state.Messages)), 0)
+	if s.t.shared && behind > 0 { // of all topics together
+		return -1
+	}
+	return behind
 }
 
 func (s *source) Close(context.Context) error {
 	s.once.Do(func() {
 		close(s.closed)
-		s.f.close()
-		s.t.engine.readers.Leave(s.t.name, s.group)
+		s.f.Close()
+		s.t.engine.readers.Leave(s.t.key, s.group)
 	})
 	return nil
 }

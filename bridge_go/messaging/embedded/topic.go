@@ -3,25 +3,26 @@ package embedded
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
+	natsjs "github.com/nats-io/nats.go/jetstream"
 
 	"ds-runner.dev/ds-runner/bridge_go/messaging"
+	"ds-runner.dev/ds-runner/bridge_go/messaging/jetstream"
 )
 
 // A topic is one stream of the store.
 type topic struct {
 	engine  *engine
 	name    string
+	key     string // of its positions and of its book
 	stream  string
 	subject string
+	shared  bool   // the stream holds other topics too
 	lost    uint64 // records that the store had at its last end and has no more
 
 	mu      sync.Mutex
@@ -45,14 +46,13 @@ type streamState struct {
 func (e *engine) topic(ctx context.Context, name string, s settings) (t *topic, state streamState, first bool, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if t := e.topics[name]; t != nil {
-		return t, state, false, nil
-	}
 	if err := checkName(name); err != nil {
 		return nil, state, false, err
 	}
-	t = &topic{engine: e, name: name, stream: streamName(name), changed: make(chan struct{})}
-	t.subject = "ds." + t.stream
+	t = e.place(name, s)
+	if known := e.topics[t.key]; known != nil {
+		return known, state, false, nil
+	}
 	life, err := t.ensure(ctx, s)
 	if err != nil {
 		return nil, state, false, err
@@ -61,10 +61,29 @@ func (e *engine) topic(ctx context.Context, name string, s settings) (t *topic, 
 		err = t.openBook(life, state, s.maxAge > 0 && time.Since(state.LastTime) > s.maxAge)
 	}
 	if err == nil {
-		e.topics[name] = t
+		e.topics[t.key] = t
 	}
 	return t, state, true, err
 }
+
+// place says where a topic's records are.
+func (e *engine) place(name string, s settings) *topic {
+	t := &topic{engine: e, name: name, key: name, stream: streamName(name), changed: make(chan struct{})}
+	t.subject = "ds." + t.stream
+	if s.stream != "" {
+		t.shared = true
+		t.stream = sharedPrefix + streamName(s.stream)
+		t.subject = "ds." + t.stream + "." + streamName(name)
+		t.key = t.stream + "/" + name
+	}
+	return t
+}
+
+// sharedPrefix keeps streams of many topics apart from those of one: no name of a topic is written so.
+const sharedPrefix = "%-"
+
+// markSubject is where a shared stream keeps what no topic has.
+func markSubject(stream string) string { return "ds." + stream + ".%" }
 
 // metaLife is where a stream keeps the name of this life of the topic. The server's own creation time will not do: opened again
 // after a restart a stream believes that it was made just then, and the next change of its settings writes that down.
@@ -73,7 +92,7 @@ const metaLife = "ds-life"
 // ensure makes the stream, or gives an old one the present settings, and returns the name of its life.
 func (t *topic) ensure(ctx context.Context, s settings) (life string, err error) {
 	old, err := t.engine.js.Stream(ctx, t.stream)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
+	if errors.Is(err, natsjs.ErrStreamNotFound) {
 		return t.create(ctx, s)
 	}
 	if err != nil {
@@ -89,9 +108,13 @@ func (t *topic) ensure(ctx context.Context, s settings) (life string, err error)
 
 func (t *topic) create(ctx context.Context, s settings) (life string, err error) {
 	life = strings.ToLower(rand.Text()[:10])
-	_, err = t.engine.js.CreateStream(ctx, jetstream.StreamConfig{
-		Name: t.stream, Subjects: []string{t.subject}, Description: t.name, Metadata: map[string]string{metaLife: life},
-		Storage: jetstream.FileStorage, Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld,
+	subject, about := t.subject, t.name
+	if t.shared {
+		subject, about = "ds."+t.stream+".>", s.stream
+	}
+	_, err = t.engine.js.CreateStream(ctx, natsjs.StreamConfig{
+		Name: t.stream, Subjects: []string{subject}, Description: about, AllowAtomicPublish: t.shared, Metadata: map[string]string{metaLife: life},
+		Storage: natsjs.FileStorage, Retention: natsjs.LimitsPolicy, Discard: natsjs.DiscardOld,
 		MaxBytes: s.maxBytes, MaxAge: s.maxAge, Duplicates: window(s), AllowDirect: true,
 	})
 	return life, err
@@ -115,46 +138,10 @@ func (t *topic) state(ctx context.Context) (streamState, error) {
 
 // call asks the server's API about this stream.
 func (t *topic) call(ctx context.Context, method, request string, answer any) error {
-	ctx, cancel := context.WithTimeout(ctx, answerPatience)
-	defer cancel()
-	msg, err := t.engine.conn.RequestWithContext(ctx, "$JS.API.STREAM."+method+"."+t.stream, []byte(request))
-	if err != nil {
+	if err := t.engine.api.Call(ctx, "STREAM."+method+"."+t.stream, []byte(request), answer); err != nil {
 		return t.explain(err)
-	}
-	var refused struct {
-		Error *apiError `json:"error"`
-	}
-	if err := errors.Join(json.Unmarshal(msg.Data, &refused), json.Unmarshal(msg.Data, answer)); err != nil {
-		return t.explain(err)
-	}
-	if refused.Error != nil {
-		return t.explain(refused.Error)
 	}
 	return nil
-}
-
-// An apiError is the server's word on a request or a record that it does not take.
-type apiError struct {
-	Code        int    `json:"code"`
-	ErrCode     int    `json:"err_code"`
-	Description string `json:"description"`
-}
-
-func (e *apiError) Error() string { return fmt.Sprintf("%s (%d)", e.Description, e.ErrCode) }
-
-// Codes of the server that mean something here.
-const (
-	codeNoMessage       = 10037
-	codeNoSequence      = 10043
-	codeMessageTooLarge = 10054
-	codeDeleteRefused   = 10057
-	codeNoStream        = 10059
-	codeHeaderTooLarge  = 10097
-)
-
-func hasCode(err error, codes ...int) bool {
-	var api *apiError
-	return errors.As(err, &api) && slices.Contains(codes, api.ErrCode)
 }
 
 // answerPatience is how long the store, which is in this process, may take for one answer.
@@ -167,7 +154,10 @@ func (t *topic) explain(err error) error {
 		return messaging.ErrClosed
 	default:
 	}
-	if hasCode(err, codeNoStream) {
+	if errors.Is(err, messaging.ErrClosed) {
+		return err
+	}
+	if jetstream.HasCode(err, jetstream.CodeNoStream) {
 		return fmt.Errorf("embedded: %s: %w", t.name, messaging.ErrNoTopic)
 	}
 	if !t.engine.server.JetStreamEnabled() {
@@ -208,4 +198,26 @@ func (t *topic) wait(ctx context.Context, changed, done <-chan struct{}) error {
 		return ctx.Err()
 	}
 	return nil
+}
+
+// fetcher reads the topic by position.
+func (t *topic) fetcher() (*jetstream.Fetcher, error) {
+	subject := ""
+	if t.shared {
+		subject = t.subject
+	}
+	f, err := t.engine.api.Fetcher(t.stream, subject, true)
+	if err != nil {
+		return nil, t.explain(err)
+	}
+	return f, nil
+}
+
+// fetch reads what there is from a sequence on.
+func (t *topic) fetch(ctx context.Context, f *jetstream.Fetcher, from int64) ([]messaging.Record, error) {
+	found, err := f.Fetch(ctx, uint64(from), jetstream.FetchEvents, jetstream.FetchBytes)
+	if err != nil {
+		return nil, t.explain(err)
+	}
+	return found, nil
 }

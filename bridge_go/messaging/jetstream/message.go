@@ -1,4 +1,4 @@
-package embedded
+package jetstream
 
 import (
 	"encoding/hex"
@@ -16,24 +16,30 @@ import (
 //
 //	Ds-Key: =key              absent without a key
 //	Ds-Null: 1                the value is null
-//	Ds-Header: name=value     one each, in order; "name" alone has a null value
+//	name: value               a record's header, when all of them can stand so (see Native)
+//	Ds-Names: b,a             the order of these, when it is not that of their names
+//	Ds-Header: name=value     otherwise one each, in order; "name" alone has a null value
 //	Ds-Time: 1700000000       the record's own time in ns, otherwise the store's
 //	Ds-Packed: 1234           the headers were too many: the payload begins with 1234 bytes, a Ds-Header's text a line
 //	Nats-Msg-Id: id           for de-duplication
 //
-// with %XX for bytes that a header line cannot hold: controls, spaces, %, = in names, and all beyond ASCII.
+// with %XX for bytes that a header line cannot hold: controls, spaces, %, = in names, and all beyond ASCII. Headers that other
+// writers made are a record's headers, in the order of their names.
 const (
 	headerKey    = "Ds-Key"
 	headerNull   = "Ds-Null"
 	headerHeader = "Ds-Header"
 	headerTime   = "Ds-Time"
 	headerPacked = "Ds-Packed"
+	headerNames  = "Ds-Names"
 )
 
 // packAbove is the size of headers from which they go into the payload: the store takes 64 KiB of them.
 const packAbove = 32 << 10
 
-func encode(r *messaging.Outgoing, m *nats.Msg) {
+// Encode makes a message of a record. The message points into the record. Native writes headers so that
+// other readers find them under their names, where they can be written so.
+func Encode(r *messaging.Outgoing, m *nats.Msg, native bool) {
 	h := make(nats.Header, 4)
 	if r.Key != nil {
 		h[headerKey] = []string{"=" + escape(r.Key, false)}
@@ -45,10 +51,10 @@ func encode(r *messaging.Outgoing, m *nats.Msg) {
 		h[headerTime] = []string{strconv.FormatInt(r.Time, 10)}
 	}
 	if r.ID != "" {
-		h[nats.MsgIdHdr] = []string{escape([]byte(r.ID), false)}
+		h[nats.MsgIdHdr] = []string{idText(r.ID)}
 	}
 	m.Header, m.Data = h, r.Value
-	if len(r.Headers) == 0 {
+	if len(r.Headers) == 0 || native && standNatively(r.Headers, h) {
 		return
 	}
 	texts, size := make([]string, len(r.Headers)), 0
@@ -72,17 +78,27 @@ func headerText(h messaging.Header) string {
 	return escape([]byte(h.Name), true) + "=" + escape(h.Value, false)
 }
 
-// decode makes a record of a message as the store hands it out by position.
-func decode(m *nats.Msg) (messaging.Record, error) {
-	h := m.Header
-	r := messaging.Record{Value: m.Data}
-	seq, err := strconv.ParseInt(first(h, headerSequence), 10, 64)
+// Decode makes a record of a message as the store hands it out by position.
+func Decode(m *nats.Msg) (messaging.Record, error) {
+	seq, err := strconv.ParseInt(first(m.Header, headerSequence), 10, 64)
 	if err != nil {
-		return r, fmt.Errorf("a message without a sequence: %w", err)
+		return messaging.Record{}, fmt.Errorf("a message without a sequence: %w", err)
 	}
-	r.Offset = seq
-	if r.Time, err = timeOf(h); err != nil {
-		return r, err
+	stored, err := time.Parse(time.RFC3339Nano, first(m.Header, headerStored))
+	if err != nil && first(m.Header, headerTime) == "" {
+		return messaging.Record{}, fmt.Errorf("record %d: when it was stored: %w", seq, err)
+	}
+	return DecodeAt(m, seq, stored.UnixNano())
+}
+
+// DecodeAt makes a record of a message of which it is known where and when it was stored.
+func DecodeAt(m *nats.Msg, seq, stored int64) (r messaging.Record, err error) {
+	h := m.Header
+	r = messaging.Record{Value: m.Data, Offset: seq, Time: stored}
+	if own := first(h, headerTime); own != "" {
+		if r.Time, err = strconv.ParseInt(own, 10, 64); err != nil {
+			return r, fmt.Errorf("record %d: %s: %w", seq, headerTime, err)
+		}
 	}
 	texts := h[headerHeader]
 	if packed, ok := h[headerPacked]; ok {
@@ -100,9 +116,11 @@ func decode(m *nats.Msg) (messaging.Record, error) {
 	if key, ok := h[headerKey]; ok {
 		r.Key = unescape(strings.TrimPrefix(key[0], "="))
 	}
-	if len(texts) > 0 {
-		r.Headers = make([]messaging.Header, len(texts))
+	if len(texts) == 0 {
+		r.Headers = nativeHeaders(h)
+		return r, nil
 	}
+	r.Headers = make([]messaging.Header, len(texts))
 	for i, text := range texts {
 		name, value, ok := strings.Cut(text, "=")
 		r.Headers[i].Name = string(unescape(name))
@@ -113,20 +131,15 @@ func decode(m *nats.Msg) (messaging.Record, error) {
 	return r, nil
 }
 
-func timeOf(h nats.Header) (int64, error) {
-	if own := first(h, headerTime); own != "" {
-		return strconv.ParseInt(own, 10, 64)
-	}
-	stored, err := time.Parse(time.RFC3339Nano, first(h, headerStored))
-	return stored.UnixNano(), err
-}
-
 func first(h nats.Header, name string) string {
 	if values := h[name]; len(values) > 0 {
 		return values[0]
 	}
 	return ""
 }
+
+// idText is how an id stands in a header.
+func idText(id string) string { return escape([]byte(id), false) }
 
 func escape(text []byte, name bool) string {
 	plain := 0
