@@ -111,6 +111,9 @@ func (c *connection) Source(_ context.Context, sc messaging.SourceConfig) (messa
 	if err := c.alive(); err != nil {
 		return nil, err
 	}
+	if sc.Transactional {
+		return nil, fmt.Errorf("file: transactions: %w", messaging.ErrNotSupported)
+	}
 	f, err := formatOf(sc.Topic, c.settings.lines)
 	if err != nil {
 		return nil, err

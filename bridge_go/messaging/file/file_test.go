@@ -16,7 +16,7 @@ import (
 )
 
 func TestConformance(t *testing.T) {
-	lines := messagingtest.Capabilities{Persistent: true, Bounded: true, Deduplicates: true, MaxBytes: 2 << 20}
+	lines := messagingtest.Capabilities{Persistent: true, Bounded: true, Deduplicates: true, Seeks: true, MaxBytes: 2 << 20}
 	whole := lines
 	whole.Keys, whole.Headers, whole.Nulls, whole.Empty, whole.Binary, whole.Times = true, true, true, true, true, true
 	for _, c := range []struct {

@@ -18,6 +18,7 @@ type position struct {
 	Next         int64 // the first record that is not settled
 	At           place // at or before it
 	Head         fingerprint
+	Generation   int // how often the group was moved back
 }
 
 // headBytes is how much of a file its fingerprint covers. The end may grow.

@@ -17,6 +17,7 @@ type source struct {
 	reader       *reader
 	held         *read // one record that did not fit into the last Read
 	head         fingerprint
+	generation   int
 
 	mu        sync.Mutex
 	marks     []place // where the Reads since the last commit began, the first at or before the committed position
@@ -43,7 +44,7 @@ func (c *connection) openSource(f format, sc messaging.SourceConfig) (*source, e
 			return nil, err
 		}
 	}
-	s.committed, s.marks = kept.Next, []place{kept.At}
+	s.committed, s.marks, s.generation = kept.Next, []place{kept.At}, kept.Generation
 	if s.head, err = fingerprintOf(s.reader.file.Name(), headBytes); err != nil {
 		s.reader.close()
 		return nil, err
@@ -58,7 +59,7 @@ func (c *connection) resumable(f format, sc messaging.SourceConfig) (position, e
 		return kept, nil
 	}
 	found, err := c.positions.Load(c.path(sc.Topic), sc.Group, &kept)
-	if err != nil || !found || kept.Next == 0 {
+	if err != nil || !found || kept.Next == 0 && kept.Generation == 0 {
 		return position{}, err
 	}
 	now, err := fingerprintOf(c.path(sc.Topic), kept.Head.Bytes)
@@ -152,7 +153,7 @@ func (s *source) Commit(_ context.Context, upTo []messaging.Position) error {
 		return nil
 	}
 	return s.c.positions.Save(s.c.path(s.topic), s.group,
-		position{Topic: s.topic, Group: s.group, Next: s.committed, At: s.marks[0], Head: s.head})
+		position{Topic: s.topic, Group: s.group, Next: s.committed, At: s.marks[0], Head: s.head, Generation: s.generation})
 }
 
 // Lag is known at the end alone: the number of lines left is not known without reading them.

@@ -76,6 +76,9 @@ func connect(_ context.Context, o messaging.Options) (messaging.Connection, erro
 }
 
 func (c *connection) Source(_ context.Context, sc messaging.SourceConfig) (messaging.Source, error) {
+	if sc.Transactional {
+		return nil, fmt.Errorf("memory: transactions: %w", messaging.ErrNotSupported)
+	}
 	t, err := c.topic(sc.Topic)
 	if err != nil {
 		return nil, err

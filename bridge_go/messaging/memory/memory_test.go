@@ -23,7 +23,7 @@ func TestConformance(t *testing.T) {
 		Topic:   func(*testing.T) string { return fmt.Sprint("topic-", topics.Add(1)) },
 		Can: messagingtest.Capabilities{
 			Keys: true, Headers: true, Nulls: true, Empty: true, Binary: true, Times: true,
-			Deduplicates: true, Deletes: true, MaxBytes: 2 << 20,
+			Deduplicates: true, Deletes: true, Seeks: true, MaxBytes: 2 << 20,
 		},
 	})
 }

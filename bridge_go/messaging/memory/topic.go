@@ -26,8 +26,9 @@ type topic struct {
 }
 
 type group struct {
-	committed int64 // last settled offset, -1 for none
-	open      bool
+	committed  int64 // last settled offset, -1 for none
+	generation int   // how often it was moved back
+	open       bool
 }
 
 func newTopic(name string, s settings) *topic {

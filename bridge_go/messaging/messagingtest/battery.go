@@ -8,6 +8,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
+	"slices"
 	"testing"
 	"time"
 
@@ -20,7 +22,15 @@ type Harness struct {
 	Connect func(t *testing.T) messaging.Connection
 	// Topic names a topic that nobody has used.
 	Topic func(t *testing.T) string
-	Can   Capabilities
+	// Partitioned names a topic that nobody has used and that has so many partitions, over which records with different
+	// keys are spread. Nil where a topic has one.
+	Partitioned func(t *testing.T, partitions int) string
+	// Stored are the values of a topic as others see them, in the order in which they were written. Browse by default; a
+	// sink that cannot be browsed says it here.
+	Stored func(t *testing.T, topic string) []string
+	// Refused is a value that sinks refuse for good; one above MaxBytes by default.
+	Refused []byte
+	Can     Capabilities
 }
 
 // Capabilities are what a connector can do beyond what all must.
@@ -35,6 +45,14 @@ type Capabilities struct {
 	Times        bool // a given time comes back
 	Deduplicates bool // by ID
 	Deletes      bool // single records
+	Hides        bool // what is deleted is hidden from Browse alone: a source still reads it
+	Shared       bool // several sources may read as one group, and share its partitions
+	Seeks        bool // the connection is a Seeker
+	Pauses       bool // sources are Pausers
+	Shares       bool // sources of one group on two connections share a topic's partitions (Partitioned is given)
+	Transacts    bool // a source with SourceConfig.Transactional is a Transactor, over topics of its connection
+	Keeps        bool // sinks are PositionKeepers
+	Fences       bool // a Transactor of a group is fenced off (ErrFenced) by the next one that another connection opens
 	MaxBytes     int  // the sink's limit as the harness has set it, 0 for none
 	Big          int  // the size of the battery's big value; 1 MiB or MaxBytes when 0
 }
@@ -46,6 +64,12 @@ func Run(t *testing.T, h Harness) {
 	t.Run("positions", func(t *testing.T) { positions(t, h) })
 	t.Run("writing", func(t *testing.T) { writing(t, h) })
 	t.Run("topics", func(t *testing.T) { topics(t, h) })
+	t.Run("partitions", func(t *testing.T) { partitions(t, h) })
+	t.Run("seeking", func(t *testing.T) { seeking(t, h) })
+	t.Run("pausing", func(t *testing.T) { pausing(t, h) })
+	t.Run("sharing", func(t *testing.T) { sharing(t, h) })
+	t.Run("transactions", func(t *testing.T) { transactions(t, h) })
+	t.Run("keeping", func(t *testing.T) { keeping(t, h) })
 }
 
 const patience = 20 * time.Second
@@ -140,7 +164,28 @@ func (b *bench) atEnd(s messaging.Source) {
 
 func (b *bench) commit(s messaging.Source, r messaging.Record) {
 	b.Helper()
-	b.must(s.Commit(b.ctx, []messaging.Position{{Partition: r.Partition, Offset: r.Offset}}))
+	b.must(s.Commit(b.ctx, []messaging.Position{position(r)}))
+}
+
+// drain reads n records and commits them.
+func (b *bench) drain(s messaging.Source, n int) {
+	b.Helper()
+	b.commitAll(s, b.read(s, n))
+}
+
+// commitAll commits the last record of each partition.
+func (b *bench) commitAll(s messaging.Source, read []messaging.Record) {
+	b.Helper()
+	b.must(s.Commit(b.ctx, lasts(read)))
+}
+
+// lasts are the positions up to which these records, read in order, are settled, partition by partition.
+func lasts(read []messaging.Record) []messaging.Position {
+	last := map[int32]messaging.Position{}
+	for _, r := range read {
+		last[r.Partition] = position(r)
+	}
+	return slices.SortedFunc(maps.Values(last), func(a, b messaging.Position) int { return int(a.Partition - b.Partition) })
 }
 
 // values wants these values, in this order.
