@@ -10,9 +10,10 @@ class Meta:
     """Stream, positions and, where asked for, keys, headers and timestamps of a batch; each parallel to its events.
 
     `positions` is runs of three: partition, first offset, number of events. Nothing is computed before it is asked for.
+    `lease` is that of the batch, under which its calls are made.
     """
 
-    __slots__ = ("headers", "keys", "positions", "stream", "timestamps")
+    __slots__ = ("headers", "keys", "lease", "positions", "stream", "timestamps")
 
     def __init__(
         self,
@@ -21,12 +22,14 @@ class Meta:
         keys: Sequence[bytes | None] | None = None,
         headers: Sequence[Sequence[Any]] | None = None,
         timestamps: Sequence[int] | None = None,
+        lease: Any = None,
     ) -> None:
         self.stream = stream
         self.positions = positions
         self.keys = keys
         self.headers = headers
         self.timestamps = timestamps
+        self.lease = lease
 
     def id(self, index: int) -> str:
         """`stream/partition/offset` of one event; empty if nothing is known of it."""
@@ -54,6 +57,7 @@ class Meta:
             None if self.keys is None else [self.keys[row] for row in rows],
             None if self.headers is None else [self.headers[row] for row in rows],
             None if self.timestamps is None else [self.timestamps[row] for row in rows],
+            self.lease,
         )
 
     def _positions_of(self, rows: Sequence[int]) -> list[int]:

@@ -63,6 +63,11 @@ class Project:
 
         return ModelStore(self.folder / MODELS)
 
+    @property
+    def connections(self) -> dict[str, str]:
+        """The names of the program's connections, and the scheme of each one's URL: where it leads stays with the bridge."""
+        return {name: str(c.url).partition(":")[0] for name, c in self.program.spec.connections.items()}
+
     def model_class(self) -> type[Any]:
         """Import the class that `spec.model` names. An import that fails is shown from the user's frame."""
         module_name, _, class_name = self.program.spec.model.partition(":")

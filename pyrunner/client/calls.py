@@ -47,7 +47,9 @@ class Calls:
         self._thread = threading.Thread(target=self._run, name="ds-runner-calls", daemon=True)
 
     def start(self) -> None:
-        self._thread.start()
+        """Begin to dial. Called again, nothing."""
+        if self._thread.ident is None:
+            self._thread.start()
 
     def close(self) -> None:
         self._stop.set()
@@ -55,7 +57,8 @@ class Calls:
             self._changed.notify_all()
             if self._connection is not None:
                 self._connection.close(goodbye=True)
-        self._thread.join(timeout=2)
+        if self._thread.ident is not None:
+            self._thread.join(timeout=2)
 
     def call(self, method: str, *args: Any, lease: Lease | None = None, deadline: float = 5.0) -> Any:
         """The bridge's answer. Raises CallError; safe from any thread."""

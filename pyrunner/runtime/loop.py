@@ -172,7 +172,7 @@ class Loop:
 
     def _meta_of(self, batch: Batch) -> Any:
         headers = None if batch.headers is None else [pairs or [] for pairs in batch.headers]
-        return self._meta(batch.stream, batch.positions, batch.keys, headers, batch.timestamps)
+        return self._meta(batch.stream, batch.positions, batch.keys, headers, batch.timestamps, batch.lease)
 
     def _failures(self, batch: Batch, errors: Sequence[tuple[Any, ...]]) -> list[RowFailure]:
         """The errors within the bounds of the wire, counted; the user's own exceptions are shown once in a while."""

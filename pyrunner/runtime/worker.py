@@ -31,7 +31,10 @@ from pyrunner.runtime.stacks import dump_on_request
 from pyrunner.runtime.waker import Waker
 
 if TYPE_CHECKING:
+    from pyrunner.client import Calls
+    from pyrunner.data import Access
     from pyrunner.metrics import WorkerMetrics
+    from pyrunner.project import Project
     from pyrunner.scoring import Scorer
 
 _BATCHES_AHEAD = 4  # the window, in batches: one scored, one on its way, two to balance bridge and model
@@ -52,15 +55,31 @@ def main(argv: Sequence[str] | None = None) -> int:
         from pyrunner.metrics import count_in_files
 
         count_in_files(options.metrics, str(options.slot))
+    calls: Calls | None = None
     try:
-        loaded = _Loaded.load(options)
+        from pyrunner.project import open_project
+
+        project = open_project(options.program, options.env, options.param)
+        calls = _calls(options, project.name)
+        loaded = _Loaded.load(options, project, calls)
     except Exception as error:
+        if calls is not None:
+            calls.close()
         reporter.tell("failed", reason=_explain(error))
         if not options.supervised:  # else the parent says it, once
             log.error("model not loaded", reason=_explain(error))
         return EXIT_LOAD
     calm_collector()
-    return _score(options, loaded, reporter, stack, lifeline, log)
+    return _score(options, loaded, calls, reporter, stack, lifeline, log)
+
+
+def _calls(options: argparse.Namespace, program: str) -> Calls:
+    """The second connection, not started yet."""
+    from pyrunner.client import Calls, Dialler, Identity
+    from pyrunner.protocol import Role
+
+    identity = Identity(program, options.command, options.worker, options.slot)
+    return Calls(Dialler(options.bridge, options.token_file, Role.CALLS, identity, _Quiet()))
 
 
 class _Loaded:
@@ -73,14 +92,14 @@ class _Loaded:
         self.kept = kept  # its events stay in a stream
 
     @classmethod
-    def load(cls, options: argparse.Namespace) -> _Loaded:
+    def load(cls, options: argparse.Namespace, project: Project, calls: Calls) -> _Loaded:
+        from pyrunner.data import Access
         from pyrunner.program.kinds import kind_of
-        from pyrunner.project import open_project
         from pyrunner.scoring import Scorer
 
-        project = open_project(options.program, options.env, options.param)
         trained = project.trained(options.model)
-        scorer = Scorer(trained.model, model_version=trained.version)
+        access = Access(calls, project.connections)
+        scorer = Scorer(trained.model, model_version=trained.version, access=access)
         scorer.warm_up(trained.sample)
         command = project.program.command(options.command)
         batch = command.batch
@@ -98,12 +117,13 @@ class _Loaded:
 def _score(
     options: argparse.Namespace,
     loaded: _Loaded,
+    calls: Calls,
     reporter: Reporter,
     stack: int | None,
     lifeline: int | None,
     log: Any,
 ) -> int:
-    from pyrunner.client import Calls, Dialler, Identity
+    from pyrunner.client import Dialler, Identity
     from pyrunner.meta import Meta
     from pyrunner.metrics import WorkerMetrics
     from pyrunner.protocol import Role
@@ -136,7 +156,6 @@ def _score(
         lifeline=lifeline,
         kept=loaded.kept,
     )
-    calls = Calls(Dialler(options.bridge, options.token_file, Role.CALLS, identity, _Quiet()))
     waker.on_signals()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: loop.end())
@@ -153,7 +172,8 @@ def _score(
 
 
 def _scoring(scorer: Scorer, metrics: WorkerMetrics) -> Any:
-    """The scorer's way of giving a batch back, as the loop's; and its count of misspelt fields as a metric."""
+    """The scorer as the loop calls it: writes are left with the bridge before the answer is sent, a batch is given back the
+    loop's way, and misspelt fields are counted as a metric."""
     from pyrunner.runtime.loop import GiveBack
     from pyrunner.scoring import Surroundings
 
@@ -162,6 +182,8 @@ def _scoring(scorer: Scorer, metrics: WorkerMetrics) -> Any:
     def scored(payloads: Any, meta: Any) -> Any:
         try:
             answer = score(payloads, meta)
+            if answer.writes and scorer.access is not None:
+                _stage(scorer.access.under(meta.lease, None), answer.writes)
             if unknown:
                 metrics.unknown(unknown)
             return answer
@@ -171,6 +193,17 @@ def _scoring(scorer: Scorer, metrics: WorkerMetrics) -> Any:
             raise GiveBack("out_of_memory", f"out of memory: {error}", 1000) from None
 
     return scored
+
+
+def _stage(access: Access, writes: Sequence[Any]) -> None:
+    """Without its writes an answer does not count: what keeps them from being staged gives the batch back."""
+    from pyrunner.data import DataError
+    from pyrunner.scoring import Surroundings
+
+    try:
+        access.stage(writes)
+    except DataError as error:
+        raise Surroundings(error.code, str(error)) from None
 
 
 def _report_unknown(scorer: Scorer, reporter: Reporter) -> None:

@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 import pyrunner
+from pyrunner.data.errors import DataError
 
 REJECT, FAIL, RETRY = 1, 2, 3
 RETRY_MS = 1000
@@ -71,10 +72,12 @@ def surroundings_of(error: BaseException) -> Surroundings | None:
     """What an exception says of the surroundings; None when it is about the events.
 
     Memory, network and timeouts are nobody's fault here, and so are the machine's own limits (no space, too many
-    files). A missing file may well be named by the event, so it is not.
+    files), and calls of ctx that may succeed later or whose lease has ended. A missing file may well be named by the event, so it is not.
     """
     if isinstance(error, Surroundings):
         return error
+    if isinstance(error, DataError):
+        return Surroundings(error.code, str(error)) if error.retry or error.code in _NOBODYS else None
     if isinstance(error, MemoryError):
         return Surroundings("out_of_memory", f"out of memory: {error}".rstrip(": "))
     if isinstance(error, (ConnectionError, TimeoutError)):
@@ -84,6 +87,10 @@ def surroundings_of(error: BaseException) -> Surroundings | None:
     return None
 
 
+_NOBODYS = {
+    "stale_lease",
+    "no_bridge",
+}  # of DataError: the batch is not ours any more, or there is nobody to ask
 _LIMITS = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.EAGAIN}
 
 

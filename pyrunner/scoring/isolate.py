@@ -19,11 +19,20 @@ Attempt = Callable[[int, int], list[Any]]
 
 
 class Isolation:
-    """One search. `describe` makes a sentence of a BadAnswer, with the method's place and name."""
+    """One search. `describe` makes a sentence of a BadAnswer, with the method's place and name.
 
-    def __init__(self, attempt: Attempt, describe: Callable[[BadAnswer, list[int]], str]) -> None:
+    `refuse` hears of parts that passed when halved and are refused all the same: nothing of theirs counts.
+    """
+
+    def __init__(
+        self,
+        attempt: Attempt,
+        describe: Callable[[BadAnswer, list[int]], str],
+        refuse: Callable[[int, int], None] = lambda low, high: None,
+    ) -> None:
         self._attempt = attempt
         self._describe = describe
+        self._refuse = refuse
         self._outcomes: list[Any] = []
 
     def solve(self, n: int, error: Exception) -> list[Any]:
@@ -50,6 +59,7 @@ class Isolation:
         middle = (low + high) // 2
         halves = [self._half(low, middle), self._half(middle, high)]
         if not any(halves) and isinstance(error, BadAnswer):
+            self._refuse(low, high)
             self._outcomes[low:high] = [self._failure(error)] * (high - low)
             return True
         return any(halves)

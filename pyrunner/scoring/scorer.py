@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pyrunner import containers
 from pyrunner.containers.base import BadAnswer, TypedBatch
@@ -23,21 +23,27 @@ from pyrunner.scoring.failures import (
 )
 from pyrunner.scoring.isolate import Isolation
 from pyrunner.scoring.layout import Layout, lay_out, rejection
+from pyrunner.scoring.tries import Tries
 from pyrunner.scoring.unknown import UnknownFields
 from pyrunner.scoring.verify import OutputCheck
 from pyrunner.signature import Signature, read_signature
+
+if TYPE_CHECKING:
+    from pyrunner.data import Access
 
 
 class Scored(NamedTuple):
     """The answer to a batch of payloads, laid out as RESULT's fields (PROTOCOL.md, section 3).
 
-    `outputs` is one bin of lines. `errors` are by position in the batch, ascending.
+    `outputs` is one bin of lines. `errors` are by position in the batch, ascending. `writes` are what the model asked ctx to write
+    with these answers; whoever sends the answers stages them first.
     """
 
     outputs: bytes
     counts: list[int] | None
     routes: list[int | str] | None
     errors: list[RowError]
+    writes: Sequence[Any] = ()
 
     def split(self) -> list[bytes]:
         """Each output by itself, without its newline."""
@@ -51,23 +57,30 @@ class ScoredEvents(NamedTuple):
     counts: list[int] | None
     routes: list[int | str] | None
     errors: list[RowError]
+    writes: Sequence[Any] = ()
 
 
 class Scorer:
     """Answers batches with one model. One thread at a time; it holds no resource and needs no closing.
 
+    `access` is what the model's `ctx` asks for data; without it a model that asks is told so.
     Raises `UserError` when the class cannot be called, and from `score` only `Surroundings`: the whole batch is to come again.
     """
 
-    def __init__(self, model: Model[Any, Any], *, model_version: str = "") -> None:
+    def __init__(
+        self, model: Model[Any, Any], *, model_version: str = "", access: Access | None = None
+    ) -> None:
         self.model = model
         self.model_version = model_version
+        self.access = access
         self.signature: Signature = read_signature(type(model))
         self._decoder = EventDecoder(self.signature.input_schema, nulls=self.signature.nulls)
         self._container = containers.load(self.signature)
         self._check = OutputCheck(self.signature.output_schema, self.signature.call)
         self._decode_output = decoder_of(self.signature.output_schema)
         self._verb: Callable[..., Any] = getattr(model, self.signature.verb)
+        self._wants_ctx = "ctx" in self.signature.arguments
+        self._tries = Tries()
         self._direct = self._direct_call()
         mark_as_users(type(model))
 
@@ -92,12 +105,16 @@ class Scorer:
             if type(answer) is list and len(answer) == len(events):
                 return self._scored_list(answer)
             return _scored(self._laid_out(self._read(answer, events, meta or NOTHING)))
-        return self._scored_list(self._outcomes(events, meta or NOTHING))
+        self._tries = Tries()
+        return self._with_writes(self._scored_list(self._outcomes(events, meta or NOTHING)))
 
     def score_events(self, events: list[Any], meta: Meta | None = None) -> ScoredEvents:
         """Answer events that are typed already. They belong to the model from now on."""
+        self._tries = Tries()
         laid = self._laid_out(self._outcomes(events, meta or NOTHING))
-        return ScoredEvents(laid.outputs, laid.counts, laid.routes, laid.errors)
+        return ScoredEvents(
+            laid.outputs, laid.counts, laid.routes, laid.errors, self._tries.writes(laid.errors)
+        )
 
     def decode_outputs(self, scored: Scored, n: int) -> list[list[Any]]:
         """The outputs of each of the n events that `scored` answers, as objects of the output class. Routed ones are left out."""
@@ -126,7 +143,7 @@ class Scorer:
 
     def _direct_call(self) -> Callable[[list[Any]], Any] | None:
         """What turns events into outcomes with nothing in between, for containers that are the events themselves."""
-        if "ctx" in self.signature.arguments:
+        if self._wants_ctx:
             return None
         if self.signature.container == "list":
             return self._verb
@@ -155,13 +172,19 @@ class Scorer:
         """A batch in which some payloads are no events: the others are answered as if they had come alone."""
         decoded = self._decoder.each(payloads)
         outcomes: list[Any] = [None] * len(payloads)
+        self._tries = Tries()
         for row, failure in decoded.failures.items():
             outcomes[row] = failure
         if decoded.events:
             some = meta if len(decoded.rows) == len(payloads) else meta.take(decoded.rows)
             for row, outcome in zip(decoded.rows, self._outcomes(decoded.events, some), strict=True):
                 outcomes[row] = outcome
-        return self._scored_list(outcomes)
+        self._tries.renumber(decoded.rows)
+        return self._with_writes(self._scored_list(outcomes))
+
+    def _with_writes(self, scored: Scored) -> Scored:
+        writes = self._tries.writes(scored.errors)
+        return scored._replace(writes=writes) if writes else scored
 
     def _laid_out(self, outcomes: list[Any]) -> Layout:
         return lay_out(outcomes, self._check)
@@ -179,21 +202,31 @@ class Scorer:
 
     def _one_outcome(self, row: int, event: Any, meta: Meta) -> Any:
         """Of predict_one, where the culprit is known at once."""
-        ctx = Context(1, seed=self.model.seed, meta=meta.take([row]) if meta.positions else meta)
+        ctx = self._context(1, meta.take([row]) if meta.positions else meta)
         try:
-            outcome = self._verb(event, ctx=ctx) if "ctx" in self.signature.arguments else self._verb(event)
+            outcome = self._verb(event, ctx=ctx) if self._wants_ctx else self._verb(event)
         except Exception as error:
             if surroundings := surroundings_of(error):
                 raise surroundings from error
             return exception_failure(error)
+        self._tries.passed([row], ctx.writes)
         return ctx.rejected.get(0, outcome)
 
-    def _call(self, events: list[Any], meta: Meta) -> list[Any]:
-        """One call of the model, and its answer told apart into events. Raises what the model raises, and BadAnswer."""
-        ctx = Context(len(events), seed=self.model.seed, meta=meta)
+    def _call(self, events: list[Any], meta: Meta, first: int = 0) -> list[Any]:
+        """One call of the model, and its answer told apart into events. Raises what the model raises, and BadAnswer.
+
+        `first` is the row of the first event in the batch, of which these may be a part.
+        """
+        ctx = self._context(len(events), meta)
         batch = self._container.build(TypedBatch(self.signature.input_schema, events, meta))
-        answer = self._verb(batch, ctx=ctx) if "ctx" in self.signature.arguments else self._verb(batch)
-        return self._container.outcomes(answer, ctx)
+        answer = self._verb(batch, ctx=ctx) if self._wants_ctx else self._verb(batch)
+        outcomes = self._container.outcomes(answer, ctx)
+        if self._wants_ctx:
+            self._tries.passed(range(first, first + len(events)), ctx.writes)
+        return outcomes
+
+    def _context(self, n: int, meta: Meta) -> Context:
+        return Context(n, seed=self.model.seed, meta=meta, access=self.access, predicts=True)
 
     def _read(self, answer: Any, events: list[Any], meta: Meta) -> list[Any]:
         try:
@@ -209,9 +242,9 @@ class Scorer:
 
         def attempt(low: int, high: int) -> list[Any]:
             whole = not meta.positions and meta.keys is None
-            return self._call(events[low:high], meta if whole else meta.take(range(low, high)))
+            return self._call(events[low:high], meta if whole else meta.take(range(low, high)), low)
 
-        return Isolation(attempt, self._sentence).solve(len(events), error)
+        return Isolation(attempt, self._sentence, self._tries.refuse).solve(len(events), error)
 
     def _sentence(self, error: BadAnswer, culprits: Sequence[int]) -> str:
         """`science.py:31 FlightDelays.predict returned 254 rows for 256 events (rows 17, 99 missing). Return Reject ...`"""

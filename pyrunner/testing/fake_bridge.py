@@ -6,7 +6,7 @@
         answers = bridge.answers(2)
 
 It delivers what is given until it is answered: a batch whose worker leaves comes again, with its attempt raised. It holds no
-opinion on suspects and dead letters; `bridge_go/delivery` does.
+opinion on suspects and dead letters; `bridge_go/delivery` does. With `data` it answers what models ask for.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ from pyrunner.protocol.frames import (
     Welcome,
 )
 from pyrunner.testing.bridge_session import BridgeSession, BridgeState
+from pyrunner.testing.fake_data import FakeData, Refused
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,7 @@ class FakeBridge:
         heartbeat_ms: int = 200,
         unix: Path | None = None,
         answer_call: Callable[[Call, list[Any]], Any] | None = None,
+        data: FakeData | None = None,
         port: int = 0,
     ) -> None:
         self.nonce = secrets.randbits(62)
@@ -94,7 +96,8 @@ class FakeBridge:
         self.dropped = 0
         self._batch, self._max_frame = batch, max_frame
         self._deadline_ms, self._heartbeat_ms = deadline_ms, heartbeat_ms
-        self._answer_call = answer_call or (lambda call, args: args)
+        self.data = data
+        self._answer_call = answer_call or (self._from_data if data else lambda call, args: args)
         self._queue: deque[Given] = deque()
         self._answers: dict[str, Answered] = {}
         self._changed = threading.Condition()
@@ -259,6 +262,8 @@ class FakeBridge:
             self._answers[answered.id] = answered
         if outcome == "settled":
             del link.leased[result.lease]
+            if self.data is not None:
+                self.data.settle(result.lease)
 
     def _again(self, events: Sequence[Given], *, raised: bool) -> None:
         unanswered = [event for event in events if event.id not in self._answers]
@@ -314,6 +319,7 @@ class FakeBridge:
         elif isinstance(frame, Return) and outcome == "returned":
             self.returns.append(frame)
             self._again(link.leased.pop(frame.lease), raised=False)
+            self._forget(frame.lease)
         elif isinstance(frame, Died):
             self.deaths.append(frame)
         elif isinstance(frame, Bye):
@@ -324,11 +330,28 @@ class FakeBridge:
         try:
             value = self._answer_call(call, codec.decode_value(call.args))
             return Answer(call.id, True, codec.encode_value(value))
+        except Refused as refused:
+            told = [refused.code, refused.reason, refused.retry]
+            return Answer(call.id, False, codec.encode_value(told))
         except Exception as error:
             return Answer(call.id, False, codec.encode_value(["failed", str(error), False]))
 
+    def _from_data(self, call: Call, args: list[Any]) -> Any:
+        assert self.data is not None
+        lease = None if call.lease is None else Lease(*call.lease)
+        with self._changed:
+            if lease is not None and not any(lease in link.leased for link in self._links):
+                raise Refused("stale_lease", "the lease has ended: the events are another worker's")
+            return self.data.answer(call.method, args, lease)
+
+    def _forget(self, lease: Lease) -> None:
+        if self.data is not None:
+            self.data.forget(lease)
+
     def _left(self, link: _Link) -> None:
         with self._changed:
+            for lease in link.leased:
+                self._forget(lease)
             link.session.end_of_file()
             self._links.remove(link)
             for number, events in enumerate(list(link.leased.values())[::-1]):

@@ -8,10 +8,13 @@ from typing import Any
 
 import msgspec
 
-from pyrunner.protocol import Batch, Result, codec
+from pyrunner.client.pending import Pending
+from pyrunner.protocol import Answer as Answering
+from pyrunner.protocol import Batch, Call, Lease, Result, codec
 from pyrunner.protocol.frames import MAX_FRAME
 from pyrunner.protocol.results import encode_result, failure
 from pyrunner.testing.fake_bridge import Answered, read_result
+from pyrunner.testing.fake_data import FakeData, Refused
 
 
 class Answer(Answered):
@@ -31,25 +34,43 @@ class Answer(Answered):
         return None if self.error is None else self.error[1]
 
 
-def run_model(model: Any, events: Iterable[Any], *, batch: int = 256, stream: str = "events") -> list[Answer]:
+def run_model(
+    model: Any,
+    events: Iterable[Any],
+    *,
+    batch: int = 256,
+    stream: str = "events",
+    sql: Any = None,
+    kv: Any = None,
+    objects: Any = None,
+    data: FakeData | None = None,
+) -> list[Answer]:
     """The fate of each event, in order.
 
     `events` are dicts, events of the model's class, or raw payloads (bytes; None is a null value). All go through the real
     codec in batches of `batch`, so what the model sees and answers is what it would see and answer behind a bridge.
+
+    `sql`, `kv` and `objects` are what `ctx` finds: rows by the text of the query (or a function of text and params), and keys and
+    objects by the name of their connection. Or give a `FakeData`, which also tells what was published and called.
+    A batch that goes back, because `ctx` could not be answered, raises Surroundings.
     """
+    from pyrunner.data import Access
     from pyrunner.scoring import Scorer
 
-    scorer = Scorer(model)
+    data = data or FakeData(sql=sql, kv=kv, objects=objects)
+    scorer = Scorer(model, access=Access(InProcess(data)))
     payloads = [
         event if event is None or isinstance(event, bytes) else msgspec.json.encode(event) for event in events
     ]
     answers: list[Answer] = []
     for first in range(0, len(payloads), batch):
-        answers += _through_the_wire(scorer, payloads[first : first + batch], first, stream)
+        answers += _through_the_wire(scorer, data, payloads[first : first + batch], first, stream)
     return answers
 
 
-def _through_the_wire(scorer: Any, payloads: Sequence[bytes | None], first: int, stream: str) -> list[Answer]:
+def _through_the_wire(
+    scorer: Any, data: FakeData, payloads: Sequence[bytes | None], first: int, stream: str
+) -> list[Answer]:
     from pyrunner.meta import Meta
 
     sent = Batch(
@@ -57,7 +78,8 @@ def _through_the_wire(scorer: Any, payloads: Sequence[bytes | None], first: int,
     )
     got = _decoded(codec.encode(sent, MAX_FRAME))
     assert isinstance(got, Batch)
-    scored = scorer.score(got.payloads, Meta(got.stream, got.positions))
+    scored = scorer.score(got.payloads, Meta(got.stream, got.positions, lease=got.lease))
+    scorer.access.under(got.lease, None).stage(scored.writes)
     errors = [failure(*error) for error in scored.errors]
     result = Result(
         got.nonce,
@@ -72,11 +94,44 @@ def _through_the_wire(scorer: Any, payloads: Sequence[bytes | None], first: int,
     )
     ids = [f"{stream}/0/{first + row}" for row in range(len(payloads))]
     answered: list[Answer] = []
-    for data in encode_result(result, MAX_FRAME):
-        part = _decoded(data)
+    for frame in encode_result(result, MAX_FRAME):
+        part = _decoded(frame)
         assert isinstance(part, Result)
         answered += [Answer(a.id, a.outputs, a.error, a.routes) for a in read_result(part, ids)]
+    data.settle(got.lease)
     return answered
+
+
+class InProcess:
+    """Calls to `FakeData` without a socket; arguments and answers go through the codec all the same."""
+
+    def __init__(self, data: FakeData) -> None:
+        self._data = data
+
+    def begin(self, method: str, *args: Any, lease: Lease | None = None, deadline: float = 5.0) -> _Done:
+        call = _decoded(
+            codec.encode(
+                Call(1, lease, int(deadline * 1000), method, codec.encode_value(list(args))), MAX_FRAME
+            )
+        )
+        try:
+            value = self._data.answer(method, codec.decode_value(call.args), lease)
+            answer = Answering(1, True, codec.encode_value(value))
+        except Refused as refused:
+            told = [refused.code, refused.reason, refused.retry]
+            answer = Answering(1, False, codec.encode_value(told))
+        return _Done(_decoded(codec.encode(answer, MAX_FRAME)))
+
+
+class _Done:
+    """A call that is answered already."""
+
+    def __init__(self, answer: Answering) -> None:
+        self._pending = Pending()
+        self._pending.answer(answer)
+
+    def wait(self) -> Any:
+        return self._pending.wait(0)
 
 
 def _decoded(data: bytearray) -> Any:
