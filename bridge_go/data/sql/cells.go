@@ -53,9 +53,9 @@ func Cell(column arrow.Array, row int) (any, error) {
 	case *array.FixedSizeBinary:
 		return c.Value(row), nil
 	case *array.Decimal128:
-		return Decimal(c.ValueStr(row)), nil
+		return Decimal(c.Value(row).ToString(c.DataType().(*arrow.Decimal128Type).Scale)), nil
 	case *array.Decimal256:
-		return Decimal(c.ValueStr(row)), nil
+		return Decimal(c.Value(row).ToString(c.DataType().(*arrow.Decimal256Type).Scale)), nil
 	case *array.Date32:
 		return Date(c.Value(row)), nil
 	case *array.Date64:

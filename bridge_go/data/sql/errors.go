@@ -27,6 +27,12 @@ func Errorf(code, format string, args ...any) *Error {
 	return &Error{Code: code, Reason: fmt.Sprintf(format, args...)}
 }
 
+// TooLarge tells of a value that no page can hold.
+func TooLarge(connection, column string, bytes int) error {
+	return Errorf(BadValue, "connection %s: column %s: a value of %d bytes, at most %d can be read: take a part of it, such as substr(%s, 1, 1000000)",
+		connection, column, bytes, MaxValue, column)
+}
+
 // Columns finds the place of each column of a page in a table, by name. Databases say which case counts: equal compares.
 func Columns(table string, page, have []string, equal func(a, b string) bool) ([]int, error) {
 	places := make([]int, len(page))

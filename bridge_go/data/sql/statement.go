@@ -15,10 +15,12 @@ type Dialect struct {
 	Foreign      string // characters that begin a parameter of the database's own, which is refused
 }
 
-// A Statement is SQL with its parameters found. Names are those of the parameters, each once, in the order of their first use.
+// A Statement is SQL with its parameters found.
 type Statement struct {
 	Text  string
-	Names []string
+	Names []string // of the parameters, each once, in the order of their first use
+	Verb  string   // the first word, in lower case
+	More  bool     // something follows the first semicolon
 	uses  []use
 }
 
@@ -146,6 +148,7 @@ type scanner struct {
 	text  string
 	d     Dialect
 	at    int
+	ended bool // a semicolon was passed
 	found *Statement
 }
 
@@ -175,9 +178,25 @@ func (s *scanner) step() error {
 	case strings.IndexByte(s.d.Foreign, c) >= 0 && s.foreign(rest):
 		return s.refuse(rest)
 	default:
-		s.at++
+		s.plain(c)
 	}
 	return nil
+}
+
+// plain passes over a character of SQL, or over the first word.
+func (s *scanner) plain(c byte) {
+	switch {
+	case c == ';':
+		s.ended = true
+	case strings.IndexByte(" \t\r\n\f", c) >= 0:
+	case s.ended:
+		s.found.More = true
+	case s.found.Verb == "" && wordLength(s.rest()) > 0:
+		n := wordLength(s.rest())
+		s.found.Verb = strings.ToLower(s.rest()[:n])
+		s.at += n - 1
+	}
+	s.at++
 }
 
 // inWord says whether a word or a colon ends right before here.
