@@ -90,7 +90,7 @@ func sink(ctx context.Context, conn messaging.Connection, stream, topic, group s
 	if err != nil {
 		return dispatch.Target{}, fmt.Errorf("stream %s: %w", stream, err)
 	}
-	return dispatch.Target{Stream: stream, Sink: s}, nil
+	return dispatch.Target{Stream: stream, Topic: topic, Sink: s}, nil
 }
 
 // group names the reader and writer whose position is kept. A replay keeps none.

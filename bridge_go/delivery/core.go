@@ -17,6 +17,7 @@ type Core struct {
 	seq        uint64
 	live       Room // offered and not settled
 	partitions map[int32]*partition
+	over       map[int32]int32 // epoch of the last assignment of a partition that was taken away
 	recent     *partition
 	fresh      queue // as they came
 	again      queue // not ordered by a lane, to be delivered again
@@ -75,7 +76,7 @@ const (
 
 // New makes a core.
 func New(cfg Config) *Core {
-	c := &Core{cfg: cfg.withDefaults(), partitions: map[int32]*partition{}, stats: newStats()}
+	c := &Core{cfg: cfg.withDefaults(), partitions: map[int32]*partition{}, over: map[int32]int32{}, stats: newStats()}
 	c.breaker.cfg = c.cfg.Breaker
 	if c.cfg.Order == ByKey {
 		c.lanes = make([]*lane, c.cfg.Lanes)
@@ -92,9 +93,11 @@ func New(cfg Config) *Core {
 func (c *Core) Offer(now int64, records []messaging.Record) {
 	c.now = now
 	for i := range records {
-		c.offer(&records[i])
+		if r := &records[i]; r.Epoch == 0 || c.current(r) {
+			c.offer(r)
+			c.stats.Offered++
+		}
 	}
-	c.stats.Offered += uint64(len(records))
 }
 
 func (c *Core) offer(r *messaging.Record) {

@@ -35,8 +35,11 @@ func (e *Event) Revoked() bool { return e.part.revoked }
 // Assignment is the same for all events of one partition between its assignment and its end.
 func (e *Event) Assignment() Assignment { return e.part }
 
-// An Assignment is an opaque key.
+// An Assignment is a partition from when it was assigned until it is taken away. It is used as a key.
 type Assignment = *partition
+
+// Revoked says that it has been taken away.
+func (p *partition) Revoked() bool { return p.revoked }
 
 // state says who holds an event. Its holder is the one who lets go of it when its partition has been revoked.
 type state uint8

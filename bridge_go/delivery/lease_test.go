@@ -336,3 +336,26 @@ func TestADrainedCoreGivesNoLeasesAndWantsNothing(t *testing.T) {
 	p.want("outstanding", p.Outstanding(), 0)
 	p.want("finished what was out", p.fates, "[0/0 scored 0/1 scored]")
 }
+
+func TestRecordsOfAnAssignmentThatIsOverAreNotTakenIn(t *testing.T) {
+	c := New(Config{})
+	at := func(epoch int32, offset int64) []messaging.Record {
+		return []messaging.Record{{Epoch: epoch, Offset: offset, Value: []byte("x")}}
+	}
+	c.Offer(1, at(1, 5))
+	c.Revoke(2, []int32{0})
+	c.Offer(3, at(1, 6)) // read before the revocation, offered after it
+	if c.Live() != 0 {
+		t.Fatalf("%d events of an assignment that is over", c.Live())
+	}
+	c.Offer(4, at(2, 5))
+	c.Offer(5, at(3, 5)) // a source that said nothing in between
+	if c.Live() != 1 {
+		t.Fatalf("%d events, want that of the newest assignment alone", c.Live())
+	}
+	c.RevokeAll(6)
+	c.Offer(7, at(1, 5)) // of a source that was opened anew
+	if c.Live() != 1 {
+		t.Fatalf("%d events of a new source, want 1", c.Live())
+	}
+}

@@ -68,6 +68,21 @@ func (c *Core) partition(id int32) *partition {
 	return p
 }
 
+// current says whether a record belongs to the present assignment of its partition. One that was read under an earlier one and
+// offered after its end is dropped: the record is read again. The first of a later one ends the earlier.
+func (c *Core) current(r *messaging.Record) bool {
+	if over, ok := c.over[r.Partition]; ok && r.Epoch <= over {
+		return false
+	}
+	if p := c.partitions[r.Partition]; p != nil && r.Epoch != p.epoch {
+		if r.Epoch < p.epoch {
+			return false
+		}
+		c.Revoke(c.now, []int32{r.Partition})
+	}
+	return true
+}
+
 // Commits returns the positions that have moved since it was last called: all up to them is settled.
 func (c *Core) Commits() []messaging.Position {
 	var moved []messaging.Position
@@ -90,6 +105,7 @@ func (c *Core) Revoke(now int64, ids []int32) {
 	for _, id := range ids {
 		if p := c.partitions[id]; p != nil {
 			p.revoked = true
+			c.over[id] = p.epoch
 			delete(c.partitions, id)
 			revoked = append(revoked, p)
 		}
@@ -100,13 +116,14 @@ func (c *Core) Revoke(now int64, ids []int32) {
 	}
 }
 
-// RevokeAll drops everything, as when the source is closed.
+// RevokeAll drops everything, as when the source is closed. The next one may count its assignments anew.
 func (c *Core) RevokeAll(now int64) {
 	ids := make([]int32, 0, len(c.partitions))
 	for id := range c.partitions {
 		ids = append(ids, id)
 	}
 	c.Revoke(now, ids)
+	clear(c.over)
 }
 
 // forget recycles the events of a revoked partition that nobody else holds.

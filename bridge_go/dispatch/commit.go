@@ -35,9 +35,15 @@ func (r *Route) commit() {
 	}
 }
 
-// gather takes the positions that have moved out of the core.
+// gather takes the positions that have moved out of the core. Those of a source that stores them with the outputs are
+// stored already.
 func (r *Route) gather() {
-	for _, p := range r.core.Commits() {
+	moved := r.core.Commits()
+	if t := r.cfg.Transaction; t != nil && t.By == nil {
+		r.count.commits += uint64(len(moved))
+		return
+	}
+	for _, p := range moved {
 		r.position[p.Partition] = p
 	}
 }

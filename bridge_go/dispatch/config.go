@@ -25,6 +25,13 @@ type Breaker struct {
 	Hold time.Duration
 }
 
+// A Transaction says how fates become exactly one output each: by prefixes of their partitions, with the positions.
+type Transaction struct {
+	By     messaging.Transactor // nil: the source is one
+	Every  time.Duration        // how long one may wait for more, 100 ms
+	Events int                  // or until so many, 20,000
+}
+
 // Config describes a route. Values that are zero have the defaults of delivery.Config, or those named here.
 type Config struct {
 	Program, Command string
@@ -45,6 +52,9 @@ type Config struct {
 	OneInFlight bool
 	MaxEvent    int // bytes that fit into a frame
 
+	// Transaction, when not nil, has outputs and positions stored together. The outlet is then a [Composer].
+	Transaction *Transaction
+
 	LeaveAfter    time.Duration // without a ready worker the source is left, 30 s; never when it is bounded
 	CommitEvery   time.Duration // 50 ms
 	CommitEvents  int           // or after so many, 10,000
@@ -63,6 +73,12 @@ func (c Config) withDefaults() Config {
 	or(&c.CommitEvents, 10_000)
 	or(&c.HeartbeatEach, time.Second)
 	or(&c.MaxBacklog, 64<<20)
+	if c.Transaction != nil {
+		t := *c.Transaction
+		or(&t.Every, 100*time.Millisecond)
+		or(&t.Events, 20_000)
+		c.Transaction = &t
+	}
 	or(&c.Deadline, 30*time.Second)
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

@@ -71,6 +71,7 @@ const (
 	whole          form = iota
 	withoutHeaders      // of the event; those that say why are kept
 	withoutPayload      // a note in its place, which says where the event stands
+	dropped             // nothing, where the settings say so
 )
 
 // reduce writes a letter that the sink refused with less in it: without the event's headers, then without its payload.

@@ -78,6 +78,10 @@ func (r *Route) collect(a *answer) {
 			f.Outputs = a.outputs[d.First : d.First+d.N]
 			f.Routes = a.routed(d.First, d.N)
 		}
+		if r.cfg.Transaction != nil {
+			r.inSequence()
+			continue
+		}
 		r.backlog += f.bytes()
 	}
 }

@@ -42,11 +42,13 @@ type Route struct {
 	retryOpen int64 // when the source is tried again
 	failures  int   // of the source in a row
 
-	pending []Fate // for the writer
-	spare   []Fate
-	backlog int // bytes of pending
-	out     chan handover
-	writing int // fates with the writer
+	sequence sequence // of fates that wait for those before them, in transactions
+	pending  []Fate   // for the writer
+	flushAt  int64    // when pending is handed over, in transactions
+	spare    []Fate
+	backlog  int // bytes of pending
+	out      chan handover
+	writing  int // fates with the writer
 
 	settled  int // since the last commit
 	commitAt int64
@@ -145,7 +147,7 @@ func (r *Route) turn(ctx context.Context) int64 {
 	r.tend(ctx)
 	r.commit()
 	r.report()
-	return earliest(effects.Wake, r.commitAt, r.tendAt(), r.reportAt, r.drainAt())
+	return earliest(effects.Wake, r.commitAt, r.flushAt, r.tendAt(), r.reportAt, r.drainAt())
 }
 
 func earliest(times ...int64) (first int64) {
@@ -200,6 +202,7 @@ func (r *Route) Revoke(partitions []int32) {
 		for _, p := range partitions {
 			delete(r.position, p)
 		}
+		r.dropRevoked()
 	})
 }
 

@@ -8,13 +8,14 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"ds-runner.dev/ds-runner/bridge_go/delivery"
 	"ds-runner.dev/ds-runner/bridge_go/messaging"
 )
 
-// A Target is a sink and the name of the stream that it writes.
+// A Target is a sink, the name of the stream that it writes, and its topic.
 type Target struct {
-	Stream string
-	Sink   messaging.Sink
+	Stream, Topic string
+	Sink          messaging.Sink
 }
 
 // StreamConfig says where fates go.
@@ -40,7 +41,8 @@ type StreamConfig struct {
 type StreamOutlet struct {
 	c     StreamConfig
 	made  outgoing
-	first time.Duration // of the back-off
+	forms map[delivery.Ticket]form // of letters that were refused in a transaction
+	first time.Duration            // of the back-off
 }
 
 // NewStreamOutlet makes an outlet, which closes the sinks.

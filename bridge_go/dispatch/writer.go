@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"ds-runner.dev/ds-runner/bridge_go/delivery"
+	"ds-runner.dev/ds-runner/bridge_go/messaging"
 )
 
 // maxHandover bounds the fates that the outlet gets at once, so that the first of them do not wait for too many others.
@@ -15,7 +16,9 @@ const maxHandover = 8192
 
 // A handover is a slice of fates on its way through the outlet.
 type handover struct {
-	staged []Staged // done first
+	staged []Staged             // done first
+	by     messaging.Transactor // nil outside of transactions
+	upTo   []messaging.Position // behind fates, stored with them
 	fates  []Fate
 	at     int64
 }
@@ -46,12 +49,22 @@ func (w *writer) settle(ctx context.Context, to Outlet, h handover) ([]Refusal, 
 	if err := w.apply(ctx, h.staged); err != nil {
 		return nil, err
 	}
+	switch {
+	case len(h.fates) == 0:
+		return nil, nil
+	case h.by != nil:
+		return to.(Composer).Transact(ctx, h.by, h.fates, h.upTo)
+	}
 	return to.Settle(ctx, h.fates)
 }
 
 // handOver gives what is pending to the writer when it has nothing.
 func (r *Route) handOver() {
 	if r.writing > 0 || len(r.pending) == 0 && len(r.due) == 0 {
+		return
+	}
+	if r.cfg.Transaction != nil {
+		r.handOverTransaction()
 		return
 	}
 	fates := r.pending
@@ -62,13 +75,17 @@ func (r *Route) handOver() {
 		fates = fates[:maxHandover]
 	}
 	r.writing = len(fates) + len(r.due)
-	r.out <- handover{r.due, fates, r.now}
+	r.out <- handover{staged: r.due, fates: fates, at: r.now}
 	r.due = nil
 }
 
 // written takes note that fates are durable, and has those that were refused settled as dead.
 func (r *Route) written(h handover, refused []Refusal, err error) {
 	r.writing = 0
+	if r.cfg.Transaction != nil && (err != nil || len(refused) > 0) {
+		r.unwritten(h, refused, err)
+		return
+	}
 	if err != nil {
 		if !errors.Is(err, context.Canceled) {
 			r.err = fmt.Errorf("dispatch: write results of %s: %w", r.cfg.Command, err)
