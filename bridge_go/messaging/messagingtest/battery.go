@@ -46,7 +46,6 @@ type Capabilities struct {
 	Deduplicates bool // by ID
 	Deletes      bool // single records
 	Hides        bool // what is deleted is hidden from Browse alone: a source still reads it
-	Shared       bool // several sources may read as one group, and share its partitions
 	Seeks        bool // the connection is a Seeker
 	Pauses       bool // sources are Pausers
 	Shares       bool // sources of one group on two connections share a topic's partitions (Partitioned is given)

@@ -70,7 +70,7 @@ func positions(t *testing.T, h Harness) {
 		b.values(b.read(b.source("p/two"), 4), numbers(2, 4)...)
 	})
 	t.Run("belong to one reader at a time", func(t *testing.T) {
-		if h.Can.Shared {
+		if h.Can.Shares {
 			return // the system shares them out itself, which is the connector's own test
 		}
 		b := start(t, h)
