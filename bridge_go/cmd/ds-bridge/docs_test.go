@@ -73,10 +73,17 @@ func TestTheTablesOfMetricsAreCurrent(t *testing.T) {
 	current(t, "metrics.md", "front", table(front.Table))
 	current(t, "metrics.md", "wire", table(wireMetrics(t)))
 	var connections []metrics.Metric
-	for _, scheme := range messaging.Schemes() {
+	for _, scheme := range ofTheirOwn(messaging.Schemes()) {
 		connections = append(connections, connectorMetrics(t, scheme)...)
 	}
 	current(t, "metrics.md", "connectors", table(connections))
+}
+
+// sameAs are schemes that are another one, over TLS: they are told of there.
+var sameAs = map[string]string{"kafka+tls": "kafka"}
+
+func ofTheirOwn(schemes []string) []string {
+	return slices.DeleteFunc(schemes, func(scheme string) bool { return sameAs[scheme] != "" })
 }
 
 func table(list []metrics.Metric) string {
@@ -169,7 +176,7 @@ func (n *notes) Unregister(prometheus.Collector) bool { return false }
 
 func TestEveryConnectorAndEachOfItsSettingsIsToldOf(t *testing.T) {
 	page := read(t, "streaming.md")
-	for _, scheme := range messaging.Schemes() {
+	for _, scheme := range ofTheirOwn(messaging.Schemes()) {
 		_, section, found := strings.Cut(page, "\n### `"+scheme+":`")
 		if !found {
 			t.Errorf("docs/streaming.md has no section ### `%s:`", scheme)

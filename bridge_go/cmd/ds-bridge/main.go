@@ -16,6 +16,7 @@ import (
 
 	_ "ds-runner.dev/ds-runner/bridge_go/messaging/embedded"
 	_ "ds-runner.dev/ds-runner/bridge_go/messaging/file"
+	_ "ds-runner.dev/ds-runner/bridge_go/messaging/kafka"
 	_ "ds-runner.dev/ds-runner/bridge_go/messaging/memory"
 )
 
