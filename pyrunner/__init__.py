@@ -23,6 +23,8 @@ from pyrunner.usercommands import command
 if TYPE_CHECKING:
     from pyrunner.adapters import pyfunc_model, sklearn_model, torch_model
     from pyrunner.checks import CheckReport, check_model
+    from pyrunner.data import DataError
+    from pyrunner.data.connect import connect
     from pyrunner.models import ModelStore
     from pyrunner.scoring import Scorer, Surroundings
     from pyrunner.training import TrainResult, train
@@ -31,6 +33,7 @@ __all__ = [
     "Batch",
     "CheckReport",
     "Context",
+    "DataError",
     "Event",
     "EventTime",
     "Field",
@@ -47,6 +50,7 @@ __all__ = [
     "UserError",
     "check_model",
     "command",
+    "connect",
     "pyfunc_model",
     "sklearn_model",
     "torch_model",
@@ -56,11 +60,13 @@ __all__ = [
 # What a model file does not need is loaded when it is first asked for.
 _LATER = {
     "CheckReport": "pyrunner.checks",
+    "DataError": "pyrunner.data",
     "ModelStore": "pyrunner.models",
     "Scorer": "pyrunner.scoring",
     "Surroundings": "pyrunner.scoring",
     "TrainResult": "pyrunner.training",
     "check_model": "pyrunner.checks",
+    "connect": "pyrunner.data.connect",
     "pyfunc_model": "pyrunner.adapters",
     "sklearn_model": "pyrunner.adapters",
     "torch_model": "pyrunner.adapters",

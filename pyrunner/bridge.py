@@ -110,6 +110,7 @@ class Options:
     ledger: Path | None = None
     only: Sequence[str] = ()
     exit_at_end: bool = False
+    data_only: bool = False
     summary: Path | None = None
     log_format: str = "json"
     log_level: str = "info"
@@ -140,6 +141,8 @@ class Options:
                 args += [flag, str(value)]
         if self.exit_at_end:
             args.append("--exit-at-end")
+        if self.data_only:
+            args.append("--data-only")
         return args
 
 

@@ -12,7 +12,7 @@ import random
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -22,6 +22,9 @@ from pyrunner.model import Model, seed_everything
 from pyrunner.models.payload import refuse_main
 from pyrunner.scoring import Scorer
 from pyrunner.scoring.failures import FAIL
+
+if TYPE_CHECKING:
+    from pyrunner.data import Access
 
 _SHOWN = 3  # differing rows told of each check
 
@@ -52,15 +55,21 @@ class CheckReport:
 
 
 def check_model(
-    model: Model[Any, Any], sample: Any, *, tolerance: float | None = None, seed: int = 0, raises: bool = True
+    model: Model[Any, Any],
+    sample: Any,
+    *,
+    tolerance: float | None = None,
+    seed: int = 0,
+    raises: bool = True,
+    access: Access | None = None,
 ) -> CheckReport:
     """Answer a sample of events in one batch, one by one, shuffled, in halves and after saving and loading; compare.
 
     `sample` is events, dicts, JSON texts, or a frame or table; ten to a hundred varied rows find most mistakes. Floats may differ by
     `tolerance` (the class's own, 1e-9 by default), relative above 1. A class with `batch_dependent = True` is not asked for the
-    same answers in other batches. Raises CheckFailed unless `raises` is False.
+    same answers in other batches. `access` is what its `ctx` asks for data; nothing is written. Raises CheckFailed unless `raises` is False.
     """
-    checks = _Checks(model, sample, model.tolerance if tolerance is None else tolerance, seed)
+    checks = _Checks(model, sample, model.tolerance if tolerance is None else tolerance, seed, access)
     report = checks.run()
     if raises and not report.ok:
         raise CheckFailed(report)
@@ -68,9 +77,12 @@ def check_model(
 
 
 class _Checks:
-    def __init__(self, model: Model[Any, Any], sample: Any, tolerance: float, seed: int) -> None:
+    def __init__(
+        self, model: Model[Any, Any], sample: Any, tolerance: float, seed: int, access: Access | None
+    ) -> None:
         self._model = model
-        self._scorer = Scorer(model)
+        self._access = access
+        self._scorer = Scorer(model, access=access)
         self._tolerance = tolerance
         self._random = random.Random(seed)
         self._payloads = _payloads(sample, self._scorer)
@@ -160,7 +172,7 @@ class _Checks:
             except UserError as e:
                 yield str(e)
                 return
-        again = Scorer(loaded if isinstance(loaded, Model) else fresh)
+        again = Scorer(loaded if isinstance(loaded, Model) else fresh, access=self._access)
         yield from self._compare(self._fates(again, self._payloads), "after saving and loading", _SAVING)
 
     def _fates(self, scorer: Scorer, payloads: Sequence[bytes]) -> list[Fate]:

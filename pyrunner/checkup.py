@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyrunner import datasets
+from pyrunner.data import Access
+from pyrunner.data.connect import access_to
 from pyrunner.errors import UserError
 from pyrunner.local import kind
 from pyrunner.project import Project
@@ -48,6 +50,11 @@ class Finding:
 
 def findings(project: Project) -> Iterator[Finding]:
     """Look at everything."""
+    with access_to(project) as access:
+        yield from _findings(project, access)
+
+
+def _findings(project: Project, access: Access) -> Iterator[Finding]:
     signature = None
     try:
         signature = _signature(project)
@@ -61,7 +68,7 @@ def findings(project: Project) -> Iterator[Finding]:
             faulty.add(name)
         yield finding
     if signature and project.program.command("train").input not in faulty:
-        yield from _answers(project, signature)
+        yield from _answers(project, signature, access)
     yield from _declared(project)
 
 
@@ -114,19 +121,19 @@ def _dataset(project: Project, name: str, signature: Signature | None) -> str:
     return text + (f" (not declared: {', '.join(others)})" if others else "")
 
 
-def _answers(project: Project, signature: Signature) -> Iterator[Finding]:
+def _answers(project: Project, signature: Signature, access: Access) -> Iterator[Finding]:
     """Whether the model answers a sample, and the same whatever batch an event comes in."""
     try:
-        model, sample, source = _fitted(project, signature)
+        model, sample, source = _fitted(project, signature, access)
         if not sample:
             yield Finding("answers not checked: no data to ask about. Name a dataset as the input of train")
             return
-        yield from _asked(model, sample, source)
+        yield from _asked(model, sample, source, access)
     except UserError as e:
         yield Finding(str(e), MISTAKE)
 
 
-def _fitted(project: Project, signature: Signature) -> tuple[Any, list[bytes], str]:
+def _fitted(project: Project, signature: Signature, access: Access) -> tuple[Any, list[bytes], str]:
     """A model fitted on a part of the history, and a sample of events from it."""
     from pyrunner.history import payloads_of
     from pyrunner.model import overrides
@@ -140,7 +147,7 @@ def _fitted(project: Project, signature: Signature) -> tuple[Any, list[bytes], s
     part = _part(path, signature)
     if overrides(signature.model, "fit"):
         with telling(f"{signature.model.__name__}.fit raised, given {part.num_rows:,} rows of {dataset}"):
-            model = train(signature.model, part, None, project.program.spec.params).model
+            model = train(signature.model, part, None, project.program.spec.params, access=access).model
     return model, payloads_of(_sampled(part), signature.input_schema), path.name
 
 
@@ -168,15 +175,15 @@ def _sampled(table: Any) -> Any:
     return table.take([*range(half), *(half + int(i * step) for i in range(half))])
 
 
-def _asked(model: Any, sample: Sequence[bytes], source: str) -> Iterator[Finding]:
+def _asked(model: Any, sample: Sequence[bytes], source: str, access: Access) -> Iterator[Finding]:
     from pyrunner.checks import check_model
     from pyrunner.scoring import Scorer
 
-    failed = _failures(Scorer(model).score(list(sample)), source)
+    failed = _failures(Scorer(model, access=access).score(list(sample)), source)
     if failed:
         yield from (Finding(text, MISTAKE) for text in failed)
         return
-    report = check_model(model, list(sample), raises=False)
+    report = check_model(model, list(sample), raises=False, access=access)
     yield from (Finding(problem, NOT_SO) for problem in report.problems)
     if report.ok:
         said = "answers do not depend on the batch"

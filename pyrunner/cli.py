@@ -41,8 +41,10 @@ from pyrunner.commands import up as up_verb
 from pyrunner.commands import version as version_verb
 from pyrunner.commands.console import note, tell_warnings
 from pyrunner.commands.userverbs import user_verb, user_verbs
+from pyrunner.data import DataError
 from pyrunner.errors import UserError
 from pyrunner.project import looking_for
+from pyrunner.scoring import Surroundings
 
 EPILOG = "Exit codes: 0 done, 1 not so (differs, failed check), 2 a mistake to mend, 3 unavailable, 130 interrupted."
 DEBUG = "--debug"
@@ -104,6 +106,12 @@ def _translated(act: Callable[[], Any]) -> Any:
             raise typer.Exit(INTERRUPTED) from None
         note(str(e))
         raise typer.Exit(MISTAKE if isinstance(e, UserError) else UNAVAILABLE) from None
+    except (DataError, Surroundings) as e:
+        if os.environ.get("DS_DEBUG") == "1":
+            raise
+        note(str(e))
+        passing = isinstance(e, Surroundings) or e.retry
+        raise typer.Exit(UNAVAILABLE if passing else MISTAKE) from None
     except OSError as e:
         if os.environ.get("DS_DEBUG") == "1" or e.errno not in REFUSALS:
             raise

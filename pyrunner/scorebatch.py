@@ -82,6 +82,8 @@ def score_file(
             payloads = datasets.rows_as_json(batch, taken)
             keys = batch.column(taken.key).to_pylist() if taken.key in columns else [None] * len(payloads)
             scored = scorer.score(payloads)
+            if scored.writes and scorer.access is not None:
+                scorer.access.apply(scored.writes)
             sink.write(list(_records(scored, taken.key, keys, tally)))
             verdicts = list(_verdicts(scored, keys, tally))
             if told:

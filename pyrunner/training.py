@@ -6,7 +6,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pyrunner import evaluation, history
 from pyrunner.context import Context
@@ -15,6 +15,9 @@ from pyrunner.model import Model, overrides, seed_everything
 from pyrunner.models import ModelStore, Version
 from pyrunner.schema import schema_of
 from pyrunner.signature import named_arguments, read_signature
+
+if TYPE_CHECKING:
+    from pyrunner.data import Access
 
 SAMPLE_ROWS = 16
 
@@ -42,11 +45,12 @@ def train(
     seed: int = 0,
     config_hash: str = "",
     on_stage: Callable[[str], None] = lambda stage: None,
+    access: Access | None = None,
 ) -> TrainResult:
     """Fit a model on `data`, evaluate it on `validation`, save it to `store` under `name` as the next version and `latest`.
 
     `data` and `validation` are paths (parquet, csv, jsonl) or data in memory; they are given to `fit` and `evaluate` in the
-    container that those are annotated with. `on_stage` is told "reading", "fitting", "evaluating", "saving". Everything random is
+    container that those are annotated with. `access` is what their `ctx` asks for data. `on_stage` is told "reading", "fitting", "evaluating", "saving". Everything random is
     seeded before `fit`. Raises UserError, and what the model's own code raises.
     """
     signature = read_signature(model_cls)
@@ -61,9 +65,9 @@ def train(
         raise UserError(f"{data} has no rows: there is nothing to fit")
     later = _validation(validation, model_cls)
     on_stage("fitting")
-    model, seconds = _fit(model, past, validation, later)
+    model, seconds = _fit(model, past, validation, access)
     on_stage("evaluating")
-    metrics = call(model.evaluate, later, model) if later is not None else {}
+    metrics = call(model.evaluate, later, model, access) if later is not None else {}
     base = evaluation.baseline(past, later, model_cls) if later is not None else {}
     rows = history.length_of(past)
     saved = None
@@ -82,19 +86,27 @@ def train(
     return TrainResult(model, rows, seconds, metrics, base, saved)
 
 
-def evaluate(model: Model[Any, Any], validation: Any) -> dict[str, float]:
+def evaluate(model: Model[Any, Any], validation: Any, access: Access | None = None) -> dict[str, float]:
     """The model's metrics over a path or data in memory, prepared as its `evaluate` is annotated."""
-    return dict(call(model.evaluate, _validation(validation, type(model)), model))
+    return dict(call(model.evaluate, _validation(validation, type(model)), model, access))
 
 
-def call(method: Callable[..., Any], first: Any, model: Model[Any, Any], **others: Any) -> Any:
+def call(
+    method: Callable[..., Any],
+    first: Any,
+    model: Model[Any, Any],
+    access: Access | None = None,
+    **others: Any,
+) -> Any:
     """Call a model's method with its first argument and, of `ctx` and `others`, those that it names."""
     named = named_arguments(getattr(method, "__func__", method))
-    given = {"ctx": Context(seed=model.seed), **others}
+    given = {"ctx": Context(seed=model.seed, access=access), **others}
     return method(first, **{name: value for name, value in given.items() if name in named})
 
 
-def _fit(model: Model[Any, Any], past: Any, validation: Any, later: Any) -> tuple[Model[Any, Any], float]:
+def _fit(
+    model: Model[Any, Any], past: Any, validation: Any, access: Access | None
+) -> tuple[Model[Any, Any], float]:
     fit = type(model).fit
     wants_validation = "validation" in named_arguments(fit)
     given = {}
@@ -104,7 +116,7 @@ def _fit(model: Model[Any, Any], past: Any, validation: Any, later: Any) -> tupl
         )
     seed_everything(model.seed)
     began = time.perf_counter()
-    fitted = call(model.fit, past, model, **given)
+    fitted = call(model.fit, past, model, access, **given)
     seconds = time.perf_counter() - began
     if not isinstance(fitted, Model):
         got = type(fitted).__name__

@@ -5,7 +5,8 @@
         "The carriers with the most flights."
 
 makes `my-flights busiest --top 5` and, in the project's folder, `ds-runner busiest --top 5`. Options come from the
-signature, as typer reads them. A parameter annotated `Project` is not an option: it is given the opened project.
+signature, as typer reads them. A parameter annotated `Project` is not an option: it is given the opened project. Nor is one annotated `Context`: by it the command
+reads and writes data through the bridge, as a model does.
 """
 
 from collections.abc import Callable

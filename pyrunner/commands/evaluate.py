@@ -8,6 +8,7 @@ import typer
 from pyrunner.commands.console import emit, say, working
 from pyrunner.commands.figures import COUNTS, compared
 from pyrunner.commands.options import Env, Json, ModelRef, Params, ProgramPath
+from pyrunner.data.connect import access_to
 from pyrunner.errors import UserError
 from pyrunner.project import Project, open_project
 from pyrunner.userframes import telling
@@ -31,8 +32,12 @@ def evaluate(
     project = open_project(program, env, param)
     data = input or _validation(project)
     trained = project.trained(model, verb="evaluate")
-    with working("evaluating"), telling(f"evaluate: {type(trained.model).__name__} raised"):
-        metrics = measure(trained.model, data)
+    with (
+        access_to(project) as access,
+        working("evaluating"),
+        telling(f"evaluate: {type(trained.model).__name__} raised"),
+    ):
+        metrics = measure(trained.model, data, access)
     baseline = trained.manifest.baseline if trained.manifest and not input else {}
     if json:
         emit({"model": trained.version, "data": str(data), "metrics": metrics, "baseline": baseline})

@@ -10,8 +10,9 @@ import typer
 
 from pyrunner.answers import Answer, answers, body
 from pyrunner.commands import MISTAKE
-from pyrunner.commands.console import note, say
+from pyrunner.commands.console import count, note, say
 from pyrunner.commands.options import Env, ModelRef, Params, ProgramPath
+from pyrunner.data.connect import access_to
 from pyrunner.errors import UserError
 from pyrunner.project import open_project
 
@@ -36,9 +37,12 @@ def predict(
     payloads, many = _events(_text(event))
     project = open_project(program, env, param)
     trained = project.trained(model, verb="predict")
-    scorer = Scorer(trained.model, model_version=trained.version)
-    found = answers(scorer.score(payloads), len(payloads))
+    with access_to(project) as access:
+        scored = Scorer(trained.model, model_version=trained.version, access=access).score(payloads)
+    found = answers(scored, len(payloads))
     say(jsonlib.dumps(body(found, many=many), ensure_ascii=False))
+    if scored.writes:
+        note(f"{count(len(scored.writes), 'write')} of the model left out: predict changes nothing")
     failed = [a for a in found if a.failed]
     for a in failed:
         note(_explained(a, many))

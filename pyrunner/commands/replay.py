@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,11 +15,16 @@ from pyrunner.commands import NOT_SO
 from pyrunner.commands.console import count, emit, note, progress, say
 from pyrunner.commands.options import Env, Json, ModelRef, Params, ProgramPath
 from pyrunner.commands.running import control
+from pyrunner.data.connect import access_to
 from pyrunner.errors import UserError
 from pyrunner.project import Project, open_project
 from pyrunner.replay.diff import TOLERANCE, Comparison, compare
 from pyrunner.replay.ledger import Fate, read_ledger
 from pyrunner.replay.run import Request, Result, run
+
+if TYPE_CHECKING:
+    from pyrunner.replay.inprocess import EventId
+    from pyrunner.scoring import Scorer
 
 FORMATS = (".jsonl", ".ndjson", ".csv", ".dead")  # those of bridge_go/messaging/file
 
@@ -109,20 +114,23 @@ def _one_by_one(project: Project, file: Path | None, only: list[str], model: str
         )
     ids = [EventId.parse(text) for text in only]
     trained = project.trained(model, verb="replay")
-    scorer = Scorer(trained.model, model_version=trained.version)
     with ExitStack() as stack:
         client = None if file else stack.enter_context(control(project))
         payloads = [from_bridge(client, i) if client else from_file(project, _existing(file), i) for i in ids]
-    for event, payload in zip(ids, payloads, strict=True):
-        if pdb:
-            debug(scorer, event, payload)
-        else:
-            (answer,) = answers(scorer.score([payload]), 1)
-            say(
-                jsonlib.dumps({"event": str(event), "answer": body([answer], many=False)}, ensure_ascii=False)
-            )
-            if answer.error:
-                note("\n".join(part for part in (answer.reason, answer.traceback.rstrip()) if part))
+    with access_to(project) as access:
+        scorer = Scorer(trained.model, model_version=trained.version, access=access)
+        for event, payload in zip(ids, payloads, strict=True):
+            if pdb:
+                debug(scorer, event, payload)
+            else:
+                _answer(scorer, event, payload)
+
+
+def _answer(scorer: "Scorer", event: "EventId", payload: bytes) -> None:
+    (answer,) = answers(scorer.score([payload]), 1)
+    say(jsonlib.dumps({"event": str(event), "answer": body([answer], many=False)}, ensure_ascii=False))
+    if answer.error:
+        note("\n".join(part for part in (answer.reason, answer.traceback.rstrip()) if part))
 
 
 def _existing(file: Path | None) -> Path:

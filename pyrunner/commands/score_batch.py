@@ -7,6 +7,7 @@ import typer
 
 from pyrunner.commands.console import count, emit, progress, say
 from pyrunner.commands.options import Env, Json, ModelRef, Params, ProgramPath
+from pyrunner.data.connect import access_to
 from pyrunner.errors import UserError
 from pyrunner.project import Project, open_project
 
@@ -40,9 +41,9 @@ def score_batch(
     project = open_project(program, env, param)
     source, target = _path(project, input, "input"), _path(project, output, "output")
     trained = project.trained(model, verb="score-batch")
-    scorer = Scorer(trained.model, model_version=trained.version)
     size = _batch_rows(project)
-    with progress() as bar:
+    with access_to(project) as access, progress() as bar:
+        scorer = Scorer(trained.model, model_version=trained.version, access=access)
         task = bar.add_task("scoring", total=shape(source).rows if source.suffix == ".parquet" else None)
         tally = score_file(
             scorer, source, target, rejects=rejects, size=size, on_rows=lambda n: bar.advance(task, n)

@@ -10,6 +10,8 @@ import typer
 from pyrunner.commands.console import count, emit, say, stages
 from pyrunner.commands.figures import compared
 from pyrunner.commands.options import Env, Json, Params, ProgramPath
+from pyrunner.data import Access
+from pyrunner.data.connect import access_to
 from pyrunner.errors import UserError
 from pyrunner.project import Project, open_project
 from pyrunner.userframes import telling
@@ -42,8 +44,12 @@ def train(
     project = open_project(program, env, param)
     history, held_out = _data(project, input, validation)
     model = project.model_class()
-    with stages() as on_stage, telling(f"train: {model.__name__} raised"):
-        result = _train(project, model, history, held_out, seed, on_stage)
+    with (
+        access_to(project) as access,
+        stages() as on_stage,
+        telling(f"train: {model.__name__} raised"),
+    ):
+        result = _train(project, model, history, held_out, seed, on_stage, access)
     if json:
         emit(_as_json(result))
     else:
@@ -68,6 +74,7 @@ def _train(
     held_out: Path | None,
     seed: int,
     on_stage: Callable[[str], None],
+    access: Access,
 ) -> "TrainResult":
     from pyrunner.training import train as fit_and_save
 
@@ -81,6 +88,7 @@ def _train(
         seed=seed,
         config_hash=config_hash(project),
         on_stage=on_stage,
+        access=access,
     )
 
 

@@ -9,6 +9,8 @@ import typer
 from typer.main import get_command
 
 from pyrunner.commands.options import Env, Params, ProgramPath
+from pyrunner.context import Context
+from pyrunner.data.connect import access_to
 from pyrunner.project import Project, find_program, import_commands, looking_for, open_project
 from pyrunner.usercommands import UserCommand, commands_of
 
@@ -39,17 +41,19 @@ def _as_verb(command: UserCommand) -> Any:
 
 
 def _with_project(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give the function its `Project`, opened by the options that all verbs have, in place of the parameter."""
+    """Give the function its `Project` and `Context`, by the options that all verbs have, in place of those parameters."""
     hints = get_type_hints(function, include_extras=True)
     signature = inspect.signature(function)
-    wanted = [n for n in signature.parameters if hints.get(n) is Project]
+    wanted = {n: hints[n] for n in signature.parameters if hints.get(n) in (Project, Context)}
     if not wanted:
         return function
 
     @wraps(function)
     def verb(*, program: Any, env: Any, param: Any, **given: Any) -> Any:
         project = open_project(program, env, param or ())
-        return function(**given, **dict.fromkeys(wanted, project))
+        with access_to(project) as access:
+            offered = {Project: project, Context: Context(access=access)}
+            return function(**given, **{name: offered[kind] for name, kind in wanted.items()})
 
     own = [
         p.replace(kind=p.KEYWORD_ONLY, annotation=hints.get(n, p.annotation))

@@ -101,7 +101,9 @@ def prepared(scorer: Scorer, payload: bytes, meta: Meta) -> partial[Any]:
     given = event
     if signature.container != "one":
         given = containers.load(signature).build(TypedBatch(signature.input_schema, [event], meta))
-    ctx = {"ctx": Context(1, seed=scorer.model.seed, meta=meta)} if "ctx" in signature.arguments else {}
+    ctx = {}
+    if "ctx" in signature.arguments:
+        ctx["ctx"] = Context(1, seed=scorer.model.seed, meta=meta, access=scorer.access, predicts=True)
     return partial(method, given, **ctx)
 
 

@@ -6,8 +6,8 @@ import sys
 import pyrunner
 
 PUBLIC = {
-    "Batch", "CheckReport", "Context", "Event", "EventTime", "Field", "Key", "Many", "Model", "ModelStore", "Params", "Reject",
-    "Scorer", "Surroundings", "To", "TrainResult", "UserError", "check_model", "command", "pyfunc_model", "sklearn_model",
+    "Batch", "CheckReport", "Context", "DataError", "Event", "EventTime", "Field", "Key", "Many", "Model", "ModelStore", "Params", "Reject",
+    "Scorer", "Surroundings", "To", "TrainResult", "UserError", "check_model", "command", "connect", "pyfunc_model", "sklearn_model",
     "torch_model", "train",
 }  # fmt: skip
 
