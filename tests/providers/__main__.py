@@ -2,6 +2,7 @@
 
     hold NAMES...              starts them, prints one line of JSON, and ends them when standard input ends
     run NAMES... -- COMMAND    starts them, runs COMMAND with DS_PROVIDERS set to a file of that JSON, and ends them
+    engine -- COMMAND          runs COMMAND with a container engine, started for it where none answers
 
 While it holds, each line of standard input is a command (`kill kafka`, `restart kafka`, `pause kafka`, `resume kafka`,
 `stop kafka`), answered by one line: `ok`, or `error: ` and why.
@@ -18,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import NAMES, ComponentError, Started, start_all
+from .private import under_engine
 
 _VERBS = ("kill", "restart", "pause", "resume", "stop")
 
@@ -29,6 +31,8 @@ def main(arguments: Sequence[str]) -> int:
         case ["run", *rest] if "--" in rest[1:-1]:
             cut = rest.index("--")
             return _run(rest[:cut], rest[cut + 1 :])
+        case ["engine", "--", *command] if command:
+            return under_engine(command)
     print(f"{__doc__}\nNAMES: {', '.join(NAMES)}", file=sys.stderr)
     return 2
 

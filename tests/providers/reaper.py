@@ -15,14 +15,12 @@ import socket
 import sys
 import time
 
-ENGINE = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
-
 
 class EngineConnection(http.client.HTTPConnection):
     """HTTP to the container engine, over its Unix socket or TCP."""
 
-    def __init__(self, engine: str = "", timeout: float = 10) -> None:
-        self._scheme, _, self._place = (engine or ENGINE).partition("://")
+    def __init__(self, engine: str, timeout: float) -> None:
+        self._scheme, _, self._place = engine.partition("://")
         super().__init__("localhost" if self._scheme == "unix" else self._place, timeout=timeout)
 
     def connect(self) -> None:
@@ -77,11 +75,12 @@ def remove_folder(path: str) -> None:
         time.sleep(0.1)
 
 
-def remove_container(ident: str) -> None:
-    """Removes a container and its volumes, running or not."""
-    connection = EngineConnection(timeout=60)
+def remove_container(where: str) -> None:
+    """Removes a container and its volumes, running or not: the engine's address, then the container's name."""
+    engine, _, name = where.partition(" ")
+    connection = EngineConnection(engine, timeout=60)
     with contextlib.suppress(OSError, http.client.HTTPException):
-        connection.request("DELETE", f"/containers/{ident}?force=true&v=true")
+        connection.request("DELETE", f"/containers/{name}?force=true&v=true")
         connection.getresponse().read()
     connection.close()
 

@@ -16,6 +16,11 @@ POSTGRES: Mapping[str, str] = {
 # No snapshots: what is there after a kill comes from the log of appends, which is written after each command.
 REDIS = ("--appendonly", "yes", "--appendfsync", "everysec", "--save", "")
 
+KAFKA_CLUSTER = "5L6g3nShT-eMCtK--X86sw"
+
+# Java for a quick start rather than for a high rate.
+QUICK_JAVA = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Djava.awt.headless=true")
+
 # One node is a whole cluster: what is replicated has one copy. Groups form and a lost broker is noticed at once, and a
 # client may ask for short sessions, because tests wait for exactly that.
 KAFKA: Mapping[str, str] = {

@@ -13,8 +13,18 @@ from ..needs import program, run
 _SERVERS = Path(__file__).parent / "servers"
 
 
-def built(name: str, module: str, package: str = "") -> Path:
-    """The program `name` made of `package` (else the root) of `module`, in the version that servers/go.mod says."""
+def nats() -> Path:
+    """nats-server, whose program is the module itself."""
+    return _built("nats-server", "github.com/nats-io/nats-server/v2")
+
+
+def versitygw() -> Path:
+    """The Versity S3 gateway."""
+    return _built("versitygw", "github.com/versity/versitygw", "/cmd/versitygw")
+
+
+def _built(name: str, module: str, folder: str = "") -> Path:
+    """The program `name` made of `folder` in `module`, in the version that servers/go.mod says."""
     version = re.search(
         rf"^(?:require)?\s*{re.escape(module)} (\S+)", (_SERVERS / "go.mod").read_text(), re.M
     )
@@ -24,7 +34,7 @@ def built(name: str, module: str, package: str = "") -> Path:
     def make(folder: Path) -> None:
         go = program("go", ["golang-go"])
         env = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false", "GOWORK": "off"}
-        build = [go, "build", "-trimpath", "-ldflags", "-s -w", "-o", str(folder / name), package or module]
+        build = [go, "build", "-trimpath", "-ldflags", "-s -w", "-o", str(folder / name), f"{module}{folder}"]
         run(build, f"building {name}", cwd=_SERVERS, env=env)
 
     return cached(f"{name}-{version[1]}", make) / name

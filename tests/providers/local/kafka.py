@@ -16,8 +16,7 @@ from .process import ProcessComponent
 
 _HERE = Path(__file__).parent
 _POM = _HERE / "pom.xml"
-_JAVA = "openjdk-17-jre-headless"
-_CLUSTER = "5L6g3nShT-eMCtK--X86sw"
+JAVA_PACKAGE = "openjdk-17-jre-headless"
 
 
 class Kafka(ProcessComponent):
@@ -34,7 +33,7 @@ class Kafka(ProcessComponent):
 
     def prepare(self) -> None:
         self.proxied, self.behind_proxy = free_port(), free_port()
-        home = _home()
+        home = installed()
         listeners = settings.kafka_listeners(
             "127.0.0.1", self.port, self.proxied, free_port(), free_port(), self.port, self.behind_proxy
         )
@@ -42,11 +41,11 @@ class Kafka(ProcessComponent):
         shutil.copytree(home / "formatted", self.folder / "data")
 
     def command(self) -> Sequence[str]:
-        home = _home()
+        home = installed()
         return _java(home, "-Xmx512m", "-Xms256m", "kafka.Kafka", str(self.folder / "server.properties"))
 
 
-def _home() -> Path:
+def installed() -> Path:
     """The jars and a formatted, empty data folder, under the version's name."""
     version = re.search(r"kafka_[\d.]+</artifactId>\s*<version>([^<]+)", _POM.read_text())
     assert version
@@ -54,8 +53,8 @@ def _home() -> Path:
 
 
 def _make(home: Path) -> None:
-    program("java", [_JAVA])
-    maven = program("mvn", ["maven", _JAVA])
+    program("java", [JAVA_PACKAGE])
+    maven = program("mvn", ["maven", JAVA_PACKAGE])
     fetch = ["-q", "-B", "-f", str(_POM), "dependency:copy-dependencies", "-DincludeScope=runtime"]
     run([maven, *fetch, f"-DoutputDirectory={home / 'libs'}"], "fetching Kafka by Maven")
     (home / "conf").mkdir()
@@ -64,14 +63,20 @@ def _make(home: Path) -> None:
     _write(
         conf, settings.kafka_listeners("127.0.0.1", 9092, 9095, 9094, 9093, 9092, 9096), home / "formatted"
     )
-    format_it = _java(home, "kafka.tools.StorageTool", "format", "-t", _CLUSTER, "-c", str(conf))
+    format_it = _java(
+        home, "kafka.tools.StorageTool", "format", "-t", settings.KAFKA_CLUSTER, "-c", str(conf)
+    )
     run(format_it, "formatting Kafka's data folder")
 
 
 def _java(home: Path, *arguments: str) -> list[str]:
-    """Java set for a quick start rather than for a high rate."""
-    tuned = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Djava.awt.headless=true"]
-    return [program("java", [_JAVA]), *tuned, "-cp", f"{home}/conf{os.pathsep}{home}/libs/*", *arguments]
+    return [
+        program("java", [JAVA_PACKAGE]),
+        *settings.QUICK_JAVA,
+        "-cp",
+        f"{home}/conf{os.pathsep}{home}/libs/*",
+        *arguments,
+    ]
 
 
 def _write(path: Path, listeners: dict[str, str], data: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .. import probes
-from .goserver import built
+from . import goserver
 from .process import ProcessComponent
 
 
@@ -18,5 +18,13 @@ class Nats(ProcessComponent):
         return f"nats://127.0.0.1:{self.port}"
 
     def command(self) -> Sequence[str]:
-        server = built("nats-server", "github.com/nats-io/nats-server/v2")
-        return [str(server), "-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", str(self.folder / "data")]
+        return [
+            str(goserver.nats()),
+            "-a",
+            "127.0.0.1",
+            "-p",
+            str(self.port),
+            "-js",
+            "-sd",
+            str(self.folder / "data"),
+        ]

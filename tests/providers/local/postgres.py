@@ -49,14 +49,14 @@ class Postgres(ProcessComponent):
             "unix_socket_directories": "",
         }
         flags = [flag for key, value in settings.items() for flag in ("-c", f"{key}={value}")]
-        return [_server_program("postgres"), "-D", str(self.folder / "data"), *flags]
+        return [server_program("postgres"), "-D", str(self.folder / "data"), *flags]
 
     def _run(self, name: str, *arguments: str, input: str = "") -> None:
         as_user = {"user": self.user, "group": self.user, "extra_groups": []} if self.user else {}
-        run([_server_program(name), *arguments], name, cwd=self.folder, input=input, **as_user)
+        run([server_program(name), *arguments], name, cwd=self.folder, input=input, **as_user)
 
 
-def _server_program(name: str) -> str:
+def server_program(name: str) -> str:
     return program(name, _PACKAGES, [f"{folder}/{name}" for folder in _FOLDERS])
 
 

@@ -19,6 +19,9 @@ class Redis(ProcessComponent):
         return f"redis://127.0.0.1:{self.port}"
 
     def command(self) -> Sequence[str]:
-        server = program("redis-server", ["redis-server"])
         here = ["--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.folder)]
-        return [server, *here, *REDIS]
+        return [server(), *here, *REDIS]
+
+
+def server() -> str:
+    return program("redis-server", ["redis-server"])

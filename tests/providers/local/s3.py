@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from .. import probes, s3api
-from .goserver import built
+from . import goserver
 from .process import ProcessComponent
 
 
@@ -28,13 +28,10 @@ class S3(ProcessComponent):
         return {"ROOT_ACCESS_KEY": s3api.KEY, "ROOT_SECRET_KEY": s3api.SECRET}
 
     def command(self) -> Sequence[str]:
-        server = built(
-            "versitygw", "github.com/versity/versitygw", "github.com/versity/versitygw/cmd/versitygw"
-        )
         # Metadata in files of its own: the temporary folder need not be on a file system with extended attributes.
         backend = ["posix", "--sidecar", str(self.folder / "metadata"), str(self.folder / "objects")]
         return [
-            str(server),
+            str(goserver.versitygw()),
             "--port",
             f"127.0.0.1:{self.port}",
             "--region",

@@ -1,0 +1,86 @@
+"""dockerd for a while: everything of it below one folder, on a Unix socket that only its owner can open."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..component import ComponentError
+from ..leash import LEASH
+from ..needs import program, run
+
+_PATIENCE = 60.0
+
+
+class Impossible(Exception):
+    """This machine cannot run an engine: why."""
+
+
+@contextlib.contextmanager
+def running() -> Iterator[str]:
+    """An engine's address. Afterwards its containers, images and network device are gone."""
+    daemon = _installed()
+    bridge_was_there = _bridge()
+    folder = LEASH.folder("ds-engine-")
+    process = LEASH.spawn(_command(daemon, folder), folder / "log")
+    try:
+        _wait(process, folder)
+        yield _address(folder)
+    finally:
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(30)
+        LEASH.end(process)
+        _unmount(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+        if not bridge_was_there:
+            subprocess.run(["ip", "link", "delete", "docker0"], stderr=subprocess.DEVNULL)
+
+
+def _command(daemon: str, folder: Path) -> list[str]:
+    # No packet filter rules, no forwarding: ports are published by docker's proxy process, on loopback alone, and
+    # containers need nothing of the outside. So there is nothing of the machine's to put back afterwards.
+    network = ["--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip=127.0.0.1"]
+    places = [f"--data-root={folder}/data", f"--exec-root={folder}/exec", f"--pidfile={folder}/pid"]
+    return [daemon, f"--host={_address(folder)}", *places, *network]
+
+
+def _address(folder: Path) -> str:
+    return f"unix://{folder}/docker.sock"
+
+
+def _installed() -> str:
+    if not sys.platform.startswith("linux") or os.geteuid() != 0:
+        raise Impossible("that needs root on Linux")
+    try:
+        return program("dockerd", ["docker.io", "iproute2"])
+    except ComponentError as error:
+        raise Impossible(str(error)) from error
+
+
+def _wait(process: subprocess.Popen[bytes], folder: Path) -> None:
+    from ..containers.engine import answers
+
+    deadline = time.monotonic() + _PATIENCE
+    while not answers(_address(folder)):
+        if process.poll() is not None or time.monotonic() > deadline:
+            end = "\n".join((folder / "log").read_text(errors="replace").splitlines()[-10:])
+            raise Impossible(f"dockerd does not start. The end of its log:\n{end}\n")
+        time.sleep(0.1)
+
+
+def _bridge() -> bool:
+    return Path("/sys/class/net/docker0").exists()
+
+
+def _unmount(folder: Path) -> None:
+    """What a daemon that had to be killed leaves mounted, innermost first."""
+    mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    for mount in sorted((one for one in mounts if one.startswith(f"{folder}/")), reverse=True):
+        run(["umount", "--lazy", mount], "unmounting")
