@@ -15,6 +15,7 @@ import (
 
 	"github.com/tinylib/msgp/msgp"
 
+	"ds-runner.dev/ds-runner/bridge_go/arguments"
 	"ds-runner.dev/ds-runner/bridge_go/messaging"
 	"ds-runner.dev/ds-runner/bridge_go/program"
 	"ds-runner.dev/ds-runner/bridge_go/wire"
@@ -65,7 +66,7 @@ func New(c Config) *Control {
 
 // A request is one call while it is worked on.
 type request struct {
-	*arguments
+	*arguments.Arguments
 	hello *wire.Hello
 }
 
@@ -76,13 +77,13 @@ func (k *Control) Handle(ctx context.Context, hello *wire.Hello, call *wire.Call
 		known := slices.Sorted(maps.Keys(k.methods))
 		return nil, &wire.CallError{Code: "unknown_method", Reason: program.Unknown("no method", call.Method, known, "Known")}
 	}
-	args, err := argumentsOf(call.Args)
+	args, err := arguments.Of(call.Args)
 	if err != nil {
 		return nil, badArguments(call.Method, err)
 	}
 	value, err := m(ctx, &request{args, hello})
-	if args.err != nil {
-		return nil, badArguments(call.Method, args.err)
+	if args.Err != nil {
+		return nil, badArguments(call.Method, args.Err)
 	}
 	return value, told(err)
 }
@@ -125,16 +126,16 @@ func (k *Control) stream(ctx context.Context, name string) (*stream, error) {
 }
 
 func (k *Control) status(_ context.Context, r *request) ([]byte, error) {
-	if r.end(); r.err != nil {
-		return nil, r.err
+	if r.End(); r.Err != nil {
+		return nil, r.Err
 	}
 	data, err := json.Marshal(k.c.Status())
 	return msgp.AppendBytes(nil, data), err
 }
 
 func (k *Control) drain(_ context.Context, r *request) ([]byte, error) {
-	if r.end(); r.err != nil {
-		return nil, r.err
+	if r.End(); r.Err != nil {
+		return nil, r.Err
 	}
 	k.c.Log.Info("asked to drain by the command line")
 	k.c.Drain()

@@ -13,6 +13,7 @@ import (
 
 	"github.com/tinylib/msgp/msgp"
 
+	"ds-runner.dev/ds-runner/bridge_go/arguments"
 	"ds-runner.dev/ds-runner/bridge_go/dispatch"
 	"ds-runner.dev/ds-runner/bridge_go/messaging"
 	"ds-runner.dev/ds-runner/bridge_go/wire"
@@ -89,8 +90,8 @@ func (l *letters) eachBefore(ctx context.Context, next, end messaging.Cursor, f 
 
 // deadList answers [stream, input, count, oldest, newest, [code, count]...] for each stream of dead letters.
 func (k *Control) deadList(ctx context.Context, r *request) ([]byte, error) {
-	if r.end(); r.err != nil {
-		return nil, r.err
+	if r.End(); r.Err != nil {
+		return nil, r.Err
 	}
 	names := slices.Sorted(maps.Keys(k.c.Streams.DeadLetters()))
 	out := msgp.AppendArrayHeader(nil, uint32(len(names)))
@@ -130,9 +131,9 @@ func (l *letters) appendSummary(ctx context.Context, b []byte) ([]byte, error) {
 
 // deadShow answers the n-th dead letter from the oldest, which is 1.
 func (k *Control) deadShow(ctx context.Context, r *request) ([]byte, error) {
-	name, n := r.text("stream"), r.number("number", 1, math.MaxInt64)
-	if r.end(); r.err != nil {
-		return nil, r.err
+	name, n := r.Text("stream"), r.Number("number", 1, math.MaxInt64)
+	if r.End(); r.Err != nil {
+		return nil, r.Err
 	}
 	l, err := k.letters(ctx, name)
 	if err != nil {
@@ -156,9 +157,9 @@ func (k *Control) deadShow(ctx context.Context, r *request) ([]byte, error) {
 
 // deadDrop deletes dead letters. Unlike replay it wants them named: what is dropped is gone.
 func (k *Control) deadDrop(ctx context.Context, r *request) ([]byte, error) {
-	name, chosen := r.text("stream"), r.letters()
-	if r.end(); r.err != nil {
-		return nil, r.err
+	name, chosen := r.Text("stream"), places(r.Arguments)
+	if r.End(); r.Err != nil {
+		return nil, r.Err
 	}
 	if len(chosen) == 0 {
 		return nil, &wire.CallError{Code: "bad_arguments", Reason: "dead.drop: letters is empty, name what is to be dropped"}
@@ -208,9 +209,9 @@ type skip struct {
 // deadReplay publishes dead letters again as the events that they were, and then deletes them. A letter that was published
 // and not deleted, because the bridge died in between, is published again with the same id.
 func (k *Control) deadReplay(ctx context.Context, r *request) ([]byte, error) {
-	name, chosen := r.text("stream"), r.letters()
-	if r.end(); r.err != nil {
-		return nil, r.err
+	name, chosen := r.Text("stream"), places(r.Arguments)
+	if r.End(); r.Err != nil {
+		return nil, r.Err
 	}
 	l, err := k.letters(ctx, name)
 	if err != nil {
@@ -385,4 +386,16 @@ func header(r *messaging.Record, name string) string {
 		}
 	}
 	return ""
+}
+
+// places reads an array of [partition, offset], by which dead letters are called.
+func places(a *arguments.Arguments) (v []messaging.Position) {
+	a.List("letters", func(item *arguments.Arguments) {
+		item.Tuple(fmt.Sprintf("letters[%d]", len(v)), func(pair *arguments.Arguments) {
+			v = append(v, messaging.Position{
+				Partition: int32(pair.Number("partition", 0, math.MaxInt32)), Offset: pair.Number("offset", 0, math.MaxInt64),
+			})
+		})
+	})
+	return v
 }

@@ -9,21 +9,22 @@ import (
 
 	"github.com/tinylib/msgp/msgp"
 
+	"ds-runner.dev/ds-runner/bridge_go/arguments"
 	"ds-runner.dev/ds-runner/bridge_go/messaging"
 	"ds-runner.dev/ds-runner/bridge_go/wire"
 )
 
 // publish stores records at the end of a stream. They are durable when it answers.
 func (k *Control) publish(ctx context.Context, r *request) ([]byte, error) {
-	name := r.text("stream")
+	name := r.Text("stream")
 	var records []messaging.Outgoing
-	r.list("records", func(item *arguments) {
-		item.tuple(fmt.Sprintf("records[%d]", len(records)), func(fields *arguments) {
+	r.List("records", func(item *arguments.Arguments) {
+		item.Tuple(fmt.Sprintf("records[%d]", len(records)), func(fields *arguments.Arguments) {
 			records = append(records, messaging.Outgoing{Record: recordOf(fields)})
 		})
 	})
-	if r.end(); r.err != nil {
-		return nil, r.err
+	if r.End(); r.Err != nil {
+		return nil, r.Err
 	}
 	s, err := k.stream(ctx, name)
 	if err != nil {
@@ -36,18 +37,18 @@ func (k *Control) publish(ctx context.Context, r *request) ([]byte, error) {
 }
 
 // recordOf reads [value, key?, headers?, timestamp?].
-func recordOf(a *arguments) messaging.Record {
-	r := messaging.Record{Value: a.bytes("value")}
-	if a.more() {
-		r.Key = a.bytes("key")
+func recordOf(a *arguments.Arguments) messaging.Record {
+	r := messaging.Record{Value: a.Bytes("value")}
+	if a.More() {
+		r.Key = a.Bytes("key")
 	}
-	if a.more() && !a.skipNil() {
-		a.list("headers", func(pair *arguments) {
-			r.Headers = append(r.Headers, messaging.Header{Name: pair.text("header name"), Value: pair.bytes("header value")})
+	if a.More() && !a.SkipNil() {
+		a.List("headers", func(pair *arguments.Arguments) {
+			r.Headers = append(r.Headers, messaging.Header{Name: pair.Text("header name"), Value: pair.Bytes("header value")})
 		})
 	}
-	if a.more() && !a.skipNil() {
-		r.Time = a.number("timestamp", 0, math.MaxInt64)
+	if a.More() && !a.SkipNil() {
+		r.Time = a.Number("timestamp", 0, math.MaxInt64)
 	}
 	return r
 }
@@ -83,10 +84,10 @@ const (
 
 // tail reads records without a group.
 func (k *Control) tail(ctx context.Context, r *request) ([]byte, error) {
-	name, from := r.text("stream"), messaging.Cursor(r.text("cursor"))
-	limit, wait := r.number("max", 0, maxTail), time.Duration(r.number("wait_ms", 0, math.MaxInt32))*time.Millisecond
-	if r.end(); r.err != nil {
-		return nil, r.err
+	name, from := r.Text("stream"), messaging.Cursor(r.Text("cursor"))
+	limit, wait := r.Number("max", 0, maxTail), time.Duration(r.Number("wait_ms", 0, math.MaxInt32))*time.Millisecond
+	if r.End(); r.Err != nil {
+		return nil, r.Err
 	}
 	if _, err := from.Next(); err != nil && from != messaging.Newest {
 		return nil, badArguments("tail: cursor", err)
