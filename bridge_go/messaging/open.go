@@ -53,7 +53,8 @@ func (o Options) Ready() (Options, error) {
 func Schemes() []string { return slices.Sorted(maps.Keys(connectors)) }
 
 // Split takes a URL that names a topic apart: file:///data/in.jsonl is the connection file: and the topic
-// /data/in.jsonl, memory:events?keep=0 the connection memory:?keep=0 and the topic events.
+// /data/in.jsonl, memory:events?keep=0 the connection memory:?keep=0 and the topic events. Where a server holds databases the
+// connection has the database's name too (see [Rooted]).
 func Split(raw string) (connection, topic string, err error) {
 	base, query, hasQuery := strings.Cut(raw, "?")
 	scheme, rest, ok := strings.Cut(base, ":")
@@ -63,6 +64,9 @@ func Split(raw string) (connection, topic string, err error) {
 	connection = scheme + ":"
 	if host, path, found := authority(rest); found {
 		connection, rest = connection+host, path
+		if database, topic, _ := strings.Cut(path, "/"); rooted[scheme] {
+			connection, rest = connection+"/"+database, topic
+		}
 	}
 	if rest == "" {
 		return "", "", fmt.Errorf("%s names no topic", Mask(raw))
@@ -72,6 +76,12 @@ func Split(raw string) (connection, topic string, err error) {
 	}
 	return connection, rest, nil
 }
+
+// Rooted says that URLs of a scheme have one name before the topic: postgres://host/database/table. It is called from init
+// functions.
+func Rooted(scheme string) { rooted[scheme] = true }
+
+var rooted = map[string]bool{}
 
 // authority parts //host/topic. Without a host (file:///a) all is path.
 func authority(rest string) (host, path string, found bool) {

@@ -8,10 +8,12 @@ import (
 )
 
 func init() {
-	for _, scheme := range []string{"file", "memory", "nats"} {
+	for _, scheme := range []string{"file", "memory", "nats", "postgres"} {
 		Register(scheme, func(_ context.Context, o Options) (Connection, error) { opened = o; return nil, nil })
 	}
 }
+
+func init() { Rooted("postgres") }
 
 var opened Options
 
@@ -21,13 +23,15 @@ func TestSplitTakesConnectionAndTopicApart(t *testing.T) {
 		{"file:out/in.jsonl", "file:", "out/in.jsonl"},
 		{"memory:events?keep=0", "memory:?keep=0", "events"},
 		{"nats://u:p@host:4222/a.b", "nats://u:p@host:4222", "a.b"},
+		{"postgres://host/db/s.t?bounded=true", "postgres://host/db?bounded=true", "s.t"},
+		{"postgres://host/db/query:select 1/2", "postgres://host/db", "query:select 1/2"},
 	} {
 		connection, topic, err := Split(c.url)
 		if err != nil || connection != c.connection || topic != c.topic {
 			t.Errorf("%s: %q %q %v", c.url, connection, topic, err)
 		}
 	}
-	for _, bad := range []string{"", "in.jsonl", "/a/b", "kafka:x", "file:", "nats://host"} {
+	for _, bad := range []string{"", "in.jsonl", "/a/b", "kafka:x", "file:", "nats://host", "postgres://host/db", "postgres://host"} {
 		if _, _, err := Split(bad); err == nil {
 			t.Errorf("%q was taken", bad)
 		}
@@ -43,7 +47,7 @@ func TestSettingsOfTheURLGiveWayToTheOptions(t *testing.T) {
 
 func TestAnUnknownSchemeIsNamedWithTheKnownOnesAndNoPassword(t *testing.T) {
 	_, err := Open(context.Background(), Options{Name: "events", URL: "kafak://me:hunter2@host?password=hunter3"})
-	if err == nil || strings.Contains(err.Error(), "hunter") || !strings.Contains(err.Error(), "file, memory, nats") {
+	if err == nil || strings.Contains(err.Error(), "hunter") || !strings.Contains(err.Error(), "file, memory, nats, postgres") {
 		t.Fatalf("got %v", err)
 	}
 }

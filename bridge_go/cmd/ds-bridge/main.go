@@ -18,6 +18,7 @@ import (
 	_ "ds-runner.dev/ds-runner/bridge_go/messaging/file"
 	_ "ds-runner.dev/ds-runner/bridge_go/messaging/kafka"
 	_ "ds-runner.dev/ds-runner/bridge_go/messaging/memory"
+	_ "ds-runner.dev/ds-runner/bridge_go/messaging/postgres"
 )
 
 // version is set by the linker.

@@ -64,8 +64,10 @@ import (
 )
 
 func init() {
-	messaging.Register("postgres", connect)
-	messaging.Register("postgresql", connect)
+	for _, scheme := range []string{"postgres", "postgresql"} {
+		messaging.Register(scheme, connect)
+		messaging.Rooted(scheme)
+	}
 }
 
 type settings struct {
