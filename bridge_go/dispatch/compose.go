@@ -48,7 +48,7 @@ func (o *StreamOutlet) Transact(ctx context.Context, t messaging.Transactor, fat
 // compose makes the writes of fates, and tells for each record, counted through all writes, whose it is.
 func (o *StreamOutlet) compose(fates []Fate) (writes []messaging.Write, owners []int, refused refusals) {
 	refused = refusals{}
-	o.made.reset(o.c)
+	o.begin()
 	for i := range fates {
 		if fates[i].Kind == Scored {
 			o.outputs(i, &fates[i], refused)

@@ -55,6 +55,8 @@ type Config struct {
 	// Transaction, when not nil, has outputs and positions stored together. The outlet is then a [Composer].
 	Transaction *Transaction
 
+	Paused bool // from the start, until Route.Resume
+
 	LeaveAfter    time.Duration // without a ready worker the source is left, 30 s; never when it is bounded
 	CommitEvery   time.Duration // 50 ms
 	CommitEvents  int           // or after so many, 10,000

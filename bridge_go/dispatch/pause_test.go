@@ -47,3 +47,15 @@ func TestAPauseWhoseTimeIsUpLeavesTheSourceWithWorkOut(t *testing.T) {
 	dispatchtest.Hire(r, "w2", 2, dispatchtest.Echo)
 	r.until("all is scored", func() bool { return r.Status().Scored == 500 })
 }
+
+func TestARouteThatBeginsPausedReadsNothingUntilItIsResumed(t *testing.T) {
+	log := dispatchtest.NewLog(500, 1, 10, false)
+	r := start(t, log, func(c *dispatch.Config) { c.Paused = true })
+	dispatchtest.Hire(r, "w1", 1, dispatchtest.Echo)
+	r.until("the worker has come", func() bool { return len(r.Status().Workers) == 1 })
+	if s := r.Status(); s.State != "paused" || s.Ready || s.Why != "paused by the operator" || s.In != 0 {
+		t.Fatalf("at the start: %+v", s)
+	}
+	r.Resume()
+	r.until("all is scored", func() bool { return r.Status().Scored == 500 })
+}

@@ -70,13 +70,17 @@ type tally struct {
 // New makes a route that [Route.Run] runs. Workers may join before.
 func New(c Config) *Route {
 	c = c.withDefaults()
-	return &Route{
+	r := &Route{
 		cfg: c, log: c.Log.With("program", c.Program, "command", c.Command),
 		began: time.Now().Add(-time.Second), // so that no time is 0, which means never
 		box:   make(chan func(), 256), closing: make(chan struct{}), done: make(chan struct{}),
 		core: delivery.New(c.rules()), members: map[Worker]*member{}, hung: map[string]struct{}{}, out: make(chan handover, 1),
 		position: map[int32]messaging.Position{}, count: tally{lag: -1},
 	}
+	if c.Paused {
+		r.paused = &pause{}
+	}
+	return r
 }
 
 // Run runs the route: until the source has ended and all is settled, or [Route.Drain] has finished, or something

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"ds-runner.dev/ds-runner/bridge_go/delivery"
@@ -43,6 +44,8 @@ type StreamOutlet struct {
 	made  outgoing
 	forms map[delivery.Ticket]form // of letters that were refused in a transaction
 	first time.Duration            // of the back-off
+
+	generation atomic.Int64
 }
 
 // NewStreamOutlet makes an outlet, which closes the sinks.
@@ -54,13 +57,15 @@ func NewStreamOutlet(c StreamConfig) *StreamOutlet {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &StreamOutlet{c: c, first: 50 * time.Millisecond}
+	o := &StreamOutlet{c: c, first: 50 * time.Millisecond}
+	o.generation.Store(int64(c.Generation))
+	return o
 }
 
 // Settle implements [Outlet].
 func (o *StreamOutlet) Settle(ctx context.Context, fates []Fate) ([]Refusal, error) {
 	refused := refusals{}
-	o.made.reset(o.c)
+	o.begin()
 	for i := range fates {
 		if fates[i].Kind == Scored {
 			o.outputs(i, &fates[i], refused)

@@ -156,6 +156,18 @@ func TestMessageIDsNameProgramOutputIncarnationGenerationSequenceAndIndex(t *tes
 	equal(t, "dead", s.dead.records[0].ID, "flights/score-stream/departures.dead:i9:2:18:0")
 }
 
+func TestAnotherGenerationIsInAllMessageIDsFromThenOn(t *testing.T) { // T46
+	s := shelves{main: shelf{dedup: true}, dead: shelf{dedup: true}}
+	o := s.outlet(nil)
+	settle(t, o, scored(17, "a"), dead(18))
+	o.SetGeneration(3)
+	settle(t, o, scored(17, "a"), dead(18))
+	equal(t, "the output before", s.main.records[0].ID, "flights/score-stream/estimates:i9:2:17:0")
+	equal(t, "the output again", s.main.records[1].ID, "flights/score-stream/estimates:i9:3:17:0")
+	equal(t, "the letter before", s.dead.records[0].ID, "flights/score-stream/departures.dead:i9:2:18:0")
+	equal(t, "the letter again", s.dead.records[1].ID, "flights/score-stream/departures.dead:i9:3:18:0")
+}
+
 func TestARoutedOutputGoesToItsStreamAndTheOthersToTheMainOne(t *testing.T) {
 	var s shelves
 	f := scored(1, "a", "b", "c")
