@@ -45,6 +45,7 @@ type bridge struct {
 	streams   *streams
 	routes    map[string]*route
 	counts    map[string]*dispatch.SinkCounts
+	keepers   map[string]messaging.PositionKeeper // sinks that keep their command's positions
 	server    *server.Server
 	admin     *admin
 	started   time.Time
@@ -54,7 +55,7 @@ type bridge struct {
 
 // Run serves a program until asked closes, a route fails, or, with ExitAtEnd, every input has been settled to its end.
 func Run(asked <-chan struct{}, o Options) error {
-	b := &bridge{Options: o, started: time.Now(), told: make(chan struct{}), routes: map[string]*route{}, counts: map[string]*dispatch.SinkCounts{}, metrics: prometheus.NewRegistry()}
+	b := &bridge{Options: o, started: time.Now(), told: make(chan struct{}), routes: map[string]*route{}, counts: map[string]*dispatch.SinkCounts{}, keepers: map[string]messaging.PositionKeeper{}, metrics: prometheus.NewRegistry()}
 	b.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if err := b.open(); err != nil {
 		return errors.Join(err, b.close())

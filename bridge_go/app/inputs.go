@@ -20,6 +20,7 @@ func (b *bridge) opener(c program.Command, revoked func([]int32)) func(context.C
 		}
 		source, err := conn.Source(ctx, messaging.SourceConfig{
 			Topic: topic, Group: b.group(c), Schema: inputSchema(describe), OnRevoke: revoked,
+			Start: b.start(c), Transactional: b.bySource(c),
 		})
 		if err != nil {
 			return nil, err

@@ -50,6 +50,9 @@ func (b *bridge) streamOutlet(c program.Command) (_ dispatch.Outlet, err error) 
 		if name == c.Input || name == c.Output || name == c.DeadLetter || name == c.Rejected {
 			continue
 		}
+		if b.exactlyOnce(c) && !b.besideOutput(c, name) {
+			continue // an output routed there is refused: no transaction covers it
+		}
 		if config.Routed[name], err = b.target(ctx, c, name); err != nil {
 			return nil, err
 		}
@@ -66,7 +69,7 @@ func (b *bridge) target(ctx context.Context, c program.Command, stream string) (
 	if err != nil {
 		return dispatch.Target{}, err
 	}
-	return sink(ctx, conn, stream, topic, b.group(c))
+	return b.sink(ctx, c, conn, stream, topic)
 }
 
 // main is the target of outputs: the command's own, or the one of --output.
@@ -82,14 +85,15 @@ func (b *bridge) main(ctx context.Context, c program.Command) (dispatch.Target, 
 	if name == "" {
 		name = filepath.Base(topic)
 	}
-	return sink(ctx, conn, name, topic, b.group(c))
+	return b.sink(ctx, c, conn, name, topic)
 }
 
-func sink(ctx context.Context, conn messaging.Connection, stream, topic, group string) (dispatch.Target, error) {
-	s, err := conn.Sink(ctx, messaging.SinkConfig{Topic: topic, Group: group})
+func (b *bridge) sink(ctx context.Context, c program.Command, conn messaging.Connection, stream, topic string) (dispatch.Target, error) {
+	s, err := conn.Sink(ctx, messaging.SinkConfig{Topic: topic, Group: b.group(c)})
 	if err != nil {
 		return dispatch.Target{}, fmt.Errorf("stream %s: %w", stream, err)
 	}
+	b.noteKeeper(c, s)
 	return dispatch.Target{Stream: stream, Topic: topic, Sink: s}, nil
 }
 

@@ -101,6 +101,9 @@ func (b *bridge) openStream(c program.Command) (*route, error) {
 	config.Stream, config.Outlet, config.Sinks = c.Input, seededOutlet(outlet), b.counts[c.Name]
 	config.Open = b.opener(c, func(partitions []int32) { r.Revoke(partitions) })
 	config.Bounded = b.ExitAtEnd
+	if config.Transaction, err = b.transaction(c, outlet); err != nil {
+		return nil, err
+	}
 	r.Route = dispatch.New(config)
 	return r, nil
 }

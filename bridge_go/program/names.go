@@ -35,6 +35,7 @@ func checkNames(root *node, ps *problems) {
 		}
 	}
 	checkCircles(root, ps)
+	checkGuarantees(root, ps)
 }
 
 type names struct {

@@ -44,7 +44,8 @@ def _topics(root: Node) -> dict[str, Topic]:
     return found
 
 
-def _stream_commands(root: Node) -> Iterator[tuple[Path, Node]]:
+def stream_commands(root: Node) -> Iterator[tuple[Path, Node]]:
+    """The commands that score streams, with their paths."""
     commands = root.get("spec", "commands")
     for at, command in enumerate(commands.items if commands else []):
         if command_kind(command) == "score-stream":
@@ -52,7 +53,7 @@ def _stream_commands(root: Node) -> Iterator[tuple[Path, Node]]:
 
 
 def _edges(root: Node) -> Iterator[tuple[Path, Place, str, str]]:
-    for path, command in _stream_commands(root):
+    for path, command in stream_commands(root):
         source = command.get("input")
         for key in _WRITES:
             target = command.get(key)
@@ -75,7 +76,7 @@ def _way(edges: dict[Topic, list[Topic]], start: Topic, end: Topic) -> list[Topi
 
 
 def _check_mixed(root: Node, topics: dict[str, Topic], problems: Problems) -> None:
-    for path, command in _stream_commands(root):
+    for path, command in stream_commands(root):
         output = command.get("output")
         for key in ("rejected", "dead_letter"):
             node = command.get(key)

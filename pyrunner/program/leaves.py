@@ -148,7 +148,7 @@ Run = _count(1, 1_000_000, "a number from 1 to 1000000")
 Replicas = _count(0, 10_000, "a number from 0 to 10000")
 Lag = _count(1, 10**12, "a number from 1")
 Order = _choice("key", "partition", "none")
-Guarantee = _choice("at-least-once")
+Guarantee = _choice("at-least-once", "exactly-once")
 Cron = leaf(
     str,
     'five fields of cron, such as "0 5 * * *"',

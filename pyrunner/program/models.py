@@ -151,7 +151,7 @@ class Command(_Strict):
     """Failures alone on a fresh worker before an event is a dead letter."""
     breaker: Breaker | None = None
     guarantee: is_.Guarantee | None = None
-    """What is promised of each event; there is one choice so far."""
+    """What is promised of each event: that its outputs are stored at-least-once, or exactly-once where the systems allow it."""
     host: is_.Word | None = None
     """The address to listen on; 0.0.0.0 is all."""
     port: is_.Port | None = None

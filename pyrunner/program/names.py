@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pyrunner.program.circles import check_circles
+from pyrunner.program.guarantee import check_guarantees
 from pyrunner.program.kinds import COMMON_FIELDS, DATASET, KINDS, STREAM
 from pyrunner.program.places import Path, Problems
 from pyrunner.program.resolve import command_kind
@@ -37,6 +38,7 @@ def check_names(root: Node, problems: Problems) -> None:
         else:
             _unknown_kind(root, path, command, problems)
     check_circles(root, problems)
+    check_guarantees(root, problems)
 
 
 def _commands(root: Node) -> Iterator[tuple[Path, Node]]:
