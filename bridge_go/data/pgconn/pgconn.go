@@ -55,13 +55,10 @@ func inFolder(dir, file string) string {
 
 // Pool opens connections as they are needed. It asks the server for one, so that a wrong address is told here.
 func (c Config) Pool(ctx context.Context) (*pgxpool.Pool, error) {
-	config, err := pgxpool.ParseConfig(c.url())
+	config, err := c.Configure()
 	if err != nil {
-		return nil, c.mistake()
+		return nil, err
 	}
-	config.MaxConns = int32(c.most)
-	config.ConnConfig.ConnectTimeout = c.Timeout
-	config.ConnConfig.RuntimeParams["application_name"] = "ds-bridge " + c.options.Name
 	config.AfterConnect = c.prepare
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
@@ -74,6 +71,25 @@ func (c Config) Pool(ctx context.Context) (*pgxpool.Pool, error) {
 		return nil, fmt.Errorf("connection %s: %s: %w", c.options.Name, messaging.Mask(c.options.URL), Plain(err))
 	}
 	return pool, nil
+}
+
+// Configure is how a pool is made, for those who bound what their sessions do themselves: text forms are as [Shape] has them.
+func (c Config) Configure() (*pgxpool.Config, error) {
+	config, err := pgxpool.ParseConfig(c.url())
+	if err != nil {
+		return nil, c.mistake()
+	}
+	config.MaxConns = int32(c.most)
+	config.ConnConfig.ConnectTimeout = c.Timeout
+	config.ConnConfig.RuntimeParams["application_name"] = "ds-bridge " + c.options.Name
+	config.AfterConnect = Shape
+	return config, nil
+}
+
+// Shape makes a session's text forms the same on every server.
+func Shape(ctx context.Context, conn *pgx.Conn) error {
+	_, err := conn.PgConn().Exec(ctx, strings.Join(shape, "; ")).ReadAll()
+	return err
 }
 
 // Replication opens one connection that speaks the replication protocol.

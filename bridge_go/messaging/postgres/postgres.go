@@ -67,6 +67,7 @@ func init() {
 	for _, scheme := range []string{"postgres", "postgresql"} {
 		messaging.Register(scheme, connect)
 		messaging.Rooted(scheme)
+		messaging.Declare(scheme, "schema", "create", "max_value", "poll", "mode", "key", "rest", "id_column", "cursor", "lossy", "bounded", "slot", "publication")
 	}
 }
 

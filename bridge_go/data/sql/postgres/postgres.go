@@ -8,32 +8,25 @@ package postgres
 import (
 	"context"
 	"fmt"
-	"net/url"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgconn"
+	pgx "github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"ds-runner.dev/ds-runner/bridge_go/data/pgconn"
 	"ds-runner.dev/ds-runner/bridge_go/data/sql"
 	"ds-runner.dev/ds-runner/bridge_go/messaging"
 )
 
 func init() {
 	for _, scheme := range []string{"postgres", "postgresql"} {
-		sql.Register(scheme, open, append([]string{"max_connections", "connect_timeout", "numeric"}, passed...)...)
+		sql.Register(scheme, open, "numeric")
 	}
 }
 
-// passed are the settings that the driver knows itself, as libpq does.
-var passed = []string{
-	"sslmode", "sslrootcert", "sslcert", "sslkey", "sslpassword", "sslsni", "channel_binding", "target_session_attrs",
-	"application_name", "search_path", "options",
-}
-
 const (
-	maxConnections = 8
-	connectTimeout = 10 * time.Second
+	connections = 8
 	// cancelTime is how long a server has to answer a cancelled statement before its connection is closed.
 	cancelTime = 2 * time.Second
 	// endTime bounds the end of a transaction.
@@ -62,33 +55,21 @@ func open(ctx context.Context, o messaging.Options) (sql.Database, error) {
 	return d, nil
 }
 
+// configure reads the settings. Statements have the deadlines of their calls, and no other: a cursor may take its time.
 func (d *database) configure(o messaging.Options) (*pgxpool.Config, error) {
 	s := o.Parse()
-	most := s.Int("max_connections", maxConnections, 1)
-	timeout := s.Duration("connect_timeout", connectTimeout, time.Millisecond)
+	dial := pgconn.Parse(o, s, connections)
 	d.numeric = numericAs(s.Choice("numeric", string(numericText), string(numericFloat)))
-	query := url.Values{}
-	for _, name := range passed {
-		if v := s.String(name, ""); v != "" {
-			query.Set(name, v)
-		}
-	}
 	if err := s.Done(); err != nil {
 		return nil, err
 	}
-	config, err := pgxpool.ParseConfig(o.URL + "?" + query.Encode())
+	config, err := dial.Configure()
 	if err != nil {
-		return nil, fmt.Errorf("connection %s: %w", o.Name, err)
+		return nil, err
 	}
-	config.MaxConns, config.MaxConnIdleTime = int32(min(most, 1000)), 5*time.Minute
-	c := config.ConnConfig
-	c.ConnectTimeout = timeout
-	c.RuntimeParams["client_encoding"] = "UTF8"
-	if c.RuntimeParams["application_name"] == "" {
-		c.RuntimeParams["application_name"] = "ds-bridge"
-	}
-	c.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler {
-		return &pgconn.CancelRequestContextWatcherHandler{Conn: conn, DeadlineDelay: cancelTime}
+	config.MaxConnIdleTime = 5 * time.Minute
+	config.ConnConfig.BuildContextWatcherHandler = func(conn *pgx.PgConn) ctxwatch.Handler {
+		return &pgx.CancelRequestContextWatcherHandler{Conn: conn, DeadlineDelay: cancelTime}
 	}
 	return config, nil
 }
@@ -113,7 +94,7 @@ func (d *database) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 	}
 	if s := d.pool.Stat(); ctx.Err() != nil && s.AcquiredConns() == s.MaxConns() {
 		return nil, &sql.Error{Code: sql.Unavailable, Retry: true, Reason: fmt.Sprintf(
-			"connection %s: all %d of its connections (max_connections) are in use; a cursor holds one until it is read to its end or closed",
+			"connection %s: all %d of its connections (connections) are in use; a cursor holds one until it is read to its end or closed",
 			d.name, s.MaxConns())}
 	}
 	return nil, d.told(ctx, err, nil)

@@ -22,11 +22,7 @@ var marked = fmt.Sprintf("sqltest-%d", time.Now().UnixNano())
 
 func open(t testing.TB, settings map[string]string) sql.Database {
 	t.Helper()
-	all := map[string]string{"application_name": marked}
-	for name, v := range settings {
-		all[name] = v
-	}
-	d, err := sql.Open(context.Background(), messaging.Options{Name: "warehouse", URL: providers.URL(t, "postgres"), Settings: all})
+	d, err := sql.Open(context.Background(), messaging.Options{Name: marked, URL: providers.URL(t, "postgres"), Settings: settings})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +67,7 @@ func admin(t testing.TB, text string) (n int) {
 }
 
 func running(t testing.TB) int {
-	return admin(t, "select count(*) from pg_stat_activity where application_name = '"+marked+"' and state <> 'idle'")
+	return admin(t, "select count(*) from pg_stat_activity where application_name = 'ds-bridge "+marked+"' and state <> 'idle'")
 }
 
 func TestBattery(t *testing.T) {
@@ -118,7 +114,7 @@ func TestTypesComeByTheirDeclaration(t *testing.T) {
 		{"'1969-12-31 23:59:59.999999'::timestamp", "timestamp[us]", "1969-12-31 23:59:59.999999"},
 		{`'\x00ff'::bytea`, "binary", "[0 255]"},
 		{"7::oid", "uint32", "7"},
-		{"'1 day 02:00:00'::interval", "utf8", "1 day 02:00:00"},
+		{"'1 day 02:00:00'::interval", "utf8", "P1DT2H"},
 		{"'10.0.0.1'::inet", "utf8", "10.0.0.1"},
 		{"row(1, 'a')", "utf8", "(1,a)"},
 		{"null::int4", "int32", "<nil>"},
@@ -228,7 +224,7 @@ func sequence(t *testing.T, b *sqltest.Bench) string {
 }
 
 func TestNothingAQueryDoesToItsSessionOutlivesIt(t *testing.T) {
-	b := sqltest.Start(t, open(t, map[string]string{"max_connections": "1"}))
+	b := sqltest.Start(t, open(t, map[string]string{"connections": "1"}))
 	b.Rows("select set_config('search_path', 'nowhere', false), set_config('default_transaction_read_only', 'off', false)")
 	b.Shows("[[false]]", "select current_setting('search_path') = 'nowhere'")
 	b.Rows("select set_config('datestyle', 'German', false)")

@@ -22,7 +22,7 @@ import (
 	"ds-runner.dev/ds-runner/bridge_go/messaging"
 )
 
-func init() { sql.Register("sqlite", open, "max_connections", "busy_timeout") }
+func init() { sql.Register("sqlite", open, "connections", "busy_timeout") }
 
 const (
 	maxConnections = 8
@@ -42,7 +42,7 @@ type database struct {
 
 func open(_ context.Context, o messaging.Options) (sql.Database, error) {
 	s := o.Parse()
-	most := s.Int("max_connections", maxConnections, 1)
+	most := s.Int("connections", maxConnections, 1)
 	busy := s.Duration("busy_timeout", busyTimeout, 0)
 	if err := s.Done(); err != nil {
 		return nil, err
@@ -112,7 +112,7 @@ func (d *database) reader(ctx context.Context) (*databasesql.Conn, error) {
 	}
 	if ctx.Err() != nil && d.reading.Stats().InUse >= d.most {
 		return nil, &sql.Error{Code: sql.Unavailable, Retry: true, Reason: fmt.Sprintf(
-			"connection %s: all %d of its connections (max_connections) are in use; a cursor holds one until it is read to its end or closed",
+			"connection %s: all %d of its connections (connections) are in use; a cursor holds one until it is read to its end or closed",
 			d.name, d.most)}
 	}
 	return nil, d.told(ctx, err)

@@ -162,11 +162,11 @@ func TestAFileThatIsNoDatabaseIsToldSo(t *testing.T) {
 
 func TestSettingsAndURLsThatAreWrong(t *testing.T) {
 	for url, said := range map[string]string{
-		"sqlite:":                       "names no file",
-		"sqlite::memory:":               "names no file",
-		"sqlite:x.db?pool=3":            `no setting "pool". Known: busy_timeout, max_connections`,
-		"sqlite:x.db?max_connections=0": "max_connections is \"0\"",
-		"oracle://x":                    "answers no SQL. These do: ",
+		"sqlite:":                   "names no file",
+		"sqlite::memory:":           "names no file",
+		"sqlite:x.db?pool=3":        `no setting "pool". Known: busy_timeout, connections`,
+		"sqlite:x.db?connections=0": "connections is \"0\"",
+		"oracle://x":                "answers no SQL. These do: ",
 	} {
 		_, err := sql.Open(context.Background(), messaging.Options{Name: "c", URL: url})
 		if err == nil || !strings.Contains(err.Error(), said) {

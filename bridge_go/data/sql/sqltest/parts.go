@@ -83,7 +83,7 @@ func pages(t *testing.T, h Harness) {
 }
 
 func readingOnly(t *testing.T, h Harness) {
-	b := h.start(t, "max_connections", "1") // so that what one query does to its session would be seen by the next
+	b := h.start(t, "connections", "1") // so that what one query does to its session would be seen by the next
 	table := h.Table(t, b)
 	for _, text := range []string{
 		"insert into " + table + " (id) values (1)",
@@ -182,7 +182,7 @@ func mistakenPages(b *Bench, table string, fields []arrow.Field) {
 }
 
 func ends(t *testing.T, h Harness) {
-	b := h.start(t, "max_connections", "1")
+	b := h.start(t, "connections", "1")
 	t.Run("a deadline cancels the statement", func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(b.Ctx, 200*time.Millisecond)
 		defer cancel()
@@ -222,7 +222,7 @@ func ends(t *testing.T, h Harness) {
 		ctx, cancel := context.WithTimeout(b.Ctx, 100*time.Millisecond)
 		defer cancel()
 		_, err = b.Query(ctx, "select 1", nil, 0)
-		b.Refused(err, sql.Unavailable, "all 1 of its connections (max_connections)")
+		b.Refused(err, sql.Unavailable, "all 1 of its connections (connections)")
 		p.Close()
 		b.Shows("[[1]]", "select 1 as one")
 	})
