@@ -35,6 +35,7 @@ from pyrunner.commands import schema as schema_verb
 from pyrunner.commands import score_batch as score_batch_verb
 from pyrunner.commands import score_stream as score_stream_verb
 from pyrunner.commands import serve_api as serve_api_verb
+from pyrunner.commands import sql as sql_verb
 from pyrunner.commands import tail as tail_verb
 from pyrunner.commands import train as train_verb
 from pyrunner.commands import up as up_verb
@@ -152,6 +153,7 @@ def _assemble(name: str, verbs: type[Verbs]) -> typer.Typer:
     app.command("stream-score", hidden=True)(score_stream_verb.score_stream)
     app.command("serve-api")(serve_api_verb.serve_api)
     app.command("score-batch")(score_batch_verb.score_batch)
+    app.command("sql")(sql_verb.sql)
     app.add_typer(models_verb.app, name="models")
     app.command("config")(config_verb.config)
     app.command("schema")(schema_verb.schema)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -24,6 +23,7 @@ import msgspec
 
 from pyrunner import datasets
 from pyrunner.errors import UserError
+from pyrunner.replacing import replacing
 from pyrunner.schema import EventSchema, FieldSchema
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def score_file(
     tally, began = Tally(), time.perf_counter()
     with ExitStack() as stack:
         sink = stack.enter_context(_opened(output, _fields(taken, given, columns)))
-        told = stack.enter_context(_replacing(rejects)) if rejects else None
+        told = stack.enter_context(replacing(rejects)) if rejects else None
         for batch in datasets.batches(source, [taken], size):
             payloads = datasets.rows_as_json(batch, taken)
             keys = batch.column(taken.key).to_pylist() if taken.key in columns else [None] * len(payloads)
@@ -171,7 +171,7 @@ class _Sink(Protocol):
 @contextmanager
 def _opened(path: Path, fields: dict[str, Any]) -> Iterator[_Sink]:
     kind = datasets.format_of(path)
-    with _replacing(path) as file:
+    with replacing(path) as file:
         if kind == ".jsonl":
             yield _Lines(file)
             return
@@ -223,18 +223,3 @@ class _Columns:
         elif pa.types.is_floating(type_):
             values = [v if v is None else float(v) for v in values]
         return pa.array(values, type_)
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Any]:
-    """A file that gets its name when the block ends well, and leaves nothing when it does not."""
-    if path.is_dir():
-        raise UserError(f"{path} is a folder. Name a file: {path / 'scored.parquet'}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as f:
-            yield f
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
