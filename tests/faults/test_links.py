@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from .proxy import BreakingLink
+from .proxy import ToxicProxy
 from .rig import Rig, wait_until
 from .science import DOUBLE, twice
 
@@ -17,7 +17,7 @@ def test_T17_connections_that_die_after_a_second_lose_nothing_and_blame_nobody(
 ) -> None:
     pod = rig(DOUBLE, workers=2)
     pod.start_bridge()
-    with BreakingLink(pod.port, random.Random(SEED)) as link:
+    with ToxicProxy(pod.port, rng=random.Random(SEED), lifetime=(0.5, 1.5)) as link:
         pod.start_runner(port=link.port)
         wait_until(lambda: pod.status()["state"] == "running", seconds=60, what="the first worker")
         for start in range(0, 100_000, 500):

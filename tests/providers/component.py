@@ -5,7 +5,10 @@ from __future__ import annotations
 import abc
 import time
 from types import TracebackType
-from typing import Self
+from typing import Any, NoReturn, Self
+from urllib.parse import urlsplit
+
+from ..faults.proxy import ToxicProxy
 
 
 class ComponentError(Exception):
@@ -20,6 +23,7 @@ class Component(abc.ABC):
     """
 
     name: str
+    port: int  # 0 until it is started
     patience: float = 60.0  # seconds until a server that is not ready is given up
 
     @property
@@ -67,6 +71,15 @@ class Component(abc.ABC):
     def log(self) -> str:
         """What it has written so far."""
 
+    def through(self, **toxics: Any) -> ToxicProxy:
+        """A proxy in front of it, to be entered by `with`: clients of its `url` meet the toxics, others do not."""
+        url = self.url.replace(f"127.0.0.1:{self.port}", "127.0.0.1:{port}")
+        return ToxicProxy(*self.behind_proxy(), url=url, **toxics)
+
+    def behind_proxy(self) -> tuple[int, int]:
+        """The port that a proxy dials, and the one that it listens on (0 for any)."""
+        return self.port, 0
+
     def wait_ready(self) -> None:
         """Waits until it serves; tells the end of its log when it died or takes too long."""
         deadline = time.monotonic() + self.patience
@@ -89,3 +102,55 @@ class Component(abc.ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class Shared(Component):
+    """A server that other tests use at the same time: it has an address, and nothing may be done to it."""
+
+    def __init__(self, name: str, url: str) -> None:
+        self.name, self._url = name, url
+        self.port = urlsplit(url).port or 0
+
+    @property
+    def url(self) -> str:
+        return self._url
+
+    def _refuse(self) -> NoReturn:
+        raise ComponentError(
+            f"{self.name} is shared by all tests: take one by the fixture own_component instead"
+        )
+
+    def start(self) -> Self:
+        self._refuse()
+
+    def ready(self) -> bool:
+        self._refuse()
+
+    def alive(self) -> bool:
+        self._refuse()
+
+    def log(self) -> str:
+        self._refuse()
+
+    def stop(self) -> None:
+        self._refuse()
+
+    def kill(self) -> None:
+        self._refuse()
+
+    def restart(self) -> None:
+        self._refuse()
+
+    def pause(self) -> None:
+        self._refuse()
+
+    def resume(self) -> None:
+        self._refuse()
+
+    def close(self) -> None:
+        self._refuse()
+
+    def behind_proxy(self) -> tuple[int, int]:
+        if self.name == "kafka":  # has one listener for one proxy
+            self._refuse()
+        return super().behind_proxy()

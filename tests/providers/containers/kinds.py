@@ -20,21 +20,25 @@ class Kafka(ContainerComponent):
 
     def __init__(self) -> None:
         super().__init__()
-        self.proxied = self.behind_proxy = 0
+        self._proxied = self._proxy = 0
 
     @property
     def url(self) -> str:
         return f"kafka://127.0.0.1:{self.port}"
 
+    def behind_proxy(self) -> tuple[int, int]:
+        """A listener of its own: a client goes where the broker says it is, so the broker must name the proxy."""
+        return self._proxied, self._proxy
+
     def start(self) -> Self:
-        self.proxied, self.behind_proxy = free_port(), free_port()
+        self._proxied, self._proxy = free_port(), free_port()
         return super().start()
 
     def ports(self) -> Mapping[int, int]:
-        return {9092: self.port, 9095: self.proxied}
+        return {9092: self.port, 9095: self._proxied}
 
     def environment(self) -> Mapping[str, str]:
-        listeners = settings.kafka_listeners("0.0.0.0", 9092, 9095, 9094, 9093, self.port, self.behind_proxy)
+        listeners = settings.kafka_listeners("0.0.0.0", 9092, 9095, 9094, 9093, self.port, self._proxy)
         named = {**settings.KAFKA, **listeners, "log.dirs": "/tmp/kafka-logs"}
         return {
             **{f"KAFKA_{key.replace('.', '_').upper()}": value for key, value in named.items()},

@@ -25,17 +25,21 @@ class Kafka(ProcessComponent):
 
     def __init__(self) -> None:
         super().__init__()
-        self.proxied = self.behind_proxy = 0
+        self._proxied = self._proxy = 0
 
     @property
     def url(self) -> str:
         return f"kafka://127.0.0.1:{self.port}"
 
+    def behind_proxy(self) -> tuple[int, int]:
+        """A listener of its own: a client goes where the broker says it is, so the broker must name the proxy."""
+        return self._proxied, self._proxy
+
     def prepare(self) -> None:
-        self.proxied, self.behind_proxy = free_port(), free_port()
+        self._proxied, self._proxy = free_port(), free_port()
         home = installed()
         listeners = settings.kafka_listeners(
-            "127.0.0.1", self.port, self.proxied, free_port(), free_port(), self.port, self.behind_proxy
+            "127.0.0.1", self.port, self._proxied, free_port(), free_port(), self.port, self._proxy
         )
         _write(self.folder / "server.properties", listeners, self.folder / "data")
         shutil.copytree(home / "formatted", self.folder / "data")

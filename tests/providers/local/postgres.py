@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from .. import probes
 from ..component import ComponentError
-from ..needs import program, run
+from ..needs import program
 from ..settings import POSTGRES
 from .process import ProcessComponent
 
@@ -20,6 +20,11 @@ _FOLDERS = [
     "/opt/homebrew/opt/postgresql*/bin",
     "/usr/local/opt/postgresql*/bin",
 ]
+
+_MAKE_CLUSTER = """set -e
+"$0" -D "$2" -U test -A trust --locale=C -E UTF8 --no-sync
+echo "CREATE DATABASE test" | "$1" --single -D "$2" postgres
+"""
 
 
 class Postgres(ProcessComponent):
@@ -38,8 +43,9 @@ class Postgres(ProcessComponent):
             self.folder.chmod(0o711)
             shutil.chown(self.folder, self.user, self.user)
         data = str(self.folder / "data")
-        self._run("initdb", "-D", data, "-U", "test", "-A", "trust", "--locale=C", "-E", "UTF8", "--no-sync")
-        self._run("postgres", "--single", "-D", data, "postgres", input="CREATE DATABASE test\n")
+        self.run_before(
+            "/bin/sh", "-c", _MAKE_CLUSTER, server_program("initdb"), server_program("postgres"), data
+        )
 
     def command(self) -> Sequence[str]:
         settings = {
@@ -50,10 +56,6 @@ class Postgres(ProcessComponent):
         }
         flags = [flag for key, value in settings.items() for flag in ("-c", f"{key}={value}")]
         return [server_program("postgres"), "-D", str(self.folder / "data"), *flags]
-
-    def _run(self, name: str, *arguments: str, input: str = "") -> None:
-        as_user = {"user": self.user, "group": self.user, "extra_groups": []} if self.user else {}
-        run([server_program(name), *arguments], name, cwd=self.folder, input=input, **as_user)
 
 
 def server_program(name: str) -> str:

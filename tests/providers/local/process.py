@@ -36,6 +36,13 @@ class ProcessComponent(Component):
     def prepare(self) -> None:
         """Fills the empty `self.folder` before the first start."""
 
+    def run_before(self, *command: str) -> None:
+        """Runs a program that `prepare` needs, on the leash and into the log like the server itself."""
+        process = LEASH.spawn(command, self._log_path(), self.user)
+        LEASH.ended(process)
+        if process.returncode:
+            raise ComponentError(f"{self.name} cannot be set up. The end of its log:\n{self._tail()}")
+
     def after_start(self) -> None:
         """What needs the server up, once, before anybody uses it."""
 
