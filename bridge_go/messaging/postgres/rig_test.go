@@ -157,3 +157,9 @@ func outgoing(values ...string) []messaging.Outgoing {
 	}
 	return all
 }
+
+type position = messaging.Position
+
+func sourceConfig(topic string) messaging.SourceConfig {
+	return messaging.SourceConfig{Topic: topic, Group: "g"}
+}
