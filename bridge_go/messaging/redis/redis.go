@@ -104,6 +104,7 @@ type connection struct {
 func connect(ctx context.Context, o messaging.Options) (messaging.Connection, error) {
 	s := o.Parse()
 	config := client.Settings(s)
+	client.OfKeys(s)
 	c := &connection{options: o, sources: map[*source]bool{}}
 	c.settings = settings{
 		takeover:   s.Duration("takeover", 30*time.Second, 100*time.Millisecond),

@@ -341,4 +341,3 @@ func eventually(what func() bool) bool {
 	}
 	return false
 }
-

@@ -24,6 +24,15 @@ import (
 type Client struct {
 	rueidis.Client
 	Timeout time.Duration // of one command, without the time it may block on purpose
+	cluster bool
+}
+
+// Together is how many keys one command may name: as many as are asked for, or one in a cluster, whose keys lie apart.
+func (c *Client) Together(keys int) int {
+	if c.cluster {
+		return 1
+	}
+	return keys
 }
 
 // Config is what the settings that all of Redis share say.
@@ -44,6 +53,21 @@ func Settings(s *messaging.Settings) Config {
 	}
 }
 
+// A connection may serve streams and keys. Each of the two reads its own settings and lets those of the other stand.
+var ofStreams = []string{"takeover", "gap", "value_field", "max_length", "max_age", "dedup", "wait_replicas"}
+
+// OfStreams lets the settings of streams stand.
+func OfStreams(s *messaging.Settings) { letStand(s, ofStreams...) }
+
+// OfKeys lets the settings of keys stand.
+func OfKeys(s *messaging.Settings) { letStand(s, "prefix") }
+
+func letStand(s *messaging.Settings, names ...string) {
+	for _, name := range names {
+		s.String(name, "")
+	}
+}
+
 // Open connects, so that a wrong address or password is said at once.
 func Open(ctx context.Context, o messaging.Options, c Config) (*Client, error) {
 	option, err := c.option(o)
@@ -54,7 +78,7 @@ func Open(ctx context.Context, o messaging.Options, c Config) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connection %s: %s: %w", o.Name, messaging.Mask(o.URL), err)
 	}
-	opened := &Client{Client: inner, Timeout: c.timeout}
+	opened := &Client{Client: inner, Timeout: c.timeout, cluster: c.cluster}
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	if err := inner.Do(ctx, inner.B().Ping().Build()).Error(); err != nil {
