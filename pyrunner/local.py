@@ -178,6 +178,7 @@ def worker_spec(
         params=project.params,
         model_ref=model,
         name=project.name,
+        secrets=project.secrets,
     )
 
 

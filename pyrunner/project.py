@@ -68,6 +68,18 @@ class Project:
         """The names of the program's connections, and the scheme of each one's URL: where it leads stays with the bridge."""
         return {name: str(c.url).partition(":")[0] for name, c in self.program.spec.connections.items()}
 
+    @property
+    def secrets(self) -> frozenset[str]:
+        """The environment variables that the connections name: the bridge alone is to have them."""
+        from pyrunner.program.secrets import variables_of
+
+        texts = (
+            str(text)
+            for c in self.program.spec.connections.values()
+            for text in (c.url, *c.settings.values())
+        )
+        return frozenset(name for text in texts for name in variables_of(text))
+
     def model_class(self) -> type[Any]:
         """Import the class that `spec.model` names. An import that fails is shown from the user's frame."""
         module_name, _, class_name = self.program.spec.model.partition(":")

@@ -11,12 +11,18 @@ from pyrunner.program.places import Path, Problems
 from pyrunner.program.tree import Node, render
 
 _REFERENCE = re.compile(r"\$\{(?:env:[A-Za-z_][A-Za-z0-9_]*|file:/[^}]*)\}")
+_VARIABLE = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
 _OPENING = re.compile(r"\$\{[^}]{0,40}\}?")
 _USERINFO = re.compile(r"(//[^/?#@:,]*:)([^/?#,]*)@")
 _SECRET = r"(?i:password|passwd|secret|token|api_?key)"
 _QUERY = re.compile(rf"([?&][A-Za-z0-9_.-]*{_SECRET}=)([^&#]+)")
 _SETTING = re.compile(rf".*{_SECRET}")
 _HOLE = "\x01"  # stands for a reference while the rest of a URL is looked at
+
+
+def variables_of(text: str) -> list[str]:
+    """The environment variables that the references in a text name."""
+    return _VARIABLE.findall(text)
 
 
 def check_secrets(root: Node, problems: Problems) -> None:

@@ -30,6 +30,15 @@ def thread_settings(
     return {name: environment.get(name, share) for name in _THREADS}
 
 
+def worker_environment(workers: int, secrets: frozenset[str], environment: dict[str, str]) -> dict[str, str]:
+    """The environment of a worker: what its parent has, without what only the bridge is to know.
+
+    On a laptop one terminal starts both, so the parent's environment holds the credentials of the connections. A process that is
+    started without them has them nowhere, neither in os.environ nor in its memory.
+    """
+    return {k: v for k, v in environment.items() if k not in secrets} | thread_settings(workers, environment)
+
+
 def calm_collector() -> None:
     """Set what is loaded aside and collect garbage every 50,000 objects instead of every 700.
 

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from pyrunner.runtime.environment import thread_settings
+from pyrunner.runtime.environment import worker_environment
 from pyrunner.runtime.reports import ReportReader
 from pyrunner.runtime.specs import WorkerSpec
 from pyrunner.runtime.stacks import StackFile
@@ -38,7 +38,7 @@ class WorkerProcess:
             stdin=subprocess.PIPE,
             stdout=2,  # what it prints is no result of ours
             pass_fds=(self._reports.inherited, self._stack.descriptor),
-            env=os.environ | thread_settings(spec.workers, dict(os.environ)),
+            env=worker_environment(spec.workers, spec.secrets, dict(os.environ)),
             process_group=0,
         )  # fmt: skip
         self._reports.started()

@@ -12,6 +12,7 @@ class WorkerSpec:
     """Workers for one command of one program.
 
     `program` is the path of program.yaml, `name` the program's name, `model_ref` a version or alias of the trained model.
+    `secrets` are environment variables that workers must not have.
     """
 
     program: Path
@@ -21,6 +22,7 @@ class WorkerSpec:
     params: Sequence[str] = ()
     model_ref: str | None = None
     name: str = ""
+    secrets: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
