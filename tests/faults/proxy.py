@@ -55,7 +55,7 @@ class Toxics:
 class ToxicProxy:
     """Listens on `port`, passes bytes to `target`, both on loopback. Safe from several threads.
 
-    Counts `connections` accepted, `broken` ones that it ended itself, and the bytes it `passed` on.
+    Counts `connections` accepted, `broken` ones that ended by a reset, and the bytes it `passed` on.
     """
 
     def __init__(
@@ -126,10 +126,13 @@ class ToxicProxy:
             self._links.add(link)
         link.start()
 
-    def ended(self, link: _Link, broken: bool) -> None:
+    def count_broken(self) -> None:
+        with self._lock:
+            self.broken += 1
+
+    def forget(self, link: _Link) -> None:
         with self._lock:
             self._links.discard(link)
-            self.broken += broken
 
     def count(self, size: int) -> None:
         with self._lock:
@@ -172,6 +175,7 @@ class _Link:
             if self._over.is_set():
                 return
             self._broken = True
+            self._proxy.count_broken()
             self._over.set()
         for sock in (self._near, self._far):
             with contextlib.suppress(OSError):
@@ -189,7 +193,7 @@ class _Link:
             self._over.set()
             for sock in (self._near, self._far):
                 _close(sock, reset=self._broken)
-            self._proxy.ended(self, self._broken)
+            self._proxy.forget(self)
 
     def _expire(self, lifetime: float) -> None:
         if not self._over.wait(lifetime):
