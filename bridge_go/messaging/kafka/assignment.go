@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"encoding/json"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -23,6 +24,7 @@ type assignment struct {
 // A part is one assigned partition. Offsets are of what comes next.
 type part struct {
 	epoch     int32
+	member    string // whom the group gave it to
 	note      note
 	polled    int64 // behind the last record taken from the client, visible or not
 	handed    int64 // behind the last record handed out
@@ -68,11 +70,31 @@ func newAssignment() *assignment {
 }
 
 // add begins an assignment of a partition, to be read from next on.
-func (a *assignment) add(partition int32, n note, next, committed, end int64) {
+func (a *assignment) add(partition int32, member string, n note, next, committed, end int64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.epochs++
-	a.parts[partition] = &part{epoch: a.epochs, note: n, polled: next, handed: next, done: next, committed: committed, end: end}
+	a.parts[partition] = &part{epoch: a.epochs, member: member, note: n, polled: next, handed: next, done: next, committed: committed, end: end}
+}
+
+// others are partitions that were given to another member id than this one. A client that was given up joins again under a new id and
+// may keep what it had, although in between others have read and settled it.
+func (a *assignment) others(member string) (partitions []int32) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for n, p := range a.parts {
+		if p.member != member {
+			partitions = append(partitions, n)
+		}
+	}
+	return partitions
+}
+
+// all are the partitions that are assigned.
+func (a *assignment) all() []int32 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Collect(maps.Keys(a.parts))
 }
 
 // remove ends assignments and tells which of them had records that were handed out and not settled.

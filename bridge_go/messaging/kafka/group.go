@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -103,7 +104,8 @@ func (s *source) begin(n int32, offset kgo.Offset, b bounds) (kgo.Offset, error)
 		return at, err
 	}
 	next := at.EpochOffset().Offset
-	s.held.add(n, note{b.topic, max(old.Generation, b.highestMoving)}, next, kept, b.ends[n])
+	member, _ := s.client.GroupMetadata()
+	s.held.add(n, member, note{b.topic, max(old.Generation, b.highestMoving)}, next, kept, b.ends[n])
 	return at, nil
 }
 
@@ -160,6 +162,26 @@ func (s *source) lost(_ context.Context, _ *kgo.Client, all map[string][]int32) 
 	}
 }
 
+// errGivenUp says that the group went on without this member. What it had may have been read and settled by others since, so the
+// source is to be opened anew, and begins at the group's positions.
+var errGivenUp = errors.New("the group has given this member up")
+
+// sameMember asks that the partitions are still held by the member that they were given to, and otherwise ends the source.
+func (s *source) sameMember(member string) error {
+	if s.config.Group == "" || len(s.held.others(member)) == 0 {
+		return nil
+	}
+	return s.givenUp(errGivenUp)
+}
+
+func (s *source) givenUp(err error) error {
+	s.broken(err)
+	if partitions := s.held.all(); len(partitions) > 0 {
+		s.over(partitions)
+	}
+	return err
+}
+
 func (s *source) over(partitions []int32) {
 	unsettled := s.held.remove(partitions)
 	select {
@@ -188,7 +210,7 @@ func (s *source) withoutGroup(ctx context.Context, t topic) (map[int32]kgo.Offse
 		if last, given := b.given[n]; given {
 			from[n] = kgo.NewOffset().At(last + 1)
 		}
-		s.held.add(n, note{}, from[n].EpochOffset().Offset, -1, b.ends[n])
+		s.held.add(n, "", note{}, from[n].EpochOffset().Offset, -1, b.ends[n])
 	}
 	return from, nil
 }

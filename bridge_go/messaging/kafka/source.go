@@ -134,6 +134,10 @@ func (s *source) poll(ctx context.Context, events int) error {
 	s.mu.Unlock()
 	fetches := s.client.PollRecords(ctx, events)
 	defer s.client.AllowRebalance()
+	member, _ := s.client.GroupMetadata()
+	if err := s.sameMember(member); err != nil {
+		return err
+	}
 	return s.take(fetches)
 }
 
@@ -341,6 +345,9 @@ func (s *source) Commit(ctx context.Context, upTo []messaging.Position) error {
 			s.held.record(moves)
 			return nil
 		}
+		if givenUp(err) {
+			s.givenUp(fmt.Errorf("%w: %w", errGivenUp, err))
+		}
 		if !kerr.IsRetriable(err) && !errors.Is(err, kerr.RebalanceInProgress) || ctx.Err() != nil {
 			return s.c.explain("commit "+s.config.Topic, err)
 		}
@@ -356,7 +363,9 @@ func (s *source) commit(ctx context.Context, moves []settlement) error {
 	var failed error
 	s.client.CommitOffsetsSync(kgo.PreCommitFnContext(ctx, s.annotate), map[string]map[int32]kgo.EpochOffset{s.config.Topic: offsets},
 		func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, answer *kmsg.OffsetCommitResponse, err error) {
-			failed = err
+			if failed = err; answer == nil {
+				return
+			}
 			for i := range answer.Topics {
 				for _, p := range answer.Topics[i].Partitions {
 					if err := kerr.ErrorForCode(p.ErrorCode); err != nil && failed == nil {
@@ -368,8 +377,11 @@ func (s *source) commit(ctx context.Context, moves []settlement) error {
 	return failed
 }
 
-// annotate puts the notes into a commit.
+// annotate puts the notes into a commit, and stops one that would go out under another member id than its partitions came with.
 func (s *source) annotate(r *kmsg.OffsetCommitRequest) error {
+	if err := s.sameMember(r.MemberID); err != nil {
+		return err
+	}
 	for i := range r.Topics {
 		for j := range r.Topics[i].Partitions {
 			p := &r.Topics[i].Partitions[j]

@@ -131,11 +131,11 @@ func (t *transactor) transact(ctx context.Context, writes []messaging.Write, mov
 	}
 	t.batch.send(ctx, t.producer, nil)
 	if err := t.refused(); err != nil {
-		return t.abort(ctx, err)
+		return t.abort(ctx, err, moves)
 	}
 	if len(moves) > 0 {
 		if err := t.addOffsets(ctx, moves); err != nil {
-			return t.abort(ctx, err)
+			return t.abort(ctx, err, moves)
 		}
 	}
 	if err := t.producer.EndTransaction(ctx, kgo.TryCommit); err != nil {
@@ -191,6 +191,9 @@ func (t *transactor) commitOffsets(ctx context.Context, id int64, epoch int16, m
 	r := kmsg.NewPtrTxnOffsetCommitRequest()
 	r.TransactionalID, r.ProducerID, r.ProducerEpoch, r.Group = t.identity.name, id, epoch, t.config.Group
 	r.MemberID, r.Generation = t.client.GroupMetadata()
+	if err := t.sameMember(r.MemberID); err != nil {
+		return err
+	}
 	if name := t.c.settings.instance; name != "" {
 		r.InstanceID = &name
 	}
@@ -229,7 +232,7 @@ func again(ctx context.Context, try func() error) error {
 }
 
 // abort ends the transaction without its records and says why in the words of the seam.
-func (t *transactor) abort(ctx context.Context, why error) error {
+func (t *transactor) abort(ctx context.Context, why error, moves []settlement) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), t.c.settings.connect)
 	defer cancel()
 	if err := t.producer.EndTransaction(ctx, kgo.TryAbort); err != nil {
@@ -241,20 +244,19 @@ func (t *transactor) abort(ctx context.Context, why error) error {
 		return why
 	case fenced(why):
 		return t.poison("write", why)
-	case givenUp(why):
-		return t.revokedNow(why)
+	case givenUp(why), errors.Is(why, errGivenUp):
+		return t.revokedNow(why, moves)
 	}
 	return t.poison("write", why)
 }
 
-// revokedNow: the group gave this member up, and the callback that says so is on its way.
-func (t *transactor) revokedNow(why error) error {
+// revokedNow: the group gave this member up, and with it all of its partitions.
+func (t *transactor) revokedNow(why error, moves []settlement) error {
 	t.c.options.Log.Warn("the group has given this member up: a transaction was not stored", "group", t.config.Group, "error", why)
-	t.held.mu.Lock()
-	defer t.held.mu.Unlock()
+	t.givenUp(errGivenUp)
 	gone := &messaging.RevokedError{}
-	for n := range t.held.parts {
-		gone.Partitions = append(gone.Partitions, n)
+	for _, m := range moves {
+		gone.Partitions = append(gone.Partitions, m.Partition)
 	}
 	return gone
 }
