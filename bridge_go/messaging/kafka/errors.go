@@ -27,7 +27,7 @@ func (c *connection) explain(doing string, err error) error {
 		err = errors.Join(err, dial)
 	}
 	if hint := hint(err); hint != "" {
-		return fmt.Errorf("kafka: %s: %w. %s", doing, err, hint)
+		return fmt.Errorf("kafka: %s: %w (%s)", doing, err, hint)
 	}
 	return fmt.Errorf("kafka: %s: %w", doing, err)
 }
@@ -42,7 +42,7 @@ func hint(err error) string {
 	case errors.Is(err, kerr.IllegalSaslState):
 		return "This listener does not take logins as configured: is it one for plain connections?"
 	case errors.As(err, &dial), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return "The broker closed the connection: does this listener want TLS (kafka+tls://) or a login (sasl)?"
+		return "The broker closed the connection: does this listener want TLS (kafka+tls://), a login (sasl), or another one than this?"
 	case refused(err):
 		return "Is the address right? A cluster that was reached sends clients to the addresses of its advertised.listeners"
 	case errors.Is(err, kerr.TopicAuthorizationFailed), errors.Is(err, kerr.GroupAuthorizationFailed),
