@@ -1,4 +1,4 @@
-// Package control answers the command line: publish, tail, dead letters, status, drain. METHODS.md lists the calls.
+// Package control answers the command line: publish, tail, dead letters, pause, seek, status, drain. METHODS.md lists the calls.
 //
 // A call comes from the server with its arguments as msgpack, is decoded strictly, and works on the same connections as the
 // routes do: one embedded store belongs to one process, so a second terminal asks that process.
@@ -34,8 +34,9 @@ type Streams interface {
 // Config is what a Control works on.
 type Config struct {
 	Streams Streams
-	Status  func() any // anything that encoding/json takes; what status answers
-	Drain   func()     // begins to drain, and returns at once; it may be called again
+	Routes  func() []Route // the commands at work that read streams
+	Status  func() any     // anything that encoding/json takes; what status answers
+	Drain   func()         // begins to drain, and returns at once; it may be called again
 	Log     *slog.Logger
 }
 
@@ -58,6 +59,9 @@ func New(c Config) *Control {
 		"dead.show":   k.deadShow,
 		"dead.replay": k.deadReplay,
 		"dead.drop":   k.deadDrop,
+		"pause":       k.pause,
+		"resume":      k.resume,
+		"seek":        k.seek,
 		"status":      k.status,
 		"drain":       k.drain,
 	}

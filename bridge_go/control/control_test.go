@@ -52,7 +52,7 @@ func newFixture(t *testing.T, url string) *fixture {
 	}
 	t.Cleanup(func() { conn.Close(context.Background()) })
 	f := &fixture{T: t, conn: conn}
-	f.Control = New(Config{Streams: f, Status: func() any { return map[string]int{"in": 7} }, Drain: func() { f.drained++ },
+	f.Control = New(Config{Streams: f, Status: func() any { return map[string]int{"in": 7} }, Drain: func() { f.drained++ }, Routes: func() []Route { return nil },
 		Log: slog.New(slog.DiscardHandler)})
 	return f
 }
