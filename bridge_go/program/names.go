@@ -25,6 +25,7 @@ func checkDuplicates(root *node, ps *problems) {
 // checkNames asks whether the names in a resolved tree fit together: kinds, references, what a kind takes, ranges, circles.
 func checkNames(root *node, ps *problems) {
 	c := names{root, ps}
+	c.datasets()
 	c.streams()
 	for i, command := range root.get("spec", "commands").items() {
 		p := path{"spec", "commands", i}
@@ -68,6 +69,38 @@ func (c names) declared(what string) []string {
 }
 
 func inferred(n *node) bool { return strings.HasPrefix(n.origin, "inferred") }
+
+// datasets: each is a file or a query, and only a query has what belongs to one.
+func (c names) datasets() {
+	datasets := c.section("dataset")
+	for _, name := range datasets.keysOf() {
+		p, dataset := path{"spec", "datasets", name}, datasets.below[name]
+		switch {
+		case !dataset.isMap() || dataset.bad:
+		case dataset.has("query"):
+			c.query(p, dataset)
+		case !dataset.has("path"):
+			c.report(dataset.place, p.with("path"), "missing", "is missing. For example: data/history.parquet")
+		default:
+			for _, key := range []string{"connection", "params"} {
+				if dataset.has(key) && !dataset.below[key].bad {
+					c.report(dataset.keys[key], p.with(key), "not-for-kind", "belongs to a query, and this dataset is a file")
+				}
+			}
+		}
+	}
+}
+
+func (c names) query(p path, dataset *node) {
+	if dataset.has("path") {
+		c.report(dataset.keys["path"], p.with("path"), "not-for-kind",
+			"a dataset is a file or a query, not both. Leave out path or query")
+	}
+	if !dataset.has("connection") && !c.unsound("connection") {
+		c.report(dataset.place, p.with("connection"), "missing", "is missing. Declared: "+listed(c.declared("connection"))+".")
+	}
+	c.reference(p.with("connection"), dataset.get("connection"), "connection")
+}
 
 func (c names) streams() {
 	streams := c.section("stream")

@@ -43,10 +43,13 @@ type Connection struct {
 	Settings map[string]Setting `json:"settings"`
 }
 
-// A Dataset is bounded: a file or folder, relative to [Program.Folder].
+// A Dataset is bounded: a file or folder, relative to [Program.Folder], or a query that Python puts to a connection.
 type Dataset struct {
-	Path        string `json:"path"`
-	Description string `json:"description"`
+	Path        string             `json:"path"`
+	Connection  string             `json:"connection"`
+	Query       string             `json:"query"`
+	Params      map[string]Setting `json:"params"`
+	Description string             `json:"description"`
 }
 
 // A Stream is a topic of a connection.

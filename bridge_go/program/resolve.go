@@ -5,7 +5,7 @@ const byDefault = "default"
 // listedByDefault are the commands that exist without being listed.
 var listedByDefault = []string{"train", "evaluate", "score-stream", "serve-api", "score-batch", "replay"}
 
-// resolve fills in what the file leaves out, so that nobody after it has to guess: connections and topics of streams,
+// resolve fills in what the file leaves out, so that nobody after it has to guess: connections and topics of streams, connections of queries,
 // commands not listed, kinds, inputs, dead letters, defaults; each value with its origin. It skips what is bad.
 func resolve(root *node) {
 	spec := root.get("spec")
@@ -16,6 +16,7 @@ func resolve(root *node) {
 		ensure(spec, key, object{}, byDefault)
 	}
 	completeStreams(spec)
+	completeDatasets(spec)
 	listCommands(spec)
 	for _, command := range spec.get("commands").items() {
 		completeCommand(spec, command)
@@ -47,6 +48,15 @@ func completeStreams(spec *node) {
 	}
 	for _, name := range names {
 		ensure(connections.below[name], "settings", object{}, byDefault)
+	}
+}
+
+func completeDatasets(spec *node) {
+	datasets, names := spec.get("datasets"), spec.get("connections").keysOf()
+	for _, name := range datasets.keysOf() {
+		if dataset := datasets.below[name]; len(names) == 1 && dataset.has("query") {
+			ensure(dataset, "connection", names[0], "inferred from connections."+names[0])
+		}
 	}
 }
 

@@ -50,10 +50,16 @@ class Connection(_Strict):
 
 
 class Dataset(_Strict):
-    """One file of rows."""
+    """One file of rows, or one query: path, or connection and query."""
 
-    path: is_.Word = Field(examples=["data/history.parquet"])
+    path: is_.Word | None = Field(default=None, examples=["data/history.parquet"])
     """A file or folder, relative to program.yaml."""
+    connection: is_.Name | None = None
+    """The connection that a query is put to, one of connections. Default: the only one."""
+    query: is_.Text | None = None
+    """SQL that reads; :name is a parameter. It runs in the bridge."""
+    params: dict[is_.Name, is_.Setting] | None = None
+    """Parameters of the query."""
     description: is_.Text | None = None
     """What it holds, for readers."""
 
@@ -176,7 +182,7 @@ class Spec(_Strict):
     connections: dict[is_.Name, Connection] = Field(default_factory=dict)
     """Messaging systems. Default: events, the embedded broker."""
     datasets: dict[is_.Name, Dataset] = Field(default_factory=dict)
-    """Files that are learnt from, measured with, scored in batches."""
+    """Files and queries that are learnt from, measured with, scored in batches."""
     streams: dict[is_.Name, Stream] = Field(default_factory=dict)
     """Topics that are read and written."""
     commands: list[Command] = Field(default_factory=list)

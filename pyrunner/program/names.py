@@ -30,6 +30,7 @@ def check_duplicates(root: Node, problems: Problems) -> None:
 
 def check_names(root: Node, problems: Problems) -> None:
     """Adds a problem for each name that does not fit."""
+    _check_datasets(root, problems)
     _check_streams(root, problems)
     for path, command in _commands(root):
         kind = command_kind(command)
@@ -62,6 +63,35 @@ def _unsound(root: Node, what: str) -> bool:
     spec = root.get("spec")
     section = spec.child(_SECTIONS[what]) if spec else None
     return section is not None and section.bad
+
+
+def _check_datasets(root: Node, problems: Problems) -> None:
+    """Each is a file or a query, and only a query has what belongs to one."""
+    datasets = root.get("spec", "datasets")
+    for name, dataset in datasets.map.items() if datasets else ():
+        if not dataset.is_map or dataset.bad:
+            continue
+        path: Path = ("spec", "datasets", name)
+        if "query" in dataset.map:
+            _check_query(root, path, dataset, problems)
+        elif "path" not in dataset.map:
+            text = "is missing. For example: data/history.parquet"
+            problems.add(dataset.place, render(root, (*path, "path")), "missing", text)
+        else:
+            for key in ("connection", "params"):
+                if key in dataset.map and not dataset.map[key].bad:
+                    text = "belongs to a query, and this dataset is a file"
+                    problems.add(dataset.keys[key], render(root, (*path, key)), "not-for-kind", text)
+
+
+def _check_query(root: Node, path: Path, dataset: Node, problems: Problems) -> None:
+    if "path" in dataset.map:
+        text = "a dataset is a file or a query, not both. Leave out path or query"
+        problems.add(dataset.keys["path"], render(root, (*path, "path")), "not-for-kind", text)
+    if "connection" not in dataset.map and not _unsound(root, "connection"):
+        text = f"is missing. Declared: {', '.join(_declared(root, 'connection')) or 'none'}."
+        problems.add(dataset.place, render(root, (*path, "connection")), "missing", text)
+    _check_reference(root, (*path, "connection"), dataset.get("connection"), "connection", problems)
 
 
 def _check_streams(root: Node, problems: Problems) -> None:

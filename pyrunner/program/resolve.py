@@ -15,13 +15,14 @@ LISTED_BY_DEFAULT = ("train", "evaluate", "score-stream", "serve-api", "score-ba
 
 
 def resolve(root: Node) -> None:
-    """Completes spec: connections and topics of streams, commands not listed, kinds, inputs, dead letters, defaults."""
+    """Completes spec: connections and topics of streams, connections of queries, commands not listed, kinds, inputs, dead letters, defaults."""
     spec = root.get("spec")
     if spec is None or not spec.is_map:
         return
     for key in ("params", "connections", "datasets", "streams"):
         _ensure(spec, key, {})
     _complete_streams(spec)
+    _complete_datasets(spec)
     _list_commands(spec)
     for command in _commands(spec):
         _complete_command(spec, command)
@@ -59,6 +60,13 @@ def _complete_streams(spec: Node) -> None:
         _ensure(stream, "topic", name, f"inferred from streams.{name}")
     for connection in connections.map.values() if connections else ():
         _ensure(connection, "settings", {})
+
+
+def _complete_datasets(spec: Node) -> None:
+    datasets, names = spec.get("datasets"), _names(spec, "connections")
+    for dataset in datasets.map.values() if datasets else ():
+        if len(names) == 1 and dataset.is_map and "query" in dataset.map:
+            _ensure(dataset, "connection", names[0], f"inferred from connections.{names[0]}")
 
 
 def _list_commands(spec: Node) -> None:
