@@ -45,6 +45,7 @@ type bridge struct {
 	streams   *streams
 	routes    map[string]*route
 	counts    map[string]*dispatch.SinkCounts
+	pauses    *pauses
 	keepers   map[string]messaging.PositionKeeper // sinks that keep their command's positions
 	server    *server.Server
 	admin     *admin
@@ -78,6 +79,7 @@ func (b *bridge) open() (err error) {
 	if err := b.readToken(); err != nil {
 		return err
 	}
+	b.pauses = &pauses{path: b.state.Path("paused.json")}
 	var nonce [8]byte
 	rand.Read(nonce[:])
 	b.nonce = binary.BigEndian.Uint64(nonce[:]) >> 1 // a uint of the wire has 63 bits
@@ -140,6 +142,7 @@ func noCalls(_ context.Context, _ *wire.Hello, c *wire.Call) ([]byte, error) {
 func (b *bridge) control() *control.Control {
 	return control.New(control.Config{
 		Streams: b.streams,
+		Routes:  b.operatedRoutes,
 		Status:  func() any { return b.status() },
 		Drain:   func() { b.tell.Do(func() { close(b.told) }) },
 		Log:     b.Log,

@@ -34,7 +34,15 @@ func (b *bridge) streamOutlet(c program.Command) (_ dispatch.Outlet, err error) 
 		Program: b.program.Name(), Command: c.Name, Counts: b.counts[c.Name], Log: b.Log,
 		Routed: map[string]dispatch.Target{},
 	}
-	if config.Incarnation, err = b.incarnation(ctx, c); err != nil {
+	conn, topic, err := b.input(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	// Results of a topic that was deleted and made again, and of events that are read again on purpose, are no duplicates.
+	if config.Incarnation, err = conn.Incarnation(ctx, topic); err != nil {
+		return nil, err
+	}
+	if config.Generation, err = generation(ctx, conn, topic, b.group(c)); err != nil {
 		return nil, err
 	}
 	if config.Main, err = b.main(ctx, c); err != nil {
@@ -103,15 +111,6 @@ func (b *bridge) group(c program.Command) string {
 		return ""
 	}
 	return b.program.Name() + "/" + c.Name
-}
-
-// incarnation is part of message ids: results of a topic that was deleted and made again are no duplicates of the old ones.
-func (b *bridge) incarnation(ctx context.Context, c program.Command) (string, error) {
-	conn, topic, err := b.input(ctx, c)
-	if err != nil {
-		return "", err
-	}
-	return conn.Incarnation(ctx, topic)
 }
 
 // input is where a command reads: its stream, or --input.

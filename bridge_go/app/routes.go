@@ -26,8 +26,9 @@ const (
 type route struct {
 	*dispatch.Route
 	command program.Command
-	front   *front.Front // of serve-api
-	address string       // where it listens
+	outlet  *dispatch.StreamOutlet // nil where there is no stream to write
+	front   *front.Front           // of serve-api
+	address string                 // where it listens
 }
 
 func (r *route) run(ctx context.Context) error {
@@ -97,10 +98,16 @@ func (b *bridge) openStream(c program.Command) (*route, error) {
 		return nil, err
 	}
 	r := &route{command: c}
+	r.outlet, _ = outlet.(*dispatch.StreamOutlet)
 	config := b.config(c)
 	config.Stream, config.Outlet, config.Sinks = c.Input, seededOutlet(outlet), b.counts[c.Name]
 	config.Open = b.opener(c, func(partitions []int32) { r.Revoke(partitions) })
 	config.Bounded = b.ExitAtEnd
+	if b.operable(c) {
+		if config.Paused, err = b.pauses.has(c.Name); err != nil {
+			return nil, err
+		}
+	}
 	if config.Transaction, err = b.transaction(c, outlet); err != nil {
 		return nil, err
 	}
