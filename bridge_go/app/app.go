@@ -3,6 +3,7 @@
 //
 //	program.Load -> state folder, token -> streams (connections, opened on first use)
 //	             -> one route a command: score-stream (source -> workers -> sinks), serve-api (HTTP -> workers -> HTTP)
+//	             -> calls: databases, stores and buckets for models (connections, opened on first use)
 //	             -> server (the wire), admin (/metrics, /livez) -> bridge.json: ready
 //
 // Nothing is decided here: the packages named decide. What is here is who knows whom, and in which order they end.
@@ -22,6 +23,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"ds-runner.dev/ds-runner/bridge_go/calls"
 	"ds-runner.dev/ds-runner/bridge_go/control"
 	"ds-runner.dev/ds-runner/bridge_go/dispatch"
 	"ds-runner.dev/ds-runner/bridge_go/messaging"
@@ -43,6 +45,9 @@ type bridge struct {
 	nonce     uint64
 	metrics   *prometheus.Registry
 	streams   *streams
+	data      *data
+	calls     *calls.Handler
+	controls  *control.Control
 	routes    map[string]*route
 	counts    map[string]*dispatch.SinkCounts
 	pauses    *pauses
@@ -90,6 +95,9 @@ func (b *bridge) open() (err error) {
 	if err := b.openRoutes(); err != nil {
 		return err
 	}
+	b.controls = b.control()
+	b.data = newData(b.streams)
+	b.calls = calls.New(calls.Config{Data: b.data, Leases: b.leases, Publish: b.controls.Handle, Log: b.Log})
 	if b.server, err = b.listen(); err != nil {
 		return err
 	}
@@ -116,8 +124,8 @@ func (b *bridge) listen() (*server.Server, error) {
 		Listen:   []string{b.Listen},
 		Token:    wire.Token(b.token),
 		Pool:     b.pool,
-		Calls:    noCalls,
-		Control:  b.control().Handle,
+		Calls:    b.calls.Handle,
+		Control:  b.answer,
 		Bridge:   "ds-bridge " + b.Version,
 		Nonce:    b.nonce,
 		Deadline: b.longestDeadline(),
@@ -132,11 +140,6 @@ func (b *bridge) longestDeadline() (longest time.Duration) {
 		longest = max(longest, r.command.Deadline.Std())
 	}
 	return longest
-}
-
-// noCalls answers the calls connections of workers: they carry heartbeats; there is nothing yet that a model can ask for.
-func noCalls(_ context.Context, _ *wire.Hello, c *wire.Call) ([]byte, error) {
-	return nil, &wire.CallError{Code: "unknown_method", Reason: fmt.Sprintf("this bridge answers no call %q", c.Method)}
 }
 
 func (b *bridge) control() *control.Control {
@@ -225,6 +228,9 @@ func (b *bridge) close() error {
 	var errs []error
 	if b.admin != nil {
 		errs = append(errs, b.admin.close(ctx))
+	}
+	if b.calls != nil {
+		errs = append(errs, b.calls.Close(ctx), b.data.close(ctx))
 	}
 	if b.streams != nil {
 		errs = append(errs, b.streams.close(ctx))

@@ -11,10 +11,11 @@ var ErrMistake = errors.New("mistake")
 
 // Options are the flags of `ds-bridge run`.
 type Options struct {
-	Program string   `default:"program.yaml" env:"DS_PROGRAM" help:"The program."`
-	Env     string   `env:"DS_ENV" help:"Lay program.ENV.yaml over it."`
-	Param   []string `sep:"none" placeholder:"NAME=VALUE" help:"A parameter of the model. May be repeated."`
-	Command []string `sep:"none" placeholder:"NAME" help:"A command to serve: score-stream, serve-api, or one of your own of these kinds. May be repeated. All of the program's by default."`
+	Program  string   `default:"program.yaml" env:"DS_PROGRAM" help:"The program."`
+	Env      string   `env:"DS_ENV" help:"Lay program.ENV.yaml over it."`
+	Param    []string `sep:"none" placeholder:"NAME=VALUE" help:"A parameter of the model. May be repeated."`
+	Command  []string `sep:"none" placeholder:"NAME" help:"A command to serve: score-stream, serve-api, or one of your own of these kinds. May be repeated. All of the program's by default."`
+	DataOnly bool     `help:"Serve no command: answer what is asked for data and control, and nothing else."`
 
 	Listen    string `default:"tcp://127.0.0.1:7400" env:"DS_LISTEN" help:"Where workers dial: tcp://127.0.0.1:PORT or unix:///PATH. Port 0 is any."`
 	TokenFile string `env:"DS_TOKEN_FILE" help:"The secret that workers know. Made in the state folder by default."`

@@ -68,6 +68,12 @@ func (b *bridge) openRoutes() error {
 }
 
 func (b *bridge) chosen() (chosen []program.Command, err error) {
+	if b.DataOnly {
+		if len(b.Command) > 0 || b.Input != "" || b.Output != "" || b.Ledger != "" {
+			return nil, fmt.Errorf("%w: --data-only serves no command: leave --command, --input, --output and --ledger out", ErrMistake)
+		}
+		return nil, nil
+	}
 	var served []string
 	for _, c := range b.program.Spec.Commands {
 		if c.Kind == scoreStream || c.Kind == serveAPI {

@@ -100,9 +100,13 @@ func (s *streams) dial(ctx context.Context, name, url string, settings map[strin
 		}
 		settings["sync"] = s.sync
 	}
-	return messaging.Open(ctx, messaging.Options{
+	return messaging.Open(ctx, s.options(name, url, settings))
+}
+
+func (s *streams) options(name, url string, settings map[string]string) messaging.Options {
+	return messaging.Options{
 		Name: name, URL: url, Settings: settings, Dir: s.program.Folder(), StateDir: s.stateDir, Log: s.log, Metrics: s.metrics,
-	})
+	}
 }
 
 // close closes every connection that was opened.

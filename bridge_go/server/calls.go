@@ -38,8 +38,19 @@ func (d *callDuty) hear(e session.Event) {
 	}
 }
 
+type connectionKey struct{}
+
+// Connection is the context of the connection on which a call came: it is the same for all of its calls and ends with it.
+// What a call leaves behind for later ones lives as long as it. Where there is no connection, as in tests, it is ctx.
+func Connection(ctx context.Context) context.Context {
+	if of, ok := ctx.Value(connectionKey{}).(context.Context); ok {
+		return of
+	}
+	return ctx
+}
+
 func (d *callDuty) serve(call *wire.Call) {
-	ctx, cancel := context.WithTimeout(d.conn.ctx, d.deadline(call))
+	ctx, cancel := context.WithTimeout(context.WithValue(d.conn.ctx, connectionKey{}, d.conn.ctx), d.deadline(call))
 	defer cancel()
 	value, err := d.handle(ctx, d.conn.hello, call)
 	answer := &wire.Answer{ID: call.ID, OK: err == nil, Value: value}

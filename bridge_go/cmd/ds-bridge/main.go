@@ -14,6 +14,8 @@ import (
 	"ds-runner.dev/ds-runner/bridge_go/app"
 	"ds-runner.dev/ds-runner/bridge_go/program"
 
+	_ "ds-runner.dev/ds-runner/bridge_go/data/sql/postgres"
+	_ "ds-runner.dev/ds-runner/bridge_go/data/sql/sqlite"
 	_ "ds-runner.dev/ds-runner/bridge_go/messaging/embedded"
 	_ "ds-runner.dev/ds-runner/bridge_go/messaging/file"
 	_ "ds-runner.dev/ds-runner/bridge_go/messaging/kafka"
