@@ -106,7 +106,7 @@ class ContainerComponent(Component):
         container = DockerContainer(os.environ.get(f"DS_IMAGE_{self.name.upper()}") or self.image)
         _fetch(container, self.name)
         # A name of ours, so that the reaper knows it before it exists.
-        name = f"ds-{self.name}-{uuid.uuid4().hex[:12]}"
+        name = f"ds-{self.name}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self._held = f"{address} {name}"
         LEASH.hold("container", self._held)
         container.with_name(name).with_envs(**self.environment())

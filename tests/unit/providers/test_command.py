@@ -18,6 +18,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.providers.choice import provider
+from tests.providers.containers import engine
+from tests.providers.reaper import EngineConnection
+
 ROOT = Path(__file__).parents[3]
 OTHERS = {key: value for key, value in os.environ.items() if key != "DS_PROVIDERS"}
 
@@ -84,6 +88,17 @@ def _processes_below(folder: Path) -> list[str]:
     return found
 
 
+def _containers_of(holder: int) -> list[str]:
+    """Containers, running or not, that the process `holder` made."""
+    if provider() == "process":
+        return []
+    connection = EngineConnection(engine.address() or "", timeout=10)
+    connection.request("GET", "/containers/json?all=true")
+    names = [name for one in json.load(connection.getresponse()) for name in one["Names"]]
+    connection.close()
+    return [name for name in names if f"-{holder}-" in name]
+
+
 @pytest.mark.parametrize("how", ["the end of its input", "SIGKILL"])
 def test_nothing_is_left_of_servers_whose_holder_ends_by(how: str, temporary: Path) -> None:
     names = ["redis", "postgres", "nats", "registry"]
@@ -98,11 +113,12 @@ def test_nothing_is_left_of_servers_whose_holder_ends_by(how: str, temporary: Pa
     _wait(lambda: not any(map(_serves, urls)), "the servers to end")
     _wait(lambda: not _processes_below(temporary), "the last process")
     _wait(lambda: not list(temporary.iterdir()), "the folders to be removed")
+    _wait(lambda: not _containers_of(holder.pid), "the containers to be removed")
     temporary.rmdir()
 
 
 def test_a_holder_that_is_killed_while_it_starts_leaves_nothing(temporary: Path) -> None:
-    holder = _start("hold", "postgres", "redis", env={"TMPDIR": str(temporary)})
+    holder = _start("hold", "postgres", "redis", env={"TMPDIR": str(temporary), "DS_PROVIDER": "process"})
     _wait(lambda: len(list(temporary.iterdir())) == 2 or holder.poll() is not None, "the first folders")
     holder.kill()
     holder.communicate(timeout=30)
