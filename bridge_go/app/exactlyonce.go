@@ -39,7 +39,9 @@ func (b *bridge) noteKeeper(c program.Command, s messaging.Sink) {
 }
 
 // bySource says whether the source stores outputs and positions, and not a sink.
-func (b *bridge) bySource(c program.Command) bool { return b.exactlyOnce(c) && b.keepers[c.Name] == nil }
+func (b *bridge) bySource(c program.Command) bool {
+	return b.exactlyOnce(c) && b.keepers[c.Name] == nil
+}
 
 // start is where a source begins when a sink keeps the positions.
 func (b *bridge) start(c program.Command) func(context.Context, []int32) (map[int32]int64, error) {
