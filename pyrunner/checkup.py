@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyrunner import datasets
-from pyrunner.data import Access
+from pyrunner.data import Access, DataError
 from pyrunner.data.connect import access_to
 from pyrunner.errors import UserError
 from pyrunner.local import kind
@@ -63,7 +62,7 @@ def _findings(project: Project, access: Access) -> Iterator[Finding]:
         yield Finding(str(e), MISTAKE)
     faulty = set()
     for name in _read_datasets(project):
-        finding = _looked_at(project, name, signature)
+        finding = _looked_at(project, name, signature, access)
         if finding.fault:
             faulty.add(name)
         yield finding
@@ -72,10 +71,10 @@ def _findings(project: Project, access: Access) -> Iterator[Finding]:
     yield from _declared(project)
 
 
-def _looked_at(project: Project, name: str, signature: Signature | None) -> Finding:
+def _looked_at(project: Project, name: str, signature: Signature | None, access: Access) -> Finding:
     try:
-        return Finding(_dataset(project, name, signature))
-    except UserError as e:
+        return Finding(_dataset(project, name, signature, access))
+    except (UserError, DataError) as e:
         return Finding(str(e), MISTAKE)
 
 
@@ -100,8 +99,8 @@ def _read_datasets(project: Project) -> list[str]:
     return list(dict.fromkeys(n for n in names if n in project.program.spec.datasets))
 
 
-def _dataset(project: Project, name: str, signature: Signature | None) -> str:
-    path = project.data_path(name)
+def _dataset(project: Project, name: str, signature: Signature | None, access: Access) -> str:
+    path = project.dataset(name, access)
     shape = datasets.shape(path)
     if signature is None:
         return f"{name} {shape.rows:,} rows, {len(shape.columns)} columns"
@@ -129,7 +128,7 @@ def _answers(project: Project, signature: Signature, access: Access) -> Iterator
             yield Finding("answers not checked: no data to ask about. Name a dataset as the input of train")
             return
         yield from _asked(model, sample, source, access)
-    except UserError as e:
+    except (UserError, DataError) as e:
         yield Finding(str(e), MISTAKE)
 
 
@@ -143,7 +142,7 @@ def _fitted(project: Project, signature: Signature, access: Access) -> tuple[Any
     model = project.new_model()
     if not dataset:
         return (model if not overrides(signature.model, "fit") else None), [], ""
-    path = project.data_path(dataset)
+    path = project.dataset(dataset, access)
     part = _part(path, signature)
     if overrides(signature.model, "fit"):
         with telling(f"{signature.model.__name__}.fit raised, given {part.num_rows:,} rows of {dataset}"):
@@ -151,7 +150,7 @@ def _fitted(project: Project, signature: Signature, access: Access) -> tuple[Any
     return model, payloads_of(_sampled(part), signature.input_schema), path.name
 
 
-def _part(path: Path, signature: Signature) -> Any:
+def _part(path: datasets.Source, signature: Signature) -> Any:
     """Up to FIT_ROWS rows: all of a small file, else every n-th, but the first ones whole."""
     import pyarrow as pa
 

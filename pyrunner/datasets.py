@@ -1,12 +1,12 @@
-"""Bounded data from files: parquet, csv and jsonl (the last two also gzipped), with the types that the event declares.
+"""Bounded data from files (parquet, csv and jsonl, the last two also gzipped) and queries, with the types that the event declares.
 
 Types come from the declaration and never from the data, so that one null does not turn a column of integers into floats and
 `"007"` stays a string. Everything is read through Arrow; a column that does not fit its declaration is a UserError that names
 file, column and what to do.
 
-    read_table(path, schemas)   the whole file, for fit and evaluate
-    batches(path, schemas, n)   the same in batches, for score-batch: memory does not grow with the file
-    shape(path)                 rows and columns, for check: parquet is answered from its footer
+    read_table(source, schemas)   the whole of it, for fit and evaluate
+    batches(source, schemas, n)   the same in batches, for score-batch: memory does not grow with the data
+    shape(source)                 rows and columns, for check: parquet is answered from its footer
 """
 
 from __future__ import annotations
@@ -17,12 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pyrunner.data.dataset import Query
 from pyrunner.errors import UserError
 from pyrunner.program.words import nearest
 from pyrunner.schema import EventSchema, FieldSchema
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+Source = Path | Query
 
 FORMATS = (".parquet", ".csv", ".jsonl")
 BLOCK_BYTES = 1 << 20  # of csv or jsonl decoded at a time
@@ -46,50 +49,57 @@ def format_of(path: Path) -> str:
     raise UserError(f"{path}: unknown format. Datasets are .parquet, .csv, .jsonl, .csv.gz or .jsonl.gz")
 
 
-def shape(path: Path) -> Shape:
+def shape(source: Source) -> Shape:
     """Rows and columns of a dataset."""
-    format_of(_existing(path))
-    if format_of(path) == ".parquet":
-        with _translated(path):
-            file = _parquet().ParquetFile(path)
+    if isinstance(source, Query):
+        return Shape(source.rows(), source.columns())
+    if format_of(_existing(source)) == ".parquet":
+        with _translated(source):
+            file = _parquet().ParquetFile(source)
             return Shape(file.metadata.num_rows, tuple(file.schema_arrow.names))
     rows, columns = 0, dict[str, None]()
-    for batch in _raw_batches(path, (), 65_536):
+    for batch in _raw_batches(source, (), 65_536):
         rows += batch.num_rows
         columns |= dict.fromkeys(batch.schema.names)
     return Shape(rows, tuple(columns))
 
 
-def columns_of(path: Path) -> tuple[str, ...]:
+def columns_of(source: Source) -> tuple[str, ...]:
     """The names of a dataset's columns, from the file's beginning where its format tells them there."""
-    if format_of(_existing(path)) == ".parquet":
-        return shape(path).columns
-    first = next(_raw_batches(path, (), 65_536), None)
+    if isinstance(source, Query):
+        return source.columns()
+    if format_of(_existing(source)) == ".parquet":
+        return shape(source).columns
+    first = next(_raw_batches(source, (), 65_536), None)
     return tuple(first.schema.names) if first else ()
 
 
-def read_table(path: Path, schemas: Sequence[EventSchema] = ()) -> pa.Table:
+def read_table(source: Source, schemas: Sequence[EventSchema] = ()) -> pa.Table:
     """The whole dataset; columns that one of the schemas declares have its types, the first that names a column decides."""
-    import_arrow(path)
+    import_arrow(source)
     import pyarrow as pa
 
-    parts = [pa.Table.from_batches([b]) for b in batches(path, schemas, 65_536)]
+    parts = [pa.Table.from_batches([b]) for b in batches(source, schemas, 65_536)]
     return pa.concat_tables(parts, promote_options="permissive") if parts else pa.table({})
 
 
-def batches(path: Path, schemas: Sequence[EventSchema], size: int) -> Iterator[pa.RecordBatch]:
+def batches(source: Source, schemas: Sequence[EventSchema], size: int) -> Iterator[pa.RecordBatch]:
     """The dataset in batches of at most `size` rows, cast as `read_table` does."""
     declared = _declared(schemas)
-    for batch in _raw_batches(_existing(path), schemas, size):
-        yield _cast(batch, declared, path)
+    if isinstance(source, Path):
+        _existing(source)
+    for batch in _raw_batches(source, schemas, size):
+        yield _cast(batch, declared, source)
 
 
-def missing_columns(path: Path, columns: Sequence[str], schema: EventSchema) -> list[str]:
+def missing_columns(source: Source, columns: Sequence[str], schema: EventSchema) -> list[str]:
     """One sentence for each required field of the event that the dataset has no column for."""
     if not columns:
-        return [f"{path} is empty: it has neither columns nor rows"]
+        return [f"{source} is empty: it has neither columns nor rows"]
     return [
-        _missing(path, f, columns, schema) for f in schema if f.required and not {f.name, f.wire} & {*columns}
+        _missing(source, f, columns, schema)
+        for f in schema
+        if f.required and not {f.name, f.wire} & {*columns}
     ]
 
 
@@ -113,12 +123,12 @@ def _wire_names(schema: EventSchema, columns: Sequence[str]) -> dict[str, str]:
     return {column: wire for column, wire in found.items() if column in columns}
 
 
-def import_arrow(path: Path) -> None:
+def import_arrow(source: Source) -> None:
     """Refuse early, with the fix, where pyarrow is not installed."""
     try:
         import pyarrow  # noqa: F401
     except ImportError:
-        raise UserError(f"reading {path} needs pyarrow. Run: pip install 'ds-runner[frames]'") from None
+        raise UserError(f"reading {source} needs pyarrow. Run: pip install 'ds-runner[frames]'") from None
 
 
 def _existing(path: Path) -> Path:
@@ -129,12 +139,15 @@ def _existing(path: Path) -> Path:
     return path
 
 
-def _raw_batches(path: Path, schemas: Sequence[EventSchema], size: int) -> Iterator[pa.RecordBatch]:
-    import_arrow(path)
-    kind = format_of(path)
+def _raw_batches(source: Source, schemas: Sequence[EventSchema], size: int) -> Iterator[pa.RecordBatch]:
+    import_arrow(source)
+    if isinstance(source, Query):
+        yield from source.batches(size)
+        return
+    kind = format_of(source)
     reader = {".parquet": _parquet_batches, ".csv": _csv_batches, ".jsonl": _jsonl_batches}[kind]
-    with _translated(path):
-        for batch in reader(path, _declared(schemas), size):
+    with _translated(source):
+        for batch in reader(source, _declared(schemas), size):
             for start in range(0, batch.num_rows, size):
                 yield batch.slice(start, size)
 
@@ -216,7 +229,7 @@ def _declared(schemas: Sequence[EventSchema]) -> dict[str, _Declared]:
     return found
 
 
-def _cast(batch: pa.RecordBatch, declared: dict[str, _Declared], path: Path) -> pa.RecordBatch:
+def _cast(batch: pa.RecordBatch, declared: dict[str, _Declared], source: Source) -> pa.RecordBatch:
     import pyarrow as pa
 
     columns: list[pa.Array] = []
@@ -231,7 +244,7 @@ def _cast(batch: pa.RecordBatch, declared: dict[str, _Declared], path: Path) -> 
             _refuse_floats_as_text(column, type_)
             columns.append(_filled(column.cast(type_), wanted.field))
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as e:
-            problems.append(_misfit(path, name, column, wanted, e))
+            problems.append(_misfit(source, name, column, wanted, e))
             columns.append(column)
     if problems:
         raise UserError("\n".join(problems))
@@ -270,18 +283,18 @@ def arrow_type(field: FieldSchema) -> pa.DataType | None:
     }.get(field.kind)
 
 
-def _misfit(path: Path, name: str, column: pa.Array, wanted: _Declared, error: Exception) -> str:
+def _misfit(source: Source, name: str, column: pa.Array, wanted: _Declared, error: Exception) -> str:
     why = str(error).splitlines()[0]
     return (
-        f"{path}: column {name} is {column.type}, {wanted.event}.{name} is {wanted.field.type_name}: {why}. "
+        f"{source}: column {name} is {column.type}, {wanted.event}.{name} is {wanted.field.type_name}: {why}. "
         f"Mend the data, or change the type of {wanted.event}.{name}"
     )
 
 
-def _missing(path: Path, field: FieldSchema, columns: Sequence[str], schema: EventSchema) -> str:
+def _missing(source: Source, field: FieldSchema, columns: Sequence[str], schema: EventSchema) -> str:
     near = nearest(field.name, columns)
     hint = f" Did you mean {near}?" if near else ""
-    return f"{path} has no column {field.name}, which {schema.name} declares. It has: {', '.join(columns)}.{hint}"
+    return f"{source} has no column {field.name}, which {schema.name} declares. It has: {', '.join(columns)}.{hint}"
 
 
 def _parquet() -> Any:

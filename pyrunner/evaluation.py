@@ -14,18 +14,19 @@ from pyrunner.errors import UserError
 from pyrunner.schema import EventSchema, FieldSchema, schema_of
 
 if TYPE_CHECKING:
+    from pyrunner.context import Context
     from pyrunner.model import Model
 
 _NUMBERS = ("float", "int", "decimal")
 _BLOCK = 4096  # rows a call
 
 
-def evaluate(model: Model[Any, Any], validation: Any) -> dict[str, float]:
-    """Metrics of a fitted model over a frame, table, dict of columns or list of rows."""
+def evaluate(model: Model[Any, Any], validation: Any, ctx: Context | None = None) -> dict[str, float]:
+    """Metrics of a fitted model over a frame, table, dict of columns or list of rows. `ctx` is whose data predict asks for."""
     from pyrunner.history import columns_of, payloads_of
     from pyrunner.scoring import Scorer
 
-    scorer = Scorer(model)
+    scorer = Scorer(model, access=None if ctx is None else ctx._access)
     columns = columns_of(validation)
     targets = target_fields(scorer.signature.output_schema, columns)
     if not targets:

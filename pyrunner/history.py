@@ -1,6 +1,6 @@
 """Bounded data on its way into a model: what `fit` and `evaluate` are given, in the container that their annotation names.
 
-Sources are paths (parquet, csv, jsonl), frames, Arrow tables, dicts of columns, and lists of dicts or events.
+Sources are paths (parquet, csv, jsonl), queries (data/dataset.py), frames, Arrow tables, dicts of columns, and lists of dicts or events.
 
     pd.DataFrame     the dtypes that the event declares, in the columns that it names (containers/dtypes.py)
     pa.Table         as it is read, typed by the declaration
@@ -18,6 +18,7 @@ from typing import Any, get_args, get_origin
 import msgspec
 
 from pyrunner import containers
+from pyrunner.data.dataset import Query
 from pyrunner.errors import UserError
 from pyrunner.schema import EventSchema, schema_of
 from pyrunner.signature import annotation_of, event_classes
@@ -26,7 +27,7 @@ from pyrunner.signature import annotation_of, event_classes
 def prepared(source: Any, method: Callable[..., Any], cls: type[Any], argument: str | None = None) -> Any:
     """`source` as the container that the method's first argument (or the one named) is annotated with.
 
-    Without an annotation of ours, data is handed over as it is, files as DataFrames.
+    Without an annotation of ours, data is handed over as it is, files and queries as DataFrames.
     """
     parameters = list(inspect.signature(method).parameters)
     name = argument or (parameters[1] if len(parameters) > 1 else None)
@@ -34,7 +35,7 @@ def prepared(source: Any, method: Callable[..., Any], cls: type[Any], argument: 
     schemas = [schema_of(c) for c in event_classes(cls)]
     wanted = containers.name_for(annotation)
     if wanted is None:
-        return _frame(source, schemas) if isinstance(source, (str, Path)) else source
+        return _frame(source, schemas) if is_outside(source) else source
     if wanted in ("list", "batch"):
         return _rows(source, annotation, schemas)
     return {"pandas": _frame, "arrow": _table, "numpy": _arrays}[wanted](source, schemas)
@@ -75,11 +76,16 @@ def payloads_of(source: Any, schema: EventSchema) -> list[bytes]:
     return [encode(dict(zip(names, row, strict=True))) for row in zip(*values, strict=True)]
 
 
-def read(path: Path, schemas: Sequence[EventSchema]) -> Any:
-    """A file as an Arrow table typed by the declarations."""
+def read(source: str | Path | Query, schemas: Sequence[EventSchema]) -> Any:
+    """A file or a query as an Arrow table typed by the declarations."""
     from pyrunner.datasets import read_table
 
-    return read_table(path, schemas)
+    return read_table(Path(source) if isinstance(source, str) else source, schemas)
+
+
+def is_outside(source: Any) -> bool:
+    """Whether it is yet to be read: a file or a query."""
+    return isinstance(source, (str, Path, Query))
 
 
 def _frame(source: Any, schemas: Sequence[EventSchema]) -> Any:
@@ -87,8 +93,8 @@ def _frame(source: Any, schemas: Sequence[EventSchema]) -> Any:
 
     from pyrunner.containers.dtypes import cast_history
 
-    if isinstance(source, (str, Path)):
-        source = read(Path(source), schemas).to_pandas(ignore_metadata=True)
+    if is_outside(source):
+        source = read(source, schemas).to_pandas(ignore_metadata=True)
     elif hasattr(source, "to_pandas"):
         source = source.to_pandas()
     elif not isinstance(source, pd.DataFrame):
@@ -99,8 +105,8 @@ def _frame(source: Any, schemas: Sequence[EventSchema]) -> Any:
 def _table(source: Any, schemas: Sequence[EventSchema]) -> Any:
     import pyarrow as pa
 
-    if isinstance(source, (str, Path)):
-        return read(Path(source), schemas)
+    if is_outside(source):
+        return read(source, schemas)
     if isinstance(source, pa.Table):
         return source
     if hasattr(source, "to_dict") and hasattr(source, "columns"):
@@ -129,14 +135,14 @@ def _rows(source: Any, annotation: Any, schemas: Sequence[EventSchema]) -> list[
     if rows is not None and all(isinstance(row, item) for row in rows):
         return list(rows)
     schema = schema_of(item)
-    if isinstance(source, (str, Path)):
-        source = read(Path(source), [schema, *schemas])
+    if is_outside(source):
+        source = read(source, [schema, *schemas])
     return _events(payloads_of(source, schema), schema)
 
 
 def _dicts(source: Any, schemas: Sequence[EventSchema]) -> list[Any]:
-    if isinstance(source, (str, Path)):
-        return list(read(Path(source), schemas).to_pylist())
+    if is_outside(source):
+        return list(read(source, schemas).to_pylist())
     if isinstance(source, (list, tuple)):
         return list(source)
     columns = columns_of(source)

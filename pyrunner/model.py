@@ -89,10 +89,13 @@ class Model(Generic[In, Out]):
         raise UserError(_nothing_to_call(type(self)))
 
     def evaluate(self, validation: Any, /, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """Metrics over a validation set: RMSE or accuracy of each result field that the set also has as a column."""
+        """Metrics over a validation set: RMSE or accuracy of each result field that the set also has as a column.
+
+        Of further arguments `ctx` is used: predict asks for data by it, and writes nothing.
+        """
         from pyrunner.evaluation import evaluate
 
-        return evaluate(self, validation)
+        return evaluate(self, validation, kwargs.get("ctx"))
 
     def save(self, path: Path, /) -> None:
         """Write what was learnt into the folder `path`; by default the attributes, pickled."""

@@ -1,6 +1,6 @@
 """A project as commands see it: where its program.yaml is, what it resolves to, its class, its data, its trained models.
 
-    find_program() -> open_project() -> Project -> model_class(), store(), data_path(), state
+    find_program() -> open_project() -> Project -> model_class(), store(), dataset(), state
 
 Paths in program.yaml are relative to its folder, never to where the command was typed. The folder goes to the front of
 `sys.path`, so that a project works without being installed.
@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Any
 from pyrunner.errors import UserError
 
 if TYPE_CHECKING:
+    from pyrunner.data import Access
+    from pyrunner.data.dataset import Query
     from pyrunner.models import Loaded, ModelStore
     from pyrunner.program import Program
 
@@ -123,7 +125,22 @@ class Project:
 
     def data_path(self, dataset: str) -> Path:
         """The file of a dataset that program.yaml names, as messages show it: relative where it is here or below."""
-        return _as_typed(self.folder / str(self.program.dataset(dataset).path))
+        declared = self.program.dataset(dataset)
+        if declared.path is None:
+            raise UserError(
+                f"{dataset} is a query, and a file is wanted here",
+                place=self._place(f"datasets.{dataset}.query"),
+            )
+        return _as_typed(self.folder / str(declared.path))
+
+    def dataset(self, name: str, access: Access) -> Path | Query:
+        """What a dataset is read from: its file, or its query through the bridge."""
+        from pyrunner.data.dataset import Query
+
+        declared = self.program.dataset(name)
+        if declared.query is None:
+            return self.data_path(name)
+        return Query(access, name, str(declared.connection), declared.query, declared.params or {})
 
     def _place(self, path: str) -> str:
         origin = self.program.origins.get(path, "")

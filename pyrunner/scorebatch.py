@@ -57,7 +57,7 @@ class Tally:
 
 def score_file(
     scorer: Scorer,
-    source: Path,
+    source: datasets.Source,
     output: Path,
     *,
     rejects: Path | None = None,

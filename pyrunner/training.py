@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyrunner import evaluation, history
@@ -49,7 +48,7 @@ def train(
 ) -> TrainResult:
     """Fit a model on `data`, evaluate it on `validation`, save it to `store` under `name` as the next version and `latest`.
 
-    `data` and `validation` are paths (parquet, csv, jsonl) or data in memory; they are given to `fit` and `evaluate` in the
+    `data` and `validation` are paths (parquet, csv, jsonl), queries or data in memory; they are given to `fit` and `evaluate` in the
     container that those are annotated with. `access` is what their `ctx` asks for data. `on_stage` is told "reading", "fitting", "evaluating", "saving". Everything random is
     seeded before `fit`. Raises UserError, and what the model's own code raises.
     """
@@ -61,7 +60,7 @@ def train(
         )
     on_stage("reading")
     past = history.prepared(data, model_cls.fit, model_cls)
-    if isinstance(data, str | Path) and not history.length_of(past):
+    if history.is_outside(data) and not history.length_of(past):
         raise UserError(f"{data} has no rows: there is nothing to fit")
     later = _validation(validation, model_cls)
     on_stage("fitting")
@@ -99,7 +98,8 @@ def call(
     **others: Any,
 ) -> Any:
     """Call a model's method with its first argument and, of `ctx` and `others`, those that it names."""
-    named = named_arguments(getattr(method, "__func__", method))
+    function = getattr(method, "__func__", method)
+    named = {"ctx"} if function is Model.evaluate else named_arguments(function)
     given = {"ctx": Context(seed=model.seed, access=access), **others}
     return method(first, **{name: value for name, value in given.items() if name in named})
 
@@ -130,10 +130,10 @@ def _validation(source: Any, cls: type[Model[Any, Any]]) -> Any:
         return None
     if overrides(cls, "evaluate"):
         return history.prepared(source, cls.evaluate, cls)
-    if isinstance(source, (str, Path)):
+    if history.is_outside(source):
         from pyrunner.signature import event_classes
 
-        return history.read(Path(source), [schema_of(c) for c in event_classes(cls)])
+        return history.read(source, [schema_of(c) for c in event_classes(cls)])
     return source
 
 

@@ -8,7 +8,9 @@ import typer
 from pyrunner.commands.console import emit, say, working
 from pyrunner.commands.figures import COUNTS, compared
 from pyrunner.commands.options import Env, Json, ModelRef, Params, ProgramPath
+from pyrunner.data import Access
 from pyrunner.data.connect import access_to
+from pyrunner.datasets import Source
 from pyrunner.errors import UserError
 from pyrunner.project import Project, open_project
 from pyrunner.userframes import telling
@@ -30,14 +32,11 @@ def evaluate(
     from pyrunner.training import evaluate as measure
 
     project = open_project(program, env, param)
-    data = input or _validation(project)
-    trained = project.trained(model, verb="evaluate")
-    with (
-        access_to(project) as access,
-        working("evaluating"),
-        telling(f"evaluate: {type(trained.model).__name__} raised"),
-    ):
-        metrics = measure(trained.model, data, access)
+    with access_to(project) as access:
+        data = input or _validation(project, access)
+        trained = project.trained(model, verb="evaluate")
+        with working("evaluating"), telling(f"evaluate: {type(trained.model).__name__} raised"):
+            metrics = measure(trained.model, data, access)
     baseline = trained.manifest.baseline if trained.manifest and not input else {}
     if json:
         emit({"model": trained.version, "data": str(data), "metrics": metrics, "baseline": baseline})
@@ -50,7 +49,7 @@ def evaluate(
     )
 
 
-def _validation(project: Project) -> Path:
+def _validation(project: Project, access: Access) -> Source:
     """What evaluate reads: its own input, or what train validates on."""
     dataset = project.program.command("evaluate").input or project.program.command("train").validation
     if not dataset:
@@ -58,4 +57,4 @@ def _validation(project: Project) -> Path:
             "evaluate: no data. Name a dataset in program.yaml: {name: train, input: ..., validation: validation}, "
             "or give --input FILE"
         )
-    return project.data_path(dataset)
+    return project.dataset(dataset, access)

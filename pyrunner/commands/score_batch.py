@@ -39,12 +39,14 @@ def score_batch(
     from pyrunner.scoring import Scorer
 
     project = open_project(program, env, param)
-    source, target = _path(project, input, "input"), _path(project, output, "output")
+    target = output or project.data_path(_named(project, "output"))
     trained = project.trained(model, verb="score-batch")
     size = _batch_rows(project)
     with access_to(project) as access, progress() as bar:
+        source = input or project.dataset(_named(project, "input"), access)
+        total = shape(source).rows if isinstance(source, Path) and source.suffix == ".parquet" else None
         scorer = Scorer(trained.model, model_version=trained.version, access=access)
-        task = bar.add_task("scoring", total=shape(source).rows if source.suffix == ".parquet" else None)
+        task = bar.add_task("scoring", total=total)
         tally = score_file(
             scorer, source, target, rejects=rejects, size=size, on_rows=lambda n: bar.advance(task, n)
         )
@@ -61,15 +63,14 @@ def score_batch(
         say(f"{tally.rejected + tally.failed:,} told of in {rejects}")
 
 
-def _path(project: Project, given: Path | None, end: str) -> Path:
-    if given:
-        return given
+def _named(project: Project, end: str) -> str:
+    """The dataset that program.yaml names for an end of the command."""
     dataset = getattr(project.program.command("score-batch"), end)
     if not dataset:
         raise UserError(
             f"score-batch: --{end} is missing. Give a file, or name a dataset in program.yaml: commands.score-batch.{end}"
         )
-    return project.data_path(dataset)
+    return str(dataset)
 
 
 def _batch_rows(project: Project) -> int:

@@ -12,6 +12,7 @@ from pyrunner.commands.figures import compared
 from pyrunner.commands.options import Env, Json, Params, ProgramPath
 from pyrunner.data import Access
 from pyrunner.data.connect import access_to
+from pyrunner.datasets import Source
 from pyrunner.errors import UserError
 from pyrunner.project import Project, open_project
 from pyrunner.userframes import telling
@@ -42,36 +43,45 @@ def train(
     The model is fitted on its history, measured on the validation data, and saved under the next number and `latest`.
     """
     project = open_project(program, env, param)
-    history, held_out = _data(project, input, validation)
-    model = project.model_class()
-    with (
-        access_to(project) as access,
-        stages() as on_stage,
-        telling(f"train: {model.__name__} raised"),
-    ):
-        result = _train(project, model, history, held_out, seed, on_stage, access)
+    with access_to(project) as access:
+        history, held_out = _data(project, input, validation, access)
+        result = _told(project, history, held_out, seed, access)
     if json:
         emit(_as_json(result))
     else:
         say(_line(result, project))
 
 
-def _data(project: Project, input: Path | None, validation: Path | None) -> tuple[Path, Path | None]:
+def _told(
+    project: Project, history: Source, held_out: Source | None, seed: int, access: Access
+) -> "TrainResult":
+    """Train, showing the stage, and tell what the model's own code raises from its own frame."""
+    model = project.model_class()
+    with (
+        stages() as on_stage,
+        telling(f"train: {model.__name__} raised"),
+    ):
+        return _train(project, model, history, held_out, seed, on_stage, access)
+
+
+def _data(
+    project: Project, input: Path | None, validation: Path | None, access: Access
+) -> tuple[Source, Source | None]:
     command = project.program.command("train")
     if not (input or command.input):
         raise UserError(
             "train: no history. Name a dataset in program.yaml: {name: train, input: history}, or give --input FILE"
         )
-    history = input or project.data_path(str(command.input))
-    held_out = validation or (project.data_path(command.validation) if command.validation else None)
+    history = input or project.dataset(str(command.input), access)
+    held_out = validation or (project.dataset(command.validation, access) if command.validation else None)
     return history, held_out
 
 
 def _train(
     project: Project,
     model: type[Any],
-    history: Path,
-    held_out: Path | None,
+    history: Source,
+    held_out: Source | None,
     seed: int,
     on_stage: Callable[[str], None],
     access: Access,
