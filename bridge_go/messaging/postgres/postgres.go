@@ -30,7 +30,7 @@
 //
 // A raw table and, with cursor=COLUMN, any table is read in the order of an increasing column (see horizon.go for why a row that
 // commits late is not lost, and what is asked of the column). lossy=allow reads columns of which that cannot be known, timestamps
-// for instance, and says so in the log. With slot=NAME the table's changes come from its log by logical replication: updates and
+// for instance, and says so in the log. With slot=NAME (and publication=NAME, the slot's name by default; both are made when missing) the table's changes come from its log by logical replication: updates and
 // deletes too (see replication.go). bounded=true reads what a table holds now, or the rows of a query (the topic is then
 // query:select ...), and ends.
 //
@@ -46,6 +46,7 @@
 //	create=false     true: make missing tables, in the raw layout
 //	max_value=32MiB  largest value that is taken
 //	poll=100ms       how often a source asks for new rows
+//	gap=stop         continue: go on behind changes that a slot has dropped, logged and counted
 //	timeout=10s, connections=4, sslmode=, sslrootcert=, sslcert=, sslkey= as package pgconn has them
 package postgres
 
@@ -85,6 +86,7 @@ type settings struct {
 	lossy             bool
 	bounded           bool
 	slot, publication string
+	skipGaps          bool
 }
 
 type connection struct {
@@ -118,6 +120,7 @@ func connect(ctx context.Context, o messaging.Options) (messaging.Connection, er
 		bounded:     s.Bool("bounded", false),
 		slot:        s.String("slot", ""),
 		publication: s.String("publication", ""),
+		skipGaps:    s.Choice("gap", "stop", "continue") == "continue",
 	}
 	if err := s.Done(); err != nil {
 		return nil, err
@@ -175,6 +178,11 @@ func (c *connection) limit(ctx context.Context) (context.Context, context.Cancel
 // remade counts positions that belonged to an earlier life of their topic.
 func (c *connection) remade() prometheus.Counter {
 	return c.options.Counter("ds_postgres_topics_remade_total", "Positions that belonged to an earlier life of their topic.")
+}
+
+// gaps counts the times that changes were gone before a group had read them.
+func (c *connection) gaps() prometheus.Counter {
+	return c.options.Counter("ds_postgres_slot_gaps_total", "Times that a replication slot had moved past what its group had read.")
 }
 
 func (c *connection) isClosed() bool {

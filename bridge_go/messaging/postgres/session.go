@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -109,3 +110,5 @@ func (s *session) close(ctx context.Context) {
 	case <-ctx.Done():
 	}
 }
+
+func isBusy(err error) bool { return errors.Is(err, messaging.ErrBusy) }
