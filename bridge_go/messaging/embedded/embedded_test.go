@@ -31,6 +31,19 @@ func TestConformance(t *testing.T) {
 	})
 }
 
+func TestConformanceOfTopicsThatShareAStream(t *testing.T) {
+	var topics atomic.Int64
+	dir := t.TempDir()
+	messagingtest.Run(t, messagingtest.Harness{
+		Connect: func(t *testing.T) messaging.Connection { return connectTo(t, dir, "stream=one") },
+		Topic:   func(*testing.T) string { return fmt.Sprintf("Topic %d.dead/ключ*>", topics.Add(1)) },
+		Can: messagingtest.Capabilities{
+			Persistent: true, Keys: true, Headers: true, Nulls: true, Empty: true, Binary: true, Times: true,
+			Deduplicates: true, Deletes: true, Seeks: true, Fates: true, MaxBytes: 1 << 20,
+		},
+	})
+}
+
 func connectTo(t testing.TB, dir, settings string) messaging.Connection {
 	t.Helper()
 	o := messaging.Options{Name: "events", URL: "embedded:?" + settings, StateDir: dir}

@@ -50,6 +50,7 @@ type Capabilities struct {
 	Pauses       bool // sources are Pausers
 	Shares       bool // sources of one group on two connections share a topic's partitions (Partitioned is given)
 	Transacts    bool // a source with SourceConfig.Transactional is a Transactor, over topics of its connection
+	Fates        bool // topics share a store, and the connection is a FateKeeper
 	Keeps        bool // sinks are PositionKeepers
 	Fences       bool // a Transactor of a group is fenced off (ErrFenced) by the next one that another connection opens
 	MaxBytes     int  // the sink's limit as the harness has set it, 0 for none
@@ -68,6 +69,7 @@ func Run(t *testing.T, h Harness) {
 	t.Run("pausing", func(t *testing.T) { pausing(t, h) })
 	t.Run("sharing", func(t *testing.T) { sharing(t, h) })
 	t.Run("transactions", func(t *testing.T) { transactions(t, h) })
+	t.Run("fates", func(t *testing.T) { fates(t, h) })
 	t.Run("keeping", func(t *testing.T) { keeping(t, h) })
 }
 

@@ -40,6 +40,19 @@ func TestConformance(t *testing.T) {
 	})
 }
 
+func TestConformanceOfTopicsThatShareAStream(t *testing.T) {
+	s := startServer(t)
+	state := t.TempDir()
+	messagingtest.Run(t, messagingtest.Harness{
+		Connect: func(t *testing.T) messaging.Connection { return connectTo(t, s, state, "takeover=1s&stream=one") },
+		Topic:   func(*testing.T) string { return topicName() },
+		Can: messagingtest.Capabilities{
+			Persistent: true, Keys: true, Headers: true, Nulls: true, Empty: true, Binary: true, Times: true, Deduplicates: true,
+			Deletes: true, Seeks: true, Pauses: true, Fates: true, MaxBytes: 1<<20 - headerRoom,
+		},
+	})
+}
+
 func connectTo(t testing.TB, s *natsServer, state, settings string) *connection {
 	t.Helper()
 	c, err := messaging.Open(ctx, messaging.Options{Name: "events", URL: s.url() + "?" + settings, StateDir: state})
