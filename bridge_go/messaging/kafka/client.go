@@ -112,6 +112,9 @@ type dials struct {
 
 // OnBrokerConnect implements kgo.HookBrokerConnect. Connecting includes logging in.
 func (d *dials) OnBrokerConnect(meta kgo.BrokerMetadata, _ time.Duration, _ net.Conn, err error) {
+	if ownEnd(err) {
+		return
+	}
 	if err != nil {
 		err = fmt.Errorf("broker %s: %w", net.JoinHostPort(meta.Host, fmt.Sprint(meta.Port)), err)
 	}
@@ -120,9 +123,14 @@ func (d *dials) OnBrokerConnect(meta kgo.BrokerMetadata, _ time.Duration, _ net.
 
 // OnBrokerE2E implements kgo.HookBrokerE2E: connections that were made and then broke.
 func (d *dials) OnBrokerE2E(meta kgo.BrokerMetadata, _ int16, e2e kgo.BrokerE2E) {
-	if err := e2e.Err(); err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, net.ErrClosed) {
+	if err := e2e.Err(); err != nil && !ownEnd(err) {
 		d.note(fmt.Errorf("broker %s: %w", net.JoinHostPort(meta.Host, fmt.Sprint(meta.Port)), err))
 	}
+}
+
+// ownEnd says that it was this side which ended the connection.
+func ownEnd(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, net.ErrClosed) || errors.Is(err, kgo.ErrClientClosed)
 }
 
 func (d *dials) note(err error) {

@@ -32,6 +32,7 @@ func (s *source) fetched(_ context.Context, _ *kgo.Client, answer *kmsg.OffsetFe
 
 // assigned decides where each new partition begins.
 func (s *source) assigned(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+	<-s.ready
 	found := offsets[s.config.Topic]
 	if len(found) == 0 {
 		return offsets, nil

@@ -89,6 +89,9 @@ func stored(t testing.TB, c *connection, topic string) (values []string) {
 		ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
 		records, after, err := c.Browse(ctx, topic, from, 1000)
 		cancel()
+		if errors.Is(err, context.DeadlineExceeded) { // on a busy machine even the topic was not found in time
+			continue
+		}
 		must(t, err)
 		if len(records) == 0 {
 			return values

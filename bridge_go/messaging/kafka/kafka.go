@@ -179,6 +179,20 @@ func (c *connection) keep(part closer) error {
 	return errors.Join(messaging.ErrClosed, part.Close(context.Background()))
 }
 
+// reads says whether a source of a group is open on the connection.
+func (c *connection) reads(group string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for part := range c.open {
+		if s, ok := part.(interface{ of(group string) bool }); ok && s.of(group) {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *source) of(group string) bool { return s.config.Group == group }
+
 func (c *connection) forget(part closer) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

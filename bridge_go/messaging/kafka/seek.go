@@ -44,7 +44,11 @@ func (c *connection) Generation(ctx context.Context, name, group string) (int, e
 	return generation, c.explain("positions of "+group, err)
 }
 
+// idle asks this connection first: a source that was opened just now may not have joined yet.
 func (c *connection) idle(ctx context.Context, group string) error {
+	if c.reads(group) {
+		return fmt.Errorf("kafka: a source of group %s is open: %w", group, messaging.ErrBusy)
+	}
 	all, err := c.admin.DescribeGroups(ctx, group)
 	if err != nil {
 		return c.explain("group "+group, err)

@@ -33,16 +33,18 @@ type source struct {
 	lagged atomic.Int64 // when ends were last asked for, in ns
 
 	once   sync.Once
+	ready  chan struct{} // closed when client is set: callbacks may come before
 	closed chan struct{}
 }
 
 func (c *connection) openSource(ctx context.Context, t topic, sc messaging.SourceConfig) (*source, error) {
-	s := &source{c: c, config: sc, topicID: t.raw, held: newAssignment(), closed: make(chan struct{})}
+	s := &source{c: c, config: sc, topicID: t.raw, held: newAssignment(), ready: make(chan struct{}), closed: make(chan struct{})}
 	options, err := s.options(ctx, t)
 	if err != nil {
 		return nil, err
 	}
 	s.client, err = kgo.NewClient(options...)
+	close(s.ready)
 	return s, err
 }
 
@@ -70,7 +72,6 @@ func (s *source) options(ctx context.Context, t topic) ([]kgo.Opt, error) {
 		kgo.SessionTimeout(v.session),
 		kgo.HeartbeatInterval(min(3*time.Second, v.session/4)),
 		kgo.RebalanceTimeout(v.rebalance),
-		kgo.RequireStableFetchOffsets(),
 		kgo.DisableAutoCommit(),
 		kgo.BlockRebalanceOnPoll(),
 		kgo.OnOffsetsFetched(s.fetched),
