@@ -33,6 +33,11 @@ GO_TOOL    := go tool -modfile=.ci/go.mod
 RACE       := $(if $(shell command -v cc),-race)
 # Everything that has goroutines of its own, and is fast enough to be watched.
 RACE_PACKAGES := ./bridge_go/...
+# What speaks to servers, and so is tested with each way to have them.
+CONNECTORS := ./bridge_go/providers/... ./bridge_go/messaging/... ./bridge_go/data/...
+
+# Runs a command with real servers, started once for all of its tests: see tests/providers.
+WITH_SERVERS := python -m tests.providers run kafka nats redis postgres s3 registry --
 
 .PHONY: help
 help: ## show this list
@@ -93,11 +98,20 @@ format: setup ## gofmt and ruff, in place
 
 .PHONY: go-test
 go-test: setup ## go test, with the race detector where a C compiler is found
-	go test $(RACE) -timeout 10m $(RACE_PACKAGES)
+	$(WITH_SERVERS) go test $(RACE) -timeout 10m $(RACE_PACKAGES)
 
 .PHONY: pytest
 pytest: build ## pytest, all of it
-	pytest -n $(JOBS) --dist loadscope
+	$(WITH_SERVERS) pytest -n $(JOBS) --dist loadscope
+
+.PHONY: test-containers
+test-containers: build ## the connectors once more, with servers in containers (in an engine of its own where none answers)
+	python -m tests.providers engine -- $(MAKE) connectors
+
+.PHONY: connectors
+connectors: build ## the connectors and the servers that they are tested with
+	$(WITH_SERVERS) go test -timeout 10m $(CONNECTORS)
+	$(WITH_SERVERS) pytest -n $(JOBS) --dist loadscope tests/unit/providers
 
 .PHONY: faults
 faults: build ## the faults alone: kills, hangs, poison, outages, with seeded bugs as controls
