@@ -28,12 +28,15 @@ from pyrunner.commands import evaluate as evaluate_verb
 from pyrunner.commands import manifest as manifest_verb
 from pyrunner.commands import models as models_verb
 from pyrunner.commands import new as new_verb
+from pyrunner.commands import pause as pause_verbs
 from pyrunner.commands import predict as predict_verb
 from pyrunner.commands import publish as publish_verb
 from pyrunner.commands import replay as replay_verb
+from pyrunner.commands import sample as sample_verb
 from pyrunner.commands import schema as schema_verb
 from pyrunner.commands import score_batch as score_batch_verb
 from pyrunner.commands import score_stream as score_stream_verb
+from pyrunner.commands import seek as seek_verb
 from pyrunner.commands import serve_api as serve_api_verb
 from pyrunner.commands import sql as sql_verb
 from pyrunner.commands import tail as tail_verb
@@ -148,7 +151,11 @@ def _assemble(name: str, verbs: type[Verbs]) -> typer.Typer:
     app.command("up")(up_verb.up)
     app.command("publish")(publish_verb.publish)
     app.command("tail")(tail_verb.tail)
+    app.command("sample")(sample_verb.sample)
     app.add_typer(dead_verb.app, name="dead")
+    app.command("pause")(pause_verbs.pause)
+    app.command("resume")(pause_verbs.resume)
+    app.command("seek")(seek_verb.seek)
     app.command("score-stream")(score_stream_verb.score_stream)
     app.command("stream-score", hidden=True)(score_stream_verb.score_stream)
     app.command("serve-api")(serve_api_verb.serve_api)

@@ -1,4 +1,4 @@
-"""The bridge that runs already: how `publish`, `tail` and `dead` in a second terminal reach the first."""
+"""The bridge that runs already: how `publish`, `tail`, `seek` and others in a second terminal reach the first."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +25,8 @@ def control(
         with ControlClient(address, token) as client:
             yield client
     except CallError as e:
+        if e.code == "busy":
+            raise Unavailable(e.reason) from e
         if e.retry:
             raise Unavailable(f"the bridge at {address} did not answer: {e.reason}") from e
         raise UserError(e.reason) from e
