@@ -122,3 +122,25 @@ func TestKeysGoWhereJavaSendsThem(t *testing.T) {
 		}
 	}
 }
+
+func TestAClusterThatIsGoneHoldsNobodyUp(t *testing.T) {
+	stand := cluster(t)
+	c := to(t, stand, map[string]string{"write_timeout": "300ms"})
+	publish(t, c, "here", numbered(0, 3)...)
+	s := sourceOf(t, c, messaging.SourceConfig{Topic: "here", Group: group})
+	records := read(t, s, 3)
+	sink, err := c.Sink(within(t), messaging.SinkConfig{Topic: "here"})
+	must(t, err)
+	stand.Close()
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+	defer cancel()
+	if s.Commit(ctx, positionsOf(records)) == nil || sink.Write(ctx, numbered(0, 1)) == nil {
+		t.Error("something was stored nowhere")
+	}
+	s.Close(context.Background())
+	c.Close(context.Background())
+	if took := time.Since(began); took > 12*time.Second {
+		t.Errorf("that took %s", took)
+	}
+}

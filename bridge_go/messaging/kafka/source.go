@@ -437,8 +437,11 @@ func (a *assignment) lag() (behind int64) {
 	return behind
 }
 
+// longestLeave bounds the leaving of a group whose broker does not answer: it finds out by itself.
+const longestLeave = 5 * time.Second
+
 // Close leaves the group, so that others need not wait for the session's end, unless the member is a static one.
-func (s *source) Close(context.Context) error {
+func (s *source) Close(ctx context.Context) error {
 	s.once.Do(func() {
 		close(s.closed)
 		s.mu.Lock()
@@ -446,6 +449,12 @@ func (s *source) Close(context.Context) error {
 			s.wake()
 		}
 		s.mu.Unlock()
+		ctx, cancel := context.WithTimeout(ctx, longestLeave)
+		defer cancel()
+		s.client.AllowRebalance()
+		if err := s.client.LeaveGroupContext(ctx); err != nil {
+			s.c.options.Log.Debug("the group was not told of the leaving", "group", s.config.Group, "error", err)
+		}
 		s.client.CloseAllowingRebalance()
 		s.c.forget(s)
 	})
