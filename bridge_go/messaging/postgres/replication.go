@@ -323,15 +323,9 @@ const (
 func (r *receiver) run() {
 	defer close(r.done)
 	defer close(r.records)
-	defer func() {
-		ctx, cancel := r.source.c.limit(context.Background())
-		defer cancel()
-		_ = r.stream.confirm(r.source.confirmed(), time.Second)
-		_ = r.stream.conn.Close(ctx)
-	}()
-	wake := make(chan struct{})
-	defer close(wake)
+	wake, woken := make(chan struct{}), make(chan struct{})
 	go func() { // ends a receive when the source ends
+		defer close(woken)
 		select {
 		case <-r.source.closed:
 		case <-r.source.c.closed:
@@ -342,6 +336,18 @@ func (r *receiver) run() {
 	for r.err == nil {
 		r.err = r.step()
 	}
+	close(wake)
+	<-woken
+	r.leave()
+}
+
+// leave tells the server what was settled, and waits until it has let go of the slot, if it answers.
+func (r *receiver) leave() {
+	ctx, cancel := r.source.c.limit(context.Background())
+	defer cancel()
+	_ = r.stream.conn.Conn().SetReadDeadline(time.Time{})
+	_ = r.stream.confirm(r.source.confirmed(), time.Second)
+	_ = r.stream.conn.Close(ctx)
 }
 
 func (r *receiver) step() error {

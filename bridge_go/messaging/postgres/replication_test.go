@@ -17,13 +17,20 @@ func logged(t *testing.T, columns string) (*rig, string) {
 	r.exec("create table flights (" + columns + ")")
 	slot := r.schema
 	t.Cleanup(func() {
-		if gone := r.rows("select pg_terminate_backend(active_pid) from pg_replication_slots where active and slot_name = '" + slot + "'"); gone != "" {
-			time.Sleep(100 * time.Millisecond)
-		}
+		r.free(slot)
 		r.exec("select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = '" + slot + "'")
 		r.exec("drop publication if exists " + slot)
 	})
 	return r, slot
+}
+
+// free waits until the server has seen that nobody reads a slot.
+func (r *rig) free(slot string) {
+	r.Helper()
+	for r.rows("select count(*) from pg_replication_slots where active and slot_name = '"+slot+"'") != "0" {
+		r.exec("select pg_terminate_backend(active_pid) from pg_replication_slots where active and slot_name = '" + slot + "'")
+		time.Sleep(10 * time.Millisecond)
+	}
 }
 
 func changes(records []messaging.Record) string {
@@ -170,6 +177,7 @@ func TestASlotThatWasMadeAgainIsAGap(t *testing.T) {
 	r.exec("insert into flights values (1)")
 	r.commit(s, r.read(s, 1)[0])
 	r.must(s.Close(r.ctx))
+	r.free(slot)
 	r.exec("select pg_drop_replication_slot('" + slot + "')")
 	r.exec("insert into flights values (2)")
 	var gap *messaging.GapError

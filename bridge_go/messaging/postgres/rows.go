@@ -27,7 +27,7 @@ func (p *part) statement(from, to int) (string, []any) {
 	if p.raw != nil {
 		return p.sql, p.raw.arguments(from, to)
 	}
-	return p.sql, []any{array(p.json[from:to])}
+	return p.sql, []any{p.json[from:to]}
 }
 
 // parts makes rows of the records of one write. Base is added to their indices.
@@ -129,8 +129,7 @@ func (s *sink) columnParts(t *table, records []messaging.Outgoing, base int, ref
 	return parts
 }
 
-// object checks that a value is one JSON object whose fields are columns, and returns it with what the settings add. Objects are put
-// into one array for the database, so nothing may pass that is more, or less, than one object.
+// object checks that a value is one JSON object whose fields are columns, and returns it with what the settings add.
 func (s *sink) object(t *table, r *messaging.Outgoing) (object []byte, fields []string, err error) {
 	if err := s.tooLarge(r); err != nil {
 		return nil, nil, err
@@ -167,6 +166,11 @@ func (c settings) place(t *table, fields map[string]json.RawMessage, id string) 
 			return false, fmt.Errorf("table %s: column %s is filled by the connection's settings, and a record has a field of that name", t.topic, name)
 		}
 	}
+	for _, name := range c.key {
+		if _, ok := fields[name]; c.upsert && !ok {
+			return false, fmt.Errorf("table %s: the record has no field %s, which is part of the key", t.topic, name)
+		}
+	}
 	if len(rest) > 0 && c.rest == "" {
 		return false, fmt.Errorf("table %s has no column for %s. It has: %s. Add columns, or set rest= to a json column that takes them",
 			t.topic, strings.Join(slices.Sorted(maps.Keys(rest)), ", "), strings.Join(t.names(), ", "))
@@ -185,26 +189,28 @@ func (c settings) place(t *table, fields map[string]json.RawMessage, id string) 
 	return len(rest) > 0 || c.idColumn != "" && id != "", nil
 }
 
-// insert is the statement for objects with these fields. $1 is a JSON array of them.
+// insert is the statement for objects with these fields. $1 is a list of them: each is parsed by itself, so that none can become two. (As fast as
+// one JSON array of all of them, and as COPY into a table aside and INSERT from there.)
 func (c settings) insert(t *table, fields []string) string {
+	into := "insert into " + t.sql()
 	if len(fields) == 0 {
-		return "insert into " + t.sql() + " select from json_array_elements($1::text::json)"
+		return into + " select from unnest($1::text[])"
 	}
-	columns := strings.Join(quoteAll(fields), ", ")
-	if c.upsert {
-		key := strings.Join(quoteAll(c.key), ", ")
-		return fmt.Sprintf(`insert into %s (%s) select %s from (select distinct on (%s) * from rows from
-			(json_to_recordset($1::text::json) as (%s)) with ordinality as r (%s, "ds at") order by %s, "ds at" desc) latest
-			order by "ds at" on conflict (%s) do %s`,
-			t.sql(), columns, columns, key, typed(t, fields), columns, key, key, replace(fields, c.key))
+	into += " (" + strings.Join(quoteAll(fields), ", ") + ") select "
+	from := " from unnest($1::text[]) with ordinality as o (object, place), lateral json_to_record(o.object::json) as r (" + typed(t, fields) + ")"
+	columns := qualified(fields)
+	switch {
+	case c.upsert: // the last of each key, since a statement may write a row once
+		key := qualified(c.key)
+		return into + "distinct on (" + key + ") " + columns + from + " order by " + key + ", o.place desc on conflict (" +
+			strings.Join(quoteAll(c.key), ", ") + ") do " + replace(fields, c.key)
+	case c.idColumn != "":
+		return into + columns + from + " on conflict (" + quote(c.idColumn) + ") do nothing"
 	}
-	conflict := ""
-	if c.idColumn != "" {
-		conflict = " on conflict (" + quote(c.idColumn) + ") do nothing"
-	}
-	return fmt.Sprintf("insert into %s (%s) select %s from json_to_recordset($1::text::json) as r (%s)%s",
-		t.sql(), columns, columns, typed(t, fields), conflict)
+	return into + columns + from
 }
+
+func qualified(names []string) string { return "r." + strings.Join(quoteAll(names), ", r.") }
 
 // typed lists fields with the types of their columns.
 func typed(t *table, fields []string) string {
@@ -227,25 +233,6 @@ func replace(fields, key []string) string {
 		return "nothing"
 	}
 	return "update set " + strings.Join(set, ", ")
-}
-
-// array is a JSON array of valid objects, as text.
-func array(objects [][]byte) string {
-	size := 2
-	for _, o := range objects {
-		size += len(o) + 1
-	}
-	var b strings.Builder
-	b.Grow(size)
-	b.WriteByte('[')
-	for i, o := range objects {
-		if i > 0 {
-			b.WriteByte(',')
-		}
-		b.Write(o)
-	}
-	b.WriteByte(']')
-	return b.String()
 }
 
 // fit refuses settings that the table cannot follow.
