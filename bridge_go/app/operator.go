@@ -76,6 +76,16 @@ func generation(ctx context.Context, conn messaging.Connection, topic, group str
 	return 0, nil
 }
 
+// pausedBefore says whether the command was paused when the bridge ended, and tells it.
+func (b *bridge) pausedBefore(c program.Command) (bool, error) {
+	paused, err := b.pauses.has(c.Name)
+	if paused {
+		b.Log.Warn("begins paused, as it was when the bridge ended", "command", c.Name, "stream", c.Input,
+			"go_on_with", "ds-runner resume "+c.Name)
+	}
+	return paused, err
+}
+
 // pauses remembers in the state folder which commands are paused, for the next life of the bridge.
 type pauses struct {
 	path string

@@ -110,7 +110,7 @@ func (b *bridge) openStream(c program.Command) (*route, error) {
 	config.Open = b.opener(c, func(partitions []int32) { r.Revoke(partitions) })
 	config.Bounded = b.ExitAtEnd
 	if b.operable(c) {
-		if config.Paused, err = b.pauses.has(c.Name); err != nil {
+		if config.Paused, err = b.pausedBefore(c); err != nil {
 			return nil, err
 		}
 	}
