@@ -2,6 +2,7 @@
 package arguments
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/tinylib/msgp/msgp"
@@ -19,6 +20,18 @@ type Arguments struct {
 func Of(raw []byte) (*Arguments, error) {
 	n, rest, err := msgp.ReadArrayHeaderBytes(raw)
 	return &Arguments{rest: rest, left: n}, err
+}
+
+// A mistake is in a value within a list or a tuple, and says where.
+type mistake struct{ text string }
+
+func (m *mistake) Error() string { return m.text }
+
+func within(place string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &mistake{place + err.Error()}
 }
 
 // More tells whether an optional argument is there.
@@ -59,7 +72,7 @@ func (a *Arguments) List(name string, item func(item *Arguments)) {
 		items := &Arguments{rest: rest, left: n}
 		for err == nil && items.More() {
 			item(items)
-			err = items.Err
+			err = within("", items.Err)
 		}
 		return items.rest, err
 	})
@@ -69,10 +82,13 @@ func (a *Arguments) List(name string, item func(item *Arguments)) {
 func (a *Arguments) Tuple(name string, read func(fields *Arguments)) {
 	a.read(name, "an array", func(b []byte) ([]byte, error) {
 		n, rest, err := msgp.ReadArrayHeaderBytes(b)
-		fields := &Arguments{rest: rest, left: n, Err: err}
+		fields := &Arguments{rest: rest, left: n}
+		if err != nil {
+			return nil, err
+		}
 		read(fields)
 		fields.End()
-		return fields.rest, fields.Err
+		return fields.rest, within(name+": ", fields.Err)
 	})
 }
 
@@ -114,6 +130,10 @@ func (a *Arguments) read(name, expected string, read func([]byte) ([]byte, error
 		return
 	}
 	rest, err := read(a.rest)
+	if inner := (*mistake)(nil); errors.As(err, &inner) {
+		a.Err = inner
+		return
+	}
 	if err != nil {
 		a.Err = fmt.Errorf("%s: expected %s, got %s: %w", name, expected, msgp.NextType(a.rest), err)
 		return

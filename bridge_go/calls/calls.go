@@ -151,7 +151,7 @@ func (h *Handler) Handle(ctx context.Context, hello *wire.Hello, call *wire.Call
 	if !ok {
 		return nil, refusef("unknown_method", "%s", program.Unknown("no method", call.Method, slices.Sorted(maps.Keys(h.methods)), "Known"))
 	}
-	r, err := h.request(hello, call, m.rule)
+	r, err := h.request(ctx, hello, call, m.rule)
 	if err != nil {
 		return nil, err
 	}
@@ -165,13 +165,14 @@ func (h *Handler) Handle(ctx context.Context, hello *wire.Hello, call *wire.Call
 	case err != nil:
 		return nil, told(err)
 	case !r.alive():
+		h.of(ctx).closeStale(r)
 		return nil, told(dispatch.ErrStale)
 	}
 	return value, nil
 }
 
 // request checks what is common to all methods.
-func (h *Handler) request(hello *wire.Hello, call *wire.Call, rule rule) (*request, error) {
+func (h *Handler) request(ctx context.Context, hello *wire.Hello, call *wire.Call, rule rule) (*request, error) {
 	args, err := arguments.Of(call.Args)
 	if err != nil {
 		return nil, refusef("bad_arguments", "%s: %v", call.Method, err)
@@ -185,7 +186,11 @@ func (h *Handler) request(hello *wire.Hello, call *wire.Call, rule rule) (*reque
 	case rule == outside:
 		return nil, refusef("under_lease", "%s is not for predict: its batch may be scored again. What predict writes is staged with its result", call.Method)
 	}
-	if r.leases = h.c.Leases(hello.Program, hello.Command); r.leases == nil || !r.alive() {
+	if r.leases = h.c.Leases(hello.Program, hello.Command); r.leases == nil {
+		return nil, told(dispatch.ErrStale)
+	}
+	h.of(ctx).closeStale(r)
+	if !r.alive() {
 		return nil, told(dispatch.ErrStale)
 	}
 	return r, nil

@@ -96,25 +96,25 @@ func (c *connection) closeCursor(number int64) {
 	}
 }
 
-// closeStale closes the cursors of batches that are done with.
+// closeStale closes the cursors of batches that are done with. It is asked at each call under a lease: a worker that has gone on to
+// its next batch reads no more of the last one's.
 func (c *connection) closeStale(r *request) {
-	if r.lease == nil {
-		return
-	}
-	c.mu.Lock()
-	var others []int64
-	for number, cur := range c.cursors {
-		if cur.lease != nil && !r.same(cur.lease) {
-			others = append(others, number)
-		}
-	}
-	c.mu.Unlock()
-	for _, number := range others {
-		c.mu.Lock()
-		cur := c.cursors[number]
-		c.mu.Unlock()
-		if cur != nil && !r.leases.Alive(*cur.lease) {
+	for number, lease := range c.leased() {
+		if !r.leases.Alive(lease) {
 			c.closeCursor(number)
 		}
 	}
+}
+
+// leased are the leases of cursors.
+func (c *connection) leased() map[int64]wire.Lease {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	found := map[int64]wire.Lease{}
+	for number, cur := range c.cursors {
+		if cur.lease != nil {
+			found[number] = *cur.lease
+		}
+	}
+	return found
 }

@@ -46,29 +46,29 @@ func value(a *arguments.Arguments, name string) (v any) {
 	case msgp.BinType:
 		v = a.Bytes(name)
 	default:
-		a.Tuple(name, func(fields *arguments.Arguments) { v = kinded(fields, name) })
+		a.Tuple(name, func(fields *arguments.Arguments) { v = kinded(fields) })
 	}
 	return v
 }
 
 // kinded reads what follows the kind of a value.
-func kinded(a *arguments.Arguments, name string) any {
-	switch kind := a.Text(name + ": the kind of a value"); kind {
+func kinded(a *arguments.Arguments) any {
+	switch kind := a.Text("the kind of a value"); kind {
 	case "list":
 		list := sql.List{}
 		for a.More() {
-			list = append(list, value(a, fmt.Sprintf("%s[%d]", name, len(list))))
+			list = append(list, value(a, fmt.Sprintf("item %d", len(list))))
 		}
 		return list
 	case "timestamptz", "timestamp":
-		return sql.Timestamp{Micros: a.Number(name, math.MinInt64, math.MaxInt64), Zoned: kind == "timestamptz"}
+		return sql.Timestamp{Micros: a.Number("number", math.MinInt64, math.MaxInt64), Zoned: kind == "timestamptz"}
 	case "date":
-		return sql.Date(a.Number(name, math.MinInt64, math.MaxInt64))
+		return sql.Date(a.Number("number", math.MinInt64, math.MaxInt64))
 	case "decimal":
-		return sql.Decimal(a.Text(name))
+		return sql.Decimal(a.Text("digits"))
 	default:
 		if a.Err == nil {
-			a.Err = fmt.Errorf("%s: no kind of value %q. Known: list, timestamptz, timestamp, date, decimal", name, kind)
+			a.Err = fmt.Errorf("no kind of value %q. Known: list, timestamptz, timestamp, date, decimal", kind)
 		}
 	}
 	return nil

@@ -22,7 +22,6 @@ func (h *Handler) sqlOpen(ctx context.Context, r *request) ([]byte, error) {
 		return nil, err
 	}
 	conn := h.of(ctx)
-	conn.closeStale(r)
 	db, err := h.c.Data.Database(ctx, con)
 	if err != nil {
 		return nil, err
