@@ -288,7 +288,7 @@ func TestInFileStreamsReplayedLettersAreKept(t *testing.T) {
 	if v := values(f.tail("departures")); !slices.Equal(v, []string{"2"}) {
 		t.Fatalf("back: %v", v)
 	}
-	f.refuses("not_supported", "not supported", "dead.drop", "departures", list{list{0, 0}})
+	f.refuses("not_supported", "departures.dead cannot delete single records, nothing was dropped", "dead.drop", "departures", list{list{0, 0}})
 }
 
 func TestDroppedLettersAreGone(t *testing.T) {

@@ -168,7 +168,10 @@ func (k *Control) deadDrop(ctx context.Context, r *request) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := l.conn.Delete(ctx, l.topic, chosen); err != nil {
+	if err := l.conn.Delete(ctx, l.topic, chosen); errors.Is(err, messaging.ErrNotSupported) {
+		return nil, &wire.CallError{Code: "not_supported", Reason: fmt.Sprintf(
+			"%s cannot delete single records, nothing was dropped: its system keeps them as long as it keeps anything", l.name)}
+	} else if err != nil {
 		return nil, fmt.Errorf("%s: drop: %w", l.name, err)
 	}
 	k.c.Log.Info("dead letters dropped by the command line", "stream", l.name, "letters", len(chosen))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -138,6 +139,9 @@ func (k *Control) seek(ctx context.Context, r *request) ([]byte, error) {
 	if !ok {
 		return nil, &wire.CallError{Code: "not_supported", Reason: fmt.Sprintf("positions on %s cannot be moved: its connection keeps none that can", s.name)}
 	}
+	if err := s.requirePartition(ctx, to); err != nil {
+		return nil, err
+	}
 	m := mover{k: k, route: route, seeker: seeker, topic: s.topic, to: to}
 	paused := route.Paused()
 	moves, err := m.move(ctx, dry)
@@ -165,6 +169,23 @@ func (k *Control) reader(stream, command string) (Route, error) {
 		reason = program.Unknown(fmt.Sprintf("%s is not read by", stream), command, names, "These read it")
 	}
 	return nil, &wire.CallError{Code: "bad_arguments", Reason: reason}
+}
+
+// requirePartition refuses a target in a partition that the stream does not have.
+func (s *stream) requirePartition(ctx context.Context, to messaging.Target) error {
+	if to.Kind != messaging.TargetOffset || to.Partition < 0 {
+		return nil
+	}
+	_, end, err := s.conn.Browse(ctx, s.topic, messaging.Newest, 0)
+	if err != nil {
+		return err
+	}
+	ends, err := end.Next()
+	if _, ok := ends[to.Partition]; ok || err != nil {
+		return err
+	}
+	return &wire.CallError{Code: "bad_arguments", Reason: fmt.Sprintf("%s has no partition %d. It has: %s", s.name, to.Partition,
+		strings.Trim(fmt.Sprint(slices.Sorted(maps.Keys(ends))), "[]"))}
 }
 
 // targetOf reads ["oldest"], ["newest"], ["offset", offset, partition] or ["time", nanoseconds].

@@ -203,7 +203,7 @@ func TestSeeksThatCannotBeAreRefusedBeforeAnythingStops(t *testing.T) {
 	f.refuses("bad_arguments", `expected oldest, newest, offset or time, got "noon"`, "seek", "departures", "watch", list{"noon"}, false)
 	f.refuses("bad_arguments", "partition is missing", "seek", "departures", "watch", list{"offset", 1}, false)
 	f.refuses("bad_arguments", "dry: expected a bool", "seek", "departures", "watch", list{"oldest"}, 1)
-	f.refuses("failed", "has no partition 7", "seek", "departures", "watch", list{"offset", 1, 7}, false)
+	f.refuses("bad_arguments", "departures has no partition 7. It has: 0", "seek", "departures", "watch", list{"offset", 1, 7}, false)
 	whole := f.conn
 	f.conn = struct{ messaging.Connection }{whole}
 	f.refuses("not_supported", "positions on departures cannot be moved", "seek", "departures", "watch", list{"oldest"}, false)

@@ -117,7 +117,9 @@ def replay(
     for letter, reason in reasons.items():
         note(f"skipped {letter}: {reason}")
     if kept and replayed:
-        note(f"{stream} cannot delete single records: the letters are still there")
+        note(
+            f"{stream} cannot delete single records: the letters are still there, and would be published again"
+        )
     if reasons:
         raise typer.Exit(NOT_SO)
 
