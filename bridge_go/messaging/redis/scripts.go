@@ -61,13 +61,17 @@ return 1
 // readNew hands entries that no reader of the group has had to one. It first asks whether some are gone: the
 // server itself passes over them without a word.
 //
+// Entries may be pending with the reader of which it never heard: a read whose answer was lost or not waited for gave them out, perhaps only
+// now. They lie behind the last entry that it has, and it is told to read them first (status pending).
+//
 // The server counts the entries ever added (a), those left (l), and those that the group was given (r). When all that are left
 // are new to the group, then a-l-r of the new ones are gone, and those of them that were deleted on purpose are known. Where r is unknown
 // (a group moved by hand, deleted entries) it becomes known again when the group has caught up. Answers {status, records lost, last
 // delivered, first left, entries}.
 var readNew = rueidis.NewLuaScript(common + `
 local stream, deleted = KEYS[1], KEYS[2]
-local group, me, count, continue = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4] == 'continue'
+local group, me, count, continue, from = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4] == 'continue', ARGV[5]
+if #redis.call('XPENDING', stream, group, '(' .. from, '+', 1, me) > 0 then return {'pending', 0, '0-0', '0-0', false} end
 local s = info(redis.call('XINFO', 'STREAM', stream))
 local g = groupOf(stream, group)
 if not g then return redis.error_reply('NOGROUP there is no group ' .. group .. ' of ' .. stream) end
@@ -96,14 +100,18 @@ end
 return {'ok', lost, last, first or s['last-generated-id'], found}
 `)
 
-// ack acknowledges the given entries if they are pending with this reader. Those of another are left to it, and counted.
+// ack acknowledges the given entries, in ascending order, if they are pending with this reader. Those of another are left to it, and counted. One look
+// finds most of them; others of this reader may lie between, and then some are asked for one by one.
 var ack = rueidis.NewLuaScript(`
 local stream, group, me = KEYS[1], ARGV[1], ARGV[2]
-local mine, others = {}, 0
+local held, mine, others = {}, {}, 0
+for _, p in ipairs(redis.call('XPENDING', stream, group, ARGV[3], ARGV[#ARGV], #ARGV - 2, me)) do held[p[1]] = true end
 for i = 3, #ARGV do
-  local p = redis.call('XPENDING', stream, group, ARGV[i], ARGV[i], 1)[1]
-  if p then
-    if p[2] == me then mine[#mine + 1] = ARGV[i] else others = others + 1 end
+  if held[ARGV[i]] then
+    mine[#mine + 1] = ARGV[i]
+  else
+    local p = redis.call('XPENDING', stream, group, ARGV[i], ARGV[i], 1)[1]
+    if p and p[2] == me then mine[#mine + 1] = ARGV[i] elseif p then others = others + 1 end
   end
 end
 if #mine > 0 then redis.call('XACK', stream, group, unpack(mine)) end
@@ -112,10 +120,11 @@ return others
 
 // refresh sets the idle time of what is pending with this reader back to zero, a page from an id on, and marks the reader itself as
 // alive. Entries that are in the stream no more are left as they are: to claim them would strike them off the list, and with them
-// the only trace that they were not dealt with. Answers {ids still pending here, where the next page begins or nil}.
+// the only trace that they were not dealt with. What marks the reader is a read of what is pending with it behind the last id but one (the very last
+// one means new entries to the server, which would be given out to nobody). Answers {ids still pending here, where the next page begins or nil}.
 var refresh = rueidis.NewLuaScript(common + `
 local stream, group, me, from, page = KEYS[1], ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
-redis.call('XREADGROUP', 'GROUP', group, me, 'COUNT', 1, 'STREAMS', stream, '18446744073709551615-18446744073709551615')
+redis.call('XREADGROUP', 'GROUP', group, me, 'COUNT', 1, 'STREAMS', stream, '18446744073709551615-18446744073709551614')
 local first = firstOf(info(redis.call('XINFO', 'STREAM', stream)))
 local pending = redis.call('XPENDING', stream, group, from, '+', page, me)
 local ids, fresh = {}, {}

@@ -47,7 +47,7 @@ func TestStreamsAreTrimmedAsTheSettingsSay(t *testing.T) {
 }
 
 func TestWritesThatTooFewReplicasHaveAreErrors(t *testing.T) {
-	c := open(t, providers.URL(t, "redis"), "", map[string]string{"wait_replicas": "1", "timeout": "300ms"})
+	c := open(t, providers.URL(t, "redis"), "", map[string]string{"wait_replicas": "1", "timeout": "1500ms"})
 	err := c.write(t, newTopic(t), outgoing(2)...)
 	var some *messaging.WriteError
 	if err == nil || errors.As(err, &some) || !strings.Contains(err.Error(), "wait_replicas") {

@@ -267,7 +267,7 @@ func (s *source) count(limit messaging.Limit) int {
 }
 
 func (s *source) fetchNew(ctx context.Context, count string) (bool, error) {
-	answer, err := s.c.script(ctx, readNew, []string{s.topic, deletedKey(s.topic)}, s.group, s.c.me.name, count, s.gapSetting()).ToArray()
+	answer, err := s.c.script(ctx, readNew, []string{s.topic, deletedKey(s.topic)}, s.group, s.c.me.name, count, s.gapSetting(), idOf(s.from).String()).ToArray()
 	if err != nil {
 		s.history = true // the server may have given out entries of which nothing was heard
 		return false, err
@@ -275,7 +275,15 @@ func (s *source) fetchNew(ctx context.Context, count string) (bool, error) {
 	if len(answer) != 5 {
 		return false, fmt.Errorf("a read was answered by %d parts", len(answer))
 	}
-	if err := s.explain(answer); err != nil {
+	status, err := answer[0].ToString()
+	if err != nil {
+		return false, err
+	}
+	if status == "pending" {
+		s.history = true
+		return true, nil
+	}
+	if err := s.explain(status, answer); err != nil {
 		return false, err
 	}
 	found, err := entries(answer[4])
@@ -294,8 +302,7 @@ func (s *source) gapSetting() string {
 }
 
 // explain reads what a read says of entries that are gone.
-func (s *source) explain(answer []rueidis.RedisMessage) error {
-	status, _ := answer[0].ToString()
+func (s *source) explain(status string, answer []rueidis.RedisMessage) error {
 	lost, err := answer[1].AsInt64()
 	if err != nil {
 		return err

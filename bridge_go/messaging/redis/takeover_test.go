@@ -333,6 +333,40 @@ func TestReadersThatAreKilledLoseNothing(t *testing.T) {
 	t.Logf("repeated: %d", repeated)
 }
 
+func TestARefreshTakesNoNewEntries(t *testing.T) { // to the server the greatest id there is means new ones
+	topic := newTopic(t)
+	write(t, topic, 0, 3)
+	r := newReader(t, topic, "", map[string]string{"takeover": "10m"})
+	r.read(1)
+	for range 3 {
+		if mine, err := r.s.pending(t.Context()); err != nil || len(mine) != 1 {
+			t.Fatalf("%v are pending, %v", mine, err)
+		}
+	}
+	wantValues(t, r.read(2), 1, 2)
+}
+
+func TestEntriesThatWereGivenOutUnheardComeInTheirTurn(t *testing.T) {
+	topic := newTopic(t)
+	r := newReader(t, topic, "", map[string]string{"takeover": "10m"})
+	next := 0
+	late := func(n int) { // a read that was given up runs when nobody waits for it
+		t.Helper()
+		if err := r.c.script(t.Context(), readNew, []string{topic, deletedKey(topic)}, group, r.c.me.name, fmt.Sprint(n), "stop", idOf(r.s.from).String()).Error(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for n := range 5 {
+		write(t, topic, next, 10)
+		late(n)
+		wantValues(t, r.read(10), next, 10)
+		next += 10
+	}
+	if n := r.pending(); n != 50 {
+		t.Fatalf("%d are pending", n)
+	}
+}
+
 func eventually(what func() bool) bool {
 	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		if what() {
