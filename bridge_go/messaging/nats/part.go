@@ -117,7 +117,7 @@ func (p *part) ask(limit messaging.Limit) {
 	var paused bool
 	var pin string
 	p.locked(func() { paused, pin = p.paused || time.Now().Before(p.cooling), p.pin })
-	if p.asking.Load() || paused || len(p.ahead) > 0 || time.Now().Before(p.resume) {
+	if p.asking.Load() || paused || len(p.ahead) > 0 || p.last < p.catchTo || p.taking || time.Now().Before(p.resume) {
 		return
 	}
 	request := pullRequest{Batch: limit.Events, MaxBytes: limit.Bytes + messageOverhead, Expires: int64(pullTime), NoWait: true}

@@ -136,6 +136,11 @@ func (s *source) fill(ctx context.Context, limit messaging.Limit) error {
 	back := s.c.back()
 	s.giveBack()
 	for _, p := range s.parts {
+		if p.taking && !p.asking.Load() && time.Now().After(p.resume) {
+			if err := p.takeOver(ctx); err != nil {
+				return err
+			}
+		}
 		if caught, err := p.catchUp(ctx, limit); err != nil || caught {
 			return err
 		}

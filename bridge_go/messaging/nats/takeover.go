@@ -57,10 +57,14 @@ func (p *part) startAt(ctx context.Context) error {
 func (p *part) catchUp(ctx context.Context, limit messaging.Limit) (bool, error) {
 	var paused bool
 	p.locked(func() { paused = p.paused || len(p.ahead) > 0 })
-	if p.last >= p.catchTo || paused || p.taking {
+	if p.last >= p.catchTo || paused || p.taking || time.Now().Before(p.resume) {
 		return false, nil
 	}
 	found, err := p.f.Fetch(ctx, uint64(p.last+1), limit.Events, limit.Bytes)
+	if away(err) {
+		p.later()
+		return false, nil
+	}
 	if err != nil {
 		return false, p.topic().explain(err)
 	}

@@ -261,8 +261,23 @@ func (t *topic) explain(err error) error {
 		return messaging.ErrClosed
 	case jetstream.HasCode(err, jetstream.CodeNoStream) || errors.Is(err, natsjs.ErrStreamNotFound):
 		return fmt.Errorf("nats: %s: %w: %w", t.name, messaging.ErrNoTopic, err)
+	case errors.Is(err, natsgo.ErrReconnectBufExceeded):
+		return fmt.Errorf("nats: %s: the server is lost and is being dialled: %w", t.name, err)
 	case errors.Is(err, natsgo.ErrNoResponders):
 		return fmt.Errorf("nats: %s: the server's JetStream does not answer: %w", t.name, err)
 	}
 	return fmt.Errorf("nats: %s: %w", t.name, err)
+}
+
+// away says whether an error means that the server is not there just now.
+func away(err error) bool {
+	for _, known := range []error{
+		natsgo.ErrReconnectBufExceeded, natsgo.ErrConnectionReconnecting, natsgo.ErrDisconnected, natsgo.ErrNoResponders,
+		natsgo.ErrTimeout, context.DeadlineExceeded,
+	} {
+		if errors.Is(err, known) {
+			return true
+		}
+	}
+	return false
 }
