@@ -36,14 +36,34 @@ type PageWriter struct {
 
 	limit, rows  int
 	fixed, bytes int // of a row without its texts; of the page
+	before       int // rows of the page before, which the next one is expected to have
+	texts        []text
+}
+
+// A text is a builder of texts or bytes, and how many bytes it had on the page before.
+type text struct {
+	growing
+	before int
+}
+
+type growing interface {
+	DataLen() int
+	ReserveData(n int)
 }
 
 // NewPageWriter makes a writer of pages with at most rows rows.
 func NewPageWriter(fields []arrow.Field, rows int) *PageWriter {
 	p := &PageWriter{Schema: arrow.NewSchema(fields, nil), limit: rows}
 	for _, f := range fields {
-		p.Builders = append(p.Builders, array.NewBuilder(memory.DefaultAllocator, f.Type))
+		b := array.NewBuilder(memory.DefaultAllocator, f.Type)
+		p.Builders = append(p.Builders, b)
 		p.fixed += width(f.Type)
+		switch b := b.(type) {
+		case *array.StringBuilder:
+			p.texts = append(p.texts, text{b, 0})
+		case *array.BinaryBuilder:
+			p.texts = append(p.texts, text{b, 0})
+		}
 	}
 	return p
 }
@@ -58,13 +78,21 @@ func width(t arrow.DataType) int {
 // reserved is for how many rows room is made at once.
 const reserved = 1024
 
-// Reserve makes room for a row in every builder, so that values of fixed width may be appended unchecked.
+// Reserve makes room for a row in every builder, so that values of fixed width may be appended unchecked. On the first row it makes
+// room for as much as the page before had: growing step by step would copy all of it.
 func (p *PageWriter) Reserve() {
 	if p.rows%reserved != 0 {
 		return
 	}
+	n := reserved
+	if p.rows == 0 {
+		n = max(reserved, p.before)
+		for _, t := range p.texts {
+			t.ReserveData(t.before)
+		}
+	}
 	for _, b := range p.Builders {
-		b.Reserve(reserved)
+		b.Reserve(n)
 	}
 }
 
@@ -77,6 +105,10 @@ func (p *PageWriter) Row(bytes int) (full bool) {
 
 // Page makes a page of the rows so far, and begins another.
 func (p *PageWriter) Page() ([]byte, error) {
+	p.before = p.rows
+	for i := range p.texts {
+		p.texts[i].before = p.texts[i].DataLen()
+	}
 	columns := make([]arrow.Array, len(p.Builders))
 	for i, b := range p.Builders {
 		columns[i] = b.NewArray()
