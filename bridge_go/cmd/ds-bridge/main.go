@@ -14,13 +14,18 @@ import (
 	"ds-runner.dev/ds-runner/bridge_go/app"
 	"ds-runner.dev/ds-runner/bridge_go/program"
 
+	_ "ds-runner.dev/ds-runner/bridge_go/data/kv/memory"
+	_ "ds-runner.dev/ds-runner/bridge_go/data/kv/redis"
+	_ "ds-runner.dev/ds-runner/bridge_go/data/kv/sqlite"
 	_ "ds-runner.dev/ds-runner/bridge_go/data/sql/postgres"
 	_ "ds-runner.dev/ds-runner/bridge_go/data/sql/sqlite"
 	_ "ds-runner.dev/ds-runner/bridge_go/messaging/embedded"
 	_ "ds-runner.dev/ds-runner/bridge_go/messaging/file"
 	_ "ds-runner.dev/ds-runner/bridge_go/messaging/kafka"
 	_ "ds-runner.dev/ds-runner/bridge_go/messaging/memory"
+	_ "ds-runner.dev/ds-runner/bridge_go/messaging/nats"
 	_ "ds-runner.dev/ds-runner/bridge_go/messaging/postgres"
+	_ "ds-runner.dev/ds-runner/bridge_go/messaging/redis"
 )
 
 // version is set by the linker.

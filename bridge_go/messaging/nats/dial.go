@@ -110,7 +110,7 @@ func (c *connection) credentials() (options []natsgo.Option, err error) {
 	case s.nkey != "":
 		nkey, err := natsgo.NkeyOptionFromSeed(s.nkey)
 		if err != nil {
-			return nil, fmt.Errorf("nkey: %s: %w. Expected the seed of a user, SU...", s.nkey, err)
+			return nil, fmt.Errorf("nkey: %s: expected the seed of a user, which begins with SU: %w", s.nkey, err)
 		}
 		options = append(options, nkey)
 	}

@@ -509,28 +509,28 @@ func TestAWriteToAServerThatIsAwayFailsInTime(t *testing.T) {
 
 func TestTheServerIsToldWhoWeAre(t *testing.T) {
 	server := startServer(t, "--user", "u", "--pass", "p")
-	open := func(url, settings string) error {
+	dial := func(url, settings string) error {
 		c, err := messaging.Open(ctx, messaging.Options{Name: "events", URL: url + "?" + settings})
 		if err == nil {
 			c.Close(ctx)
 		}
 		return err
 	}
-	if err := open(server.url(), "user=u&password=p"); err != nil {
+	if err := dial(server.url(), "user=u&password=p"); err != nil {
 		t.Fatal(err)
 	}
-	refuses(t, open(server.url(), "user=u&password=wrong"), "connection events", "does not let us in")
-	refuses(t, open(server.url(), ""), "does not let us in")
-	if err := open(server.url(), "user=u&password=secret-word"); err == nil || strings.Contains(err.Error(), "secret-word") {
+	refuses(t, dial(server.url(), "user=u&password=wrong"), "connection events", "does not let us in")
+	refuses(t, dial(server.url(), ""), "does not let us in")
+	if err := dial(server.url(), "user=u&password=secret-word"); err == nil || strings.Contains(err.Error(), "secret-word") {
 		t.Fatalf("got %v", err)
 	}
-	refuses(t, open(server.url(), "nkey=/nowhere"), "nkey: open /nowhere")
-	refuses(t, open(server.url(), "token=a&user=u&password=p"), "one of")
-	refuses(t, open(server.url(), "user=u"), "belong together")
-	refuses(t, open("nats://127.0.0.1:1", ""), "nobody answers")
-	refuses(t, open(server.url(), "partitions=3&shared=true"), "partitions")
-	refuses(t, open(server.url(), "partition=3"), "Known: ", "partitions")
-	if err := open(startServer(t, "--auth", "word").url(), "token=word"); err != nil {
+	refuses(t, dial(server.url(), "nkey=/nowhere"), "nkey: open /nowhere")
+	refuses(t, dial(server.url(), "token=a&user=u&password=p"), "one of")
+	refuses(t, dial(server.url(), "user=u"), "belong together")
+	refuses(t, dial("nats://127.0.0.1:1", ""), "nobody answers")
+	refuses(t, dial(server.url(), "partitions=3&shared=true"), "partitions")
+	refuses(t, dial(server.url(), "partition=3"), "Known: ", "partitions")
+	if err := dial(startServer(t, "--auth", "word").url(), "token=word"); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -2,6 +2,7 @@ package nats
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"strconv"
 	"sync/atomic"
@@ -11,22 +12,25 @@ import (
 
 	"ds-runner.dev/ds-runner/bridge_go/messaging"
 	"ds-runner.dev/ds-runner/bridge_go/messaging/messagingtest"
+	"ds-runner.dev/ds-runner/bridge_go/providers"
 )
 
 var ctx = context.Background()
 
 var topics atomic.Int64
 
-func topicName() string { return fmt.Sprintf("Topic.%d-ds", topics.Add(1)) }
+// run keeps the names of this run apart from those of others on the same server.
+var run = rand.Text()[:8]
+
+func topicName() string { return fmt.Sprintf("Topic.%s.%d-ds", run, topics.Add(1)) }
 
 func TestConformance(t *testing.T) {
-	s := startServer(t)
-	state := t.TempDir()
+	url, state := providers.URL(t, "nats"), t.TempDir()
 	messagingtest.Run(t, messagingtest.Harness{
-		Connect: func(t *testing.T) messaging.Connection { return connectTo(t, s, state, "takeover=1s") },
+		Connect: func(t *testing.T) messaging.Connection { return open(t, url, state, "takeover=1s") },
 		Topic:   func(*testing.T) string { return topicName() },
 		Partitioned: func(t *testing.T, n int) string {
-			c := connectTo(t, s, state, "partitions="+strconv.Itoa(n))
+			c := open(t, url, state, "partitions="+strconv.Itoa(n))
 			name := topicName()
 			if _, err := c.Incarnation(ctx, name); err != nil {
 				t.Fatal(err)
@@ -41,10 +45,10 @@ func TestConformance(t *testing.T) {
 }
 
 func TestConformanceOfTopicsThatShareAStream(t *testing.T) {
-	s := startServer(t)
-	state := t.TempDir()
+	one := "one-" + run
+	url, state := providers.URL(t, "nats"), t.TempDir()
 	messagingtest.Run(t, messagingtest.Harness{
-		Connect: func(t *testing.T) messaging.Connection { return connectTo(t, s, state, "takeover=1s&stream=one") },
+		Connect: func(t *testing.T) messaging.Connection { return open(t, url, state, "takeover=1s&stream="+one) },
 		Topic:   func(*testing.T) string { return topicName() },
 		Can: messagingtest.Capabilities{
 			Persistent: true, Keys: true, Headers: true, Nulls: true, Empty: true, Binary: true, Times: true, Deduplicates: true,
@@ -55,7 +59,12 @@ func TestConformanceOfTopicsThatShareAStream(t *testing.T) {
 
 func connectTo(t testing.TB, s *natsServer, state, settings string) *connection {
 	t.Helper()
-	c, err := messaging.Open(ctx, messaging.Options{Name: "events", URL: s.url() + "?" + settings, StateDir: state})
+	return open(t, s.url(), state, settings)
+}
+
+func open(t testing.TB, url, state, settings string) *connection {
+	t.Helper()
+	c, err := messaging.Open(ctx, messaging.Options{Name: "events", URL: url + "?" + settings, StateDir: state})
 	if err != nil {
 		t.Fatal(err)
 	}

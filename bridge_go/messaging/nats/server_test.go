@@ -10,8 +10,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	natsgo "github.com/nats-io/nats.go"
 )
 
 // A natsServer is a real server in a process of its own, which may be killed and started again.
@@ -71,16 +69,6 @@ func (s *natsServer) restart() {
 	s.t.Helper()
 	s.kill()
 	s.start()
-}
-
-func (s *natsServer) dial() *natsgo.Conn {
-	s.t.Helper()
-	c, err := natsgo.Connect(s.url())
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	s.t.Cleanup(c.Close)
-	return c
 }
 
 // program is the server that tests/providers builds, once for all.
