@@ -18,6 +18,7 @@ import (
 	"ds-runner.dev/ds-runner/bridge_go/front"
 	"ds-runner.dev/ds-runner/bridge_go/messaging"
 	"ds-runner.dev/ds-runner/bridge_go/metrics"
+	"ds-runner.dev/ds-runner/bridge_go/providers"
 	"ds-runner.dev/ds-runner/bridge_go/server"
 )
 
@@ -80,7 +81,10 @@ func TestTheTablesOfMetricsAreCurrent(t *testing.T) {
 }
 
 // sameAs are schemes that are another one, over TLS: they are told of there.
-var sameAs = map[string]string{"kafka+tls": "kafka"}
+var sameAs = map[string]string{"kafka+tls": "kafka", "rediss": "redis", "postgresql": "postgres", "tls": "nats"}
+
+// connected are schemes whose connections are made when they are opened.
+var connected = []string{"nats", "postgres", "redis"}
 
 func ofTheirOwn(schemes []string) []string {
 	return slices.DeleteFunc(schemes, func(scheme string) bool { return sameAs[scheme] != "" })
@@ -111,8 +115,12 @@ func wireMetrics(t *testing.T) []metrics.Metric {
 func connectorMetrics(t *testing.T, scheme string) []metrics.Metric {
 	t.Helper()
 	var registered notes
+	url := scheme + ":"
+	if slices.Contains(connected, scheme) {
+		url = providers.URL(t, scheme)
+	}
 	conn, err := messaging.Open(context.Background(), messaging.Options{
-		Name: "events", URL: scheme + ":", Dir: t.TempDir(), StateDir: t.TempDir(), Metrics: &registered,
+		Name: "events", URL: url, Dir: t.TempDir(), StateDir: t.TempDir(), Metrics: &registered,
 	})
 	if err != nil {
 		t.Fatalf("%s: %v. A connector that needs a server is opened here with one, or listed otherwise", scheme, err)
