@@ -96,11 +96,13 @@ def serve(
     metrics: tuple[str, int] | None = None,
 ) -> int:
     """Run the workers of one command until a signal; with their own bridge unless `address` names one. An exit code."""
-    project.require_trained(model, verb=command.name)
-    specs = [worker_spec(project, command, model=model, workers=workers)]
     if address:
         address, token = require_address(address), require_token(token_file)
+        project.beside(address, token).require_trained(model, verb=command.name)
+        specs = [worker_spec(project, command, model=model, workers=workers)]
         return Workers(project, specs, address, token, metrics=metrics).run()
+    project.require_trained(model, verb=command.name)
+    specs = [worker_spec(project, command, model=model, workers=workers)]
     options = bridge_options(project, [command])
     with bridges.running(options) as child:
         own = Workers(project, specs, child.wire, options.token_file, metrics=metrics, fail_fast=True)

@@ -13,9 +13,9 @@ import importlib.util
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +44,8 @@ class Project:
     program: Program
     env: str | None = None
     params: tuple[str, ...] = ()
+    access: Access | None = field(default=None, compare=False, repr=False)  # a way to the bridge that is open
+    bridge: tuple[str, Path] | None = None  # the one that was named, with its token file
 
     @property
     def name(self) -> str:
@@ -60,10 +62,28 @@ class Project:
 
     @property
     def store(self) -> ModelStore:
-        """The trained models, by name and version."""
+        """The trained models, by name and version: beside program.yaml, or in the bucket that it names."""
         from pyrunner.models import ModelStore
 
-        return ModelStore(self.folder / MODELS)
+        bucket = self.program.spec.model_store
+        if bucket is None:
+            return ModelStore(self.folder / MODELS)
+        from pyrunner.models.remote import RemoteStore
+
+        return RemoteStore(self.state / MODELS, bucket, self._reach)
+
+    def reaching(self, access: Access) -> Project:
+        """The same project, which asks for its models by this way."""
+        return replace(self, access=access)
+
+    def beside(self, address: str, token_file: Path) -> Project:
+        """The same project, which asks this bridge for its models."""
+        return replace(self, bridge=(address, token_file))
+
+    def _reach(self) -> AbstractContextManager[Access]:
+        from pyrunner.data.connect import access_to
+
+        return access_to(self, *(self.bridge or ())) if self.access is None else nullcontext(self.access)
 
     @property
     def connections(self) -> dict[str, str]:

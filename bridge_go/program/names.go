@@ -25,6 +25,8 @@ func checkDuplicates(root *node, ps *problems) {
 // checkNames asks whether the names in a resolved tree fit together: kinds, references, what a kind takes, ranges, circles.
 func checkNames(root *node, ps *problems) {
 	c := names{root, ps}
+	store := path{"spec", "model_store"}
+	c.reference(store, root.get("spec", "model_store"), "connection")
 	c.datasets()
 	c.streams()
 	for i, command := range root.get("spec", "commands").items() {

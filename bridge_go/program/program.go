@@ -31,6 +31,7 @@ type Metadata struct {
 type Spec struct {
 	Model       string                `json:"model"`
 	Params      map[string]any        `json:"params"`
+	ModelStore  string                `json:"model_store"`
 	Connections map[string]Connection `json:"connections"`
 	Datasets    map[string]Dataset    `json:"datasets"`
 	Streams     map[string]Stream     `json:"streams"`

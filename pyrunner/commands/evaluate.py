@@ -34,7 +34,7 @@ def evaluate(
     project = open_project(program, env, param)
     with access_to(project) as access:
         data = input or _validation(project, access)
-        trained = project.trained(model, verb="evaluate")
+        trained = project.reaching(access).trained(model, verb="evaluate")
         with working("evaluating"), telling(f"evaluate: {type(trained.model).__name__} raised"):
             metrics = measure(trained.model, data, access)
     baseline = trained.manifest.baseline if trained.manifest and not input else {}

@@ -36,8 +36,8 @@ def predict(
 
     payloads, many = _events(_text(event))
     project = open_project(program, env, param)
-    trained = project.trained(model, verb="predict")
     with access_to(project) as access:
+        trained = project.reaching(access).trained(model, verb="predict")
         scored = Scorer(trained.model, model_version=trained.version, access=access).score(payloads)
     found = answers(scored, len(payloads))
     say(jsonlib.dumps(body(found, many=many), ensure_ascii=False))

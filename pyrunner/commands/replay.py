@@ -113,11 +113,11 @@ def _one_by_one(project: Project, file: Path | None, only: list[str], model: str
             "replay: which events? Give a file, or one event: ds-runner replay --only departures/0/17 --pdb"
         )
     ids = [EventId.parse(text) for text in only]
-    trained = project.trained(model, verb="replay")
     with ExitStack() as stack:
         client = None if file else stack.enter_context(control(project))
         payloads = [from_bridge(client, i) if client else from_file(project, _existing(file), i) for i in ids]
     with access_to(project) as access:
+        trained = project.reaching(access).trained(model, verb="replay")
         scorer = Scorer(trained.model, model_version=trained.version, access=access)
         for event, payload in zip(ids, payloads, strict=True):
             if pdb:

@@ -40,9 +40,9 @@ def score_batch(
 
     project = open_project(program, env, param)
     target = output or project.data_path(_named(project, "output"))
-    trained = project.trained(model, verb="score-batch")
     size = _batch_rows(project)
     with access_to(project) as access, progress() as bar:
+        trained = project.reaching(access).trained(model, verb="score-batch")
         source = input or project.dataset(_named(project, "input"), access)
         total = shape(source).rows if isinstance(source, Path) and source.suffix == ".parquet" else None
         scorer = Scorer(trained.model, model_version=trained.version, access=access)

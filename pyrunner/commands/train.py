@@ -45,7 +45,7 @@ def train(
     project = open_project(program, env, param)
     with access_to(project) as access:
         history, held_out = _data(project, input, validation, access)
-        result = _told(project, history, held_out, seed, access)
+        result = _told(project.reaching(access), history, held_out, seed, access)
     if json:
         emit(_as_json(result))
     else:
@@ -112,7 +112,12 @@ def _line(result: "TrainResult", project: Project) -> str:
     if result.metrics:
         parts.append(f"validation {compared(result.metrics, result.baseline)}")
     assert result.version is not None
-    where = result.version.path.relative_to(project.folder)
+    bucket = project.program.spec.model_store
+    where = (
+        f"{result.version.name}/{result.version.version} in {bucket}"
+        if bucket
+        else result.version.path.relative_to(project.folder)
+    )
     return ", ".join([*parts, f"saved {where} (latest -> {result.version.version})"])
 
 

@@ -43,9 +43,15 @@ def read(folder: Path) -> Manifest:
     """The manifest of a version's folder. A UserError says what is wrong with it."""
     path = folder / FILE
     try:
-        manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
+        return parsed(path.read_bytes(), str(path))
     except FileNotFoundError:
         raise UserError(f"{folder} has no {FILE}: it is no trained model, or its files were moved") from None
+
+
+def parsed(data: bytes, path: str) -> Manifest:
+    """The manifest in these bytes; `path` is what messages call them."""
+    try:
+        manifest = msgspec.json.decode(data, type=Manifest)
     except msgspec.DecodeError as e:
         raise UserError(f"{path} is damaged ({e}). Restore it, or train again") from None
     if manifest.format > FORMAT:

@@ -155,14 +155,14 @@ class ModelStore:
         """The number of a version or alias."""
         numbers, aliases = self._numbers(name), self.aliases(name)
         if not numbers:
-            raise UserError(f"no trained model for {name} in {self._shown()}/. Run: ds-runner train")
+            raise UserError(f"no trained model for {name} in {self._shown()}. Run: ds-runner train")
         number = aliases.get(ref, ref)
         if number.isdecimal() and int(number) in numbers:
             return number
         known = ", ".join(map(str, numbers[-20:]))
         moved = ", ".join(f"{a} -> {v}" for a, v in aliases.items())
         raise UserError(
-            f"no model {ref} of {name} in {self._shown()}/. Versions: {known}."
+            f"no model {ref} of {name} in {self._shown()}. Versions: {known}."
             + (f" Aliases: {moved}." if moved else "")
         )
 
@@ -191,10 +191,7 @@ class ModelStore:
 
     def alias(self, name: str, alias: str, version: str) -> None:
         """Point an alias at a version (a number or another alias), at one moment for all readers."""
-        if not _NAME.fullmatch(alias) or alias.isdecimal():
-            raise UserError(
-                f'"{alias}" cannot be an alias. Use letters, digits, ".", "_" and "-", and not only digits'
-            )
+        check_alias(alias)
         number = self.resolve(name, version)
         folder = self._home(name) / _ALIASES
         folder.mkdir(exist_ok=True)
@@ -251,8 +248,16 @@ class ModelStore:
     def _shown(self) -> str:
         """The folder as it is read from where the user is."""
         with suppress(ValueError):
-            return str(self.root.resolve().relative_to(Path.cwd()))
-        return str(self.root)
+            return f"{self.root.resolve().relative_to(Path.cwd())}/"
+        return f"{self.root}/"
+
+
+def check_alias(alias: str) -> None:
+    """Refuse what could be taken for a number or a path."""
+    if not _NAME.fullmatch(alias) or alias.isdecimal():
+        raise UserError(
+            f'"{alias}" cannot be an alias. Use letters, digits, ".", "_" and "-", and not only digits'
+        )
 
 
 def _made(cls: type[Model[Any, Any]], version: Version) -> Model[Any, Any]:

@@ -175,10 +175,16 @@ class Command(_Strict):
 class Spec(_Strict):
     """The program itself."""
 
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, protected_namespaces=()
+    )
+
     model: is_.ClassRef = Field(examples=["flight_delays.science:FlightDelays"])
     """The class that is trained and scores."""
     params: dict[str, Any] = Field(default_factory=dict)
     """Parameters of the model, by the names of its Params class."""
+    model_store: is_.Name | None = None
+    """The connection that keeps trained models as objects, one of connections. Default: the folder models beside program.yaml."""
     connections: dict[is_.Name, Connection] = Field(default_factory=dict)
     """Messaging systems. Default: events, the embedded broker."""
     datasets: dict[is_.Name, Dataset] = Field(default_factory=dict)

@@ -30,6 +30,8 @@ def check_duplicates(root: Node, problems: Problems) -> None:
 
 def check_names(root: Node, problems: Problems) -> None:
     """Adds a problem for each name that does not fit."""
+    store = root.get("spec", "model_store")
+    _check_reference(root, ("spec", "model_store"), store, "connection", problems)
     _check_datasets(root, problems)
     _check_streams(root, problems)
     for path, command in _commands(root):

@@ -97,8 +97,10 @@ class _Loaded:
         from pyrunner.program.kinds import kind_of
         from pyrunner.scoring import Scorer
 
-        trained = project.trained(options.model)
         access = Access(calls, project.connections)
+        if project.program.spec.model_store is not None:
+            calls.start()
+        trained = project.reaching(access).trained(options.model)
         scorer = Scorer(trained.model, model_version=trained.version, access=access)
         scorer.warm_up(trained.sample)
         command = project.program.command(options.command)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -151,3 +152,19 @@ def test_an_outage_ends_with_3_and_names_the_dataset(asking: Shell, data: FakeDa
         done.code == 3
         and "dataset history (a query of warehouse): the connection cannot be reached" in done.err
     ), done.text
+
+
+def test_models_live_in_the_bucket_that_the_program_names(asking: Shell, data: FakeData) -> None:
+    data.objects["models"] = {}
+    asking.edit("program.yaml", "  params: {shrink: 50}\n", "  params: {shrink: 50}\n  model_store: models\n")
+    asking.edit("program.yaml", "  connections:\n", '  connections:\n    models: {url: "s3://bucket"}\n')
+    done = asking("train")
+    assert done.code == 0 and "saved my-flights/1 in models (latest -> 1)" in done.out, done.text
+    assert not (asking.folder / "models").exists()
+    shutil.rmtree(asking.folder / ".ds-runner" / "models")
+    assert asking("predict", ROW).code == 0
+    listed = asking("models", "list")
+    assert listed.code == 0 and "latest" in listed.out, listed.text
+    assert asking("models", "alias", "production", "1").code == 0
+    assert data.objects["models"]["my-flights/aliases/production"] == b"1\n"
+    assert asking("evaluate").code == 0

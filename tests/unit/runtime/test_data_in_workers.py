@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -144,3 +145,35 @@ def test_the_credentials_are_nowhere_in_a_workers_environment_or_memory(program,
         assert found_in(worker.pid, b"not-a-secret-123"), "the search finds what is there"
     finally:
         worker.bury()
+
+
+def test_a_worker_gets_its_model_through_the_bridge(program, bridge, data, tmp_path):
+    data.objects["models"] = {}
+    program.write_text(
+        program.read_text()
+        .replace("  connections:\n", '  model_store: models\n  connections:\n    models: {url: "s3://bucket"}\n')
+    )  # fmt: skip
+    (tmp_path / "looker_science.py").write_text(LEARNT)
+    project = open_project(program).beside(bridge.address, bridge.token_file)
+    trained = project.model_class()().fit("learnt")
+    assert project.store.save("looker", trained).version == "1"
+    shutil.rmtree(project.state)
+    with running(program, bridge):
+        bridge.wait_ready()
+        ids = bridge.give(numbers(1))
+        assert json.loads(bridge.answers(1)[ids[0]].outputs[0]) == {"y": "learnt"}
+    assert (project.state / "models" / "looker" / "1" / "manifest.json").is_file()
+
+
+LEARNT = (
+    MODEL.partition("class Looker")[0]
+    + """\
+class Looker(Model[Number, Found]):
+    def fit(self, history):
+        self.word_ = history
+        return self
+
+    def predict(self, events: list[Number]) -> list[Found]:
+        return [Found(y=self.word_) for _ in events]
+"""
+)
