@@ -284,10 +284,10 @@ func TestADrainStoresWhatIsScoredAndNothingBehindAGap(t *testing.T) {
 	c := newCluster(1, 2_000, 1)
 	c.faults = false
 	r := transactional(t, c)
-	stuck := make(chan struct{})
+	stuck, once := make(chan struct{}), sync.Once{}
 	dispatchtest.Hire(r, "w", 1, func(w *dispatchtest.Worker, b *wire.Batch) *wire.Result {
 		if b.Positions[0].First > 500 {
-			close(stuck)
+			once.Do(func() { close(stuck) })
 			return nil // never answered
 		}
 		return dispatchtest.Echo(w, b)

@@ -40,7 +40,7 @@ func (c Cursor) Next() (map[int32]int64, error) {
 		partition, errP := strconv.ParseInt(p, 10, 32)
 		offset, errO := strconv.ParseInt(o, 10, 64)
 		if errP != nil || errO != nil || partition < 0 || offset < 0 {
-			return nil, fmt.Errorf("%q is no place in a topic: expected \"\" (oldest), %q, or partition:offset, ...", string(c), string(Newest))
+			return nil, fmt.Errorf("%q is no place in a topic: expected \"\" (oldest), %q, or partition:offset pairs", string(c), string(Newest))
 		}
 		next[int32(partition)] = offset
 	}
