@@ -84,7 +84,7 @@ func (c *connection) group(ctx context.Context, name, topic, incarnation string,
 		return nil, err
 	}
 	if g.ofEarlier {
-		c.remade().Inc()
+		c.remade.Inc()
 		c.options.Log.Error("the topic was made again: its group begins at the oldest record", "topic", topic, "group", name)
 	}
 	return g, nil

@@ -68,7 +68,7 @@ func init() {
 	for _, scheme := range []string{"postgres", "postgresql"} {
 		messaging.Register(scheme, connect)
 		messaging.Rooted(scheme)
-		messaging.Declare(scheme, "schema", "create", "max_value", "poll", "mode", "key", "rest", "id_column", "cursor", "lossy", "bounded", "slot", "publication")
+		messaging.Declare(scheme, "schema", "create", "max_value", "poll", "mode", "key", "rest", "id_column", "cursor", "lossy", "bounded", "slot", "publication", "gap")
 	}
 }
 
@@ -95,6 +95,8 @@ type connection struct {
 	dial     pgconn.Config
 	pool     *pgxpool.Pool
 	schema   string // where the connector's own tables are
+
+	remade, gaps prometheus.Counter
 
 	once   sync.Once
 	closed chan struct{}
@@ -128,6 +130,8 @@ func connect(ctx context.Context, o messaging.Options) (messaging.Connection, er
 	if err := c.settings.agree(); err != nil {
 		return nil, fmt.Errorf("connection %s: %w", o.Name, err)
 	}
+	c.remade = o.Counter("ds_postgres_topics_remade_total", "Positions that belonged to an earlier life of their topic.")
+	c.gaps = o.Counter("ds_postgres_slot_gaps_total", "Times that a replication slot had moved past what its group had read.")
 	var err error
 	if c.pool, err = c.dial.Pool(ctx); err != nil {
 		return nil, err
@@ -173,16 +177,6 @@ func (c *connection) findSchema(ctx context.Context) error {
 // limit bounds one round trip.
 func (c *connection) limit(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, c.dial.Timeout)
-}
-
-// remade counts positions that belonged to an earlier life of their topic.
-func (c *connection) remade() prometheus.Counter {
-	return c.options.Counter("ds_postgres_topics_remade_total", "Positions that belonged to an earlier life of their topic.")
-}
-
-// gaps counts the times that changes were gone before a group had read them.
-func (c *connection) gaps() prometheus.Counter {
-	return c.options.Counter("ds_postgres_slot_gaps_total", "Times that a replication slot had moved past what its group had read.")
 }
 
 func (c *connection) isClosed() bool {

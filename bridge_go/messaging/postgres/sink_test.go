@@ -158,3 +158,19 @@ func TestSettingsThatDoNotFitAreRefusedWithTheFix(t *testing.T) {
 		t.Fatalf("a table that is not there: %v", err)
 	}
 }
+
+// A connection may serve ctx.read_sql too, which must not mind what is said of streams.
+func TestEverySettingIsDeclared(t *testing.T) {
+	_, err := newRig(t).open("moed", "upsert")
+	_, known, _ := strings.Cut(err.Error(), "Known: ")
+	settings := map[string]string{}
+	for name := range strings.SplitSeq(known, ", ") {
+		settings[name] = "1"
+	}
+	o := messaging.Options{Name: "warehouse", URL: "postgres://nowhere/db", Settings: settings}
+	s := o.Parse()
+	pgconn.Parse(o, s, 1) // all that another reader of the connection knows itself
+	if err := s.Done(); err == nil || strings.Contains(err.Error(), "no setting") {
+		t.Fatalf("got %v, want complaints about values alone", err)
+	}
+}

@@ -121,7 +121,7 @@ func (c *connection) resume(g *group, stands lsn, fresh bool) (from lsn, err err
 	if !knows || !fresh && (from == 0 || stands <= from) {
 		return from, nil
 	}
-	c.gaps().Inc()
+	c.gaps.Inc()
 	c.options.Log.Error("the slot has moved past what the group has read, or was made again: changes between are gone",
 		"slot", c.settings.slot, "group", g.name, "read", from.String(), "slot_stands", stands.String())
 	if !c.settings.skipGaps {
