@@ -35,6 +35,7 @@ import (
 func init() {
 	kv.Register("sqlite", connect)
 	kv.Register("embedded", connect)
+	messaging.Declare("sqlite", "table", "sync", "timeout", "prefix", "max_value")
 }
 
 // readers is how many batches read at once. Writers go one by one, as the file wants it.
@@ -74,9 +75,9 @@ func connect(ctx context.Context, o messaging.Options) (kv.Store, error) {
 	return limits.Hold(opened), nil
 }
 
-// letStand knows the settings of the streams and the tables that a connection of these schemes may serve as well.
+// letStand knows the settings of the streams that a connection of these schemes may serve as well.
 func letStand(s *messaging.Settings) {
-	for _, name := range []string{"max_bytes", "max_age", "duplicates", "gap", "max_connections", "busy_timeout"} {
+	for _, name := range []string{"max_bytes", "max_age", "duplicates", "gap"} {
 		s.String(name, "")
 	}
 }

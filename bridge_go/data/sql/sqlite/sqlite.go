@@ -22,11 +22,11 @@ import (
 	"ds-runner.dev/ds-runner/bridge_go/messaging"
 )
 
-func init() { sql.Register("sqlite", open, "connections", "busy_timeout") }
+func init() { sql.Register("sqlite", open, "connections") }
 
 const (
 	maxConnections = 8
-	busyTimeout    = 5 * time.Second
+	timeout        = 5 * time.Second // for others that write, as the key-value store of the same file has it
 )
 
 var dialect = sql.Dialect{Brackets: true, Foreign: "?@$"}
@@ -43,7 +43,7 @@ type database struct {
 func open(_ context.Context, o messaging.Options) (sql.Database, error) {
 	s := o.Parse()
 	most := s.Int("connections", maxConnections, 1)
-	busy := s.Duration("busy_timeout", busyTimeout, 0)
+	busy := s.Duration("timeout", timeout, 0)
 	if err := s.Done(); err != nil {
 		return nil, err
 	}

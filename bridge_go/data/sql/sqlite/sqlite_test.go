@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	databasesql "database/sql"
 	"errors"
 	"fmt"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	_ "ds-runner.dev/ds-runner/bridge_go/data/kv/sqlite" // declares its settings
 	"ds-runner.dev/ds-runner/bridge_go/data/sql"
 	"ds-runner.dev/ds-runner/bridge_go/data/sql/sqltest"
 	"ds-runner.dev/ds-runner/bridge_go/messaging"
@@ -160,11 +162,37 @@ func TestAFileThatIsNoDatabaseIsToldSo(t *testing.T) {
 	b.Fails(sql.Unavailable, "file is not a database", "select 1 from t")
 }
 
+func TestSettingsOfTheKeyValueStoreInTheSameFileAreLetBe(t *testing.T) {
+	d, err := sql.Open(context.Background(), messaging.Options{Name: "c", URL: "sqlite:x.db", Dir: t.TempDir(),
+		Settings: map[string]string{"table": "features", "prefix": "p", "max_value": "1MiB", "sync": "always", "timeout": "1s"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sqltest.Start(t, d).Do("create table t (id integer)")
+}
+
+func TestAWriterThatIsWaitedForInVainIsToldOf(t *testing.T) {
+	dir := t.TempDir()
+	b := sqltest.Start(t, openAt(t, dir, map[string]string{"timeout": "10ms"}))
+	b.Do("create table t (id integer)")
+	other, err := databasesql.Open("sqlite", filepath.Join(dir, "data", "my data.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	if _, err := other.Exec("begin exclusive"); err != nil {
+		t.Fatal(err)
+	}
+	_, err = b.Execute(b.Ctx, "insert into t values (1)", nil)
+	b.Refused(err, sql.Unavailable, "locked")
+	b.Fails(sql.Unavailable, "locked", "select * from t")
+}
+
 func TestSettingsAndURLsThatAreWrong(t *testing.T) {
 	for url, said := range map[string]string{
 		"sqlite:":                   "names no file",
 		"sqlite::memory:":           "names no file",
-		"sqlite:x.db?pool=3":        `no setting "pool". Known: busy_timeout, connections`,
+		"sqlite:x.db?pool=3":        `no setting "pool". Known: connections, timeout`,
 		"sqlite:x.db?connections=0": "connections is \"0\"",
 		"oracle://x":                "answers no SQL. These do: ",
 	} {
