@@ -31,7 +31,9 @@ def test_T1_T2_T3_kills_of_bridge_workers_and_server_lose_nothing_on_redis(
     rig: Callable[..., Rig], own_component: Callable[[str], Component]
 ) -> None:
     redis = own_component("redis")
-    pod = rig(DOUBLE, workers=2, program=PROGRAM.replace("URL", redis.url).replace("SETTINGS", "takeover: 5s"))
+    pod = rig(
+        DOUBLE, workers=2, program=PROGRAM.replace("URL", redis.url).replace("SETTINGS", "takeover: 5s")
+    )
 
     def server(_: random.Random) -> None:
         redis.kill()

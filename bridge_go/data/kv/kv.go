@@ -32,8 +32,8 @@ type Store interface {
 	Close(ctx context.Context) error
 }
 
-// An Entry is one value. A nil value is stored as an empty one. TTL is how long it is there, 0 for ever; a put without one takes an earlier one
-// back.
+// An Entry is one value. A nil value is stored as an empty one. TTL is how long it is there, 0 for ever; a put without one
+// takes an earlier one back.
 type Entry struct {
 	Key   string
 	Value []byte

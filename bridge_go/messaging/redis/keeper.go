@@ -14,9 +14,10 @@ import (
 
 // keep refreshes what is pending here and takes over what belongs to the dead, until the source is closed.
 //
-// The two cannot meet wrongly. An entry is claimed from a reader only when it has been idle for the takeover time, and its reader silent for as long; both are
-// set to zero three times in that time, by one script for all that is pending with the reader, whether it was handed out, lies ahead, or
-// was claimed and not fetched. A reader that misses three turns has lost what it had, and its next refresh says so.
+// The two cannot meet wrongly. An entry is claimed from a reader only when it has been idle for the takeover time, and its
+// reader silent for as long; both are set to zero three times in that time, by one script for all that is pending with the
+// reader, whether it was handed out, lies ahead, or was claimed and not fetched. A reader that misses three turns has lost
+// what it had, and its next refresh says so.
 func (s *source) keep() {
 	tick := time.NewTicker(s.c.settings.takeover / 3)
 	defer tick.Stop()
@@ -113,8 +114,8 @@ func without(some, others []int64) (missing []int64) {
 	return missing
 }
 
-// explainMissing asks for each entry in flight that is not pending here who has it. Nobody: it was acknowledged, by a command whose answer was
-// not heard. Another reader: this assignment is over.
+// explainMissing asks for each entry in flight that is not pending here who has it. Nobody: it was acknowledged, by a
+// command whose answer was not heard. Another reader: this assignment is over.
 func (s *source) explainMissing(ctx context.Context, missing []int64, epoch int32) error {
 	b := s.c.client.B()
 	for page := range slices.Chunk(missing, scriptPage) {

@@ -1,48 +1,52 @@
-// Package redis carries events on Redis Streams. A topic is one stream, of the topic's name; it is made on first use. Server version 7
-// or later, or one that is compatible with it.
+// Package redis carries events on Redis Streams. A topic is one stream, of the topic's name; it is made on first use. Server
+// version 7 or later, or one that is compatible with it.
 //
 // # Reading
 //
-// A group is a consumer group. Each process is a consumer of its own, and all of a group share the stream: an entry is given to one of them.
-// An entry is acknowledged (XACK) when the dispatcher has committed it, which is when its results are stored: until then it is
-// pending, and comes again when the process dies. What is given to a process is refreshed by it three times within the takeover
-// time, however long a model works, so that only what belongs to the dead ever grows idle. Readers take that over when they begin, and
-// as often as they refresh. A process that is stopped in order hands back what it had. One that begins again on the same state folder is the same
-// consumer (a lock on a file in the folder proves that the other one is gone), and goes on with its own entries at once.
+// A group is a consumer group. Each process is a consumer of its own, and all of a group share the stream: an entry is given
+// to one of them. An entry is acknowledged (XACK) when the dispatcher has committed it, which is when its results are
+// stored: until then it is pending, and comes again when the process dies. What is given to a process is refreshed by it
+// three times within the takeover time, however long a model works, so that only what belongs to the dead ever grows idle.
+// Readers take that over when they begin, and as often as they refresh. A process that is stopped in order hands back what
+// it had. One that begins again on the same state folder is the same consumer (a lock on a file in the folder proves that
+// the other one is gone), and goes on with its own entries at once.
 //
-// A process that was stopped past the takeover time and wakes up has lost its entries. Its acknowledgements leave those of others alone,
-// it notices at its next refresh, forgets what it had (OnRevoke), and goes on with what is still its own.
+// A process that was stopped past the takeover time and wakes up has lost its entries. Its acknowledgements leave those of
+// others alone, it notices at its next refresh, forgets what it had (OnRevoke), and goes on with what is still its own.
 //
 // # Order
 //
-// There is one partition, number 0; offsets are ids of entries ([id.offset]). The seam wants offsets that increase, and entries taken
-// over are mostly older than those that were read last. So a reader who takes over stops reading; when all it had is acknowledged, or the takeover time
-// has passed (then OnRevoke tells the dispatcher to drop the rest, which comes again), it begins a new assignment, with another
-// [messaging.Record.Epoch]: first all that is pending with it, in order, then new entries. A position of an
-// assignment that is over changes nothing, and a position acknowledges entries by name, those that were handed out and no others.
+// There is one partition, number 0; offsets are ids of entries ([id.offset]). The seam wants offsets that increase, and
+// entries taken over are mostly older than those that were read last. So a reader who takes over stops reading; when all it
+// had is acknowledged, or the takeover time has passed (then OnRevoke tells the dispatcher to drop the rest, which comes
+// again), it begins a new assignment, with another [messaging.Record.Epoch]: first all that is pending with it, in order,
+// then new entries. A position of an assignment that is over changes nothing, and a position acknowledges entries by name,
+// those that were handed out and no others.
 //
-// With one process, keys keep their order over restarts on the same state folder. With several, two entries of one key may be at work in two
-// processes at once: order by key is not promised then.
+// With one process, keys keep their order over restarts on the same state folder. With several, two entries of one key may
+// be at work in two processes at once: order by key is not promised then.
 //
 // # What is promised
 //
-// At least once, as far as the server keeps what it has acknowledged. A server with appendonly yes and
-// appendfsync everysec, which is what most have, loses up to a second of writes when the machine dies; with appendfsync always
-// it does not; without appendonly it loses all since its last snapshot even when only the process dies. Replicas are written
-// to afterwards: an acknowledged write is lost when the primary dies first. With wait_replicas=N a write counts as stored only when N
-// replicas have it, which makes that unlikely, not impossible (the server's own words for WAIT).
+// At least once, as far as the server keeps what it has acknowledged. A server with appendonly yes and appendfsync everysec,
+// which is what most have, loses up to a second of writes when the machine dies; with appendfsync always it does not;
+// without appendonly it loses all since its last snapshot even when only the process dies. Replicas are written to
+// afterwards: an acknowledged write is lost when the primary dies first. With wait_replicas=N a write counts as stored only
+// when N replicas have it, which makes that unlikely, not impossible (the server's own words for WAIT).
 //
-// An entry is stored again when an acknowledgement of the write was lost on its way. With dedup=10m an output with the same message id is stored
-// once within that time, at the price of one more key for each output, about 150 bytes as long as it lasts.
+// An entry is stored again when an acknowledgement of the write was lost on its way. With dedup=10m an output with the same
+// message id is stored once within that time, at the price of one more key for each output, about 150 bytes as long as it
+// lasts.
 //
 // # When entries are gone
 //
 // Streams grow until someone trims them: a sink with max_length or max_age, or others. Neither asks whether a group has read
-// what goes. If one had not, or if an entry is gone that was pending, the source returns a messaging.GapError and goes on returning it,
-// with gap=continue it logs and counts it (ds_redis_gap_records_total) and reads on. The server itself says nothing. Entries that were
-// deleted by this connector (dealt-with dead letters) are no gap; XDEL by others in front of a group is one. Directly
-// after a seek into the middle of a stream, new entries that are trimmed before the group has caught up once cannot be told from deleted ones, and are not reported.
-// A topic that was deleted and made again is logged, counted, and read from its start.
+// what goes. If one had not, or if an entry is gone that was pending, the source returns a messaging.GapError and goes on
+// returning it, with gap=continue it logs and counts it (ds_redis_gap_records_total) and reads on. The server itself says
+// nothing. Entries that were deleted by this connector (dealt-with dead letters) are no gap; XDEL by others in front of a
+// group is one. Directly after a seek into the middle of a stream, new entries that are trimmed before the group has caught
+// up once cannot be told from deleted ones, and are not reported. A topic that was deleted and made again is logged,
+// counted, and read from its start.
 //
 // # Settings
 //

@@ -61,8 +61,8 @@ return 1
 // readNew hands entries that no reader of the group has had to one. It first asks whether some are gone: the
 // server itself passes over them without a word.
 //
-// Entries may be pending with the reader of which it never heard: a read whose answer was lost or not waited for gave them out, perhaps only
-// now. They lie behind the last entry that it has, and it is told to read them first (status pending).
+// Entries may be pending with the reader of which it never heard: a read whose answer was lost or not waited for gave them
+// out, perhaps only now. They lie behind the last entry that it has, and it is told to read them first (status pending).
 //
 // The server counts the entries ever added (a), those left (l), and those that the group was given (r). When all that are left
 // are new to the group, then a-l-r of the new ones are gone, and those of them that were deleted on purpose are known. Where r is unknown
@@ -100,8 +100,9 @@ end
 return {'ok', lost, last, first or s['last-generated-id'], found}
 `)
 
-// ack acknowledges the given entries, in ascending order, if they are pending with this reader. Those of another are left to it, and counted. One look
-// finds most of them; others of this reader may lie between, and then some are asked for one by one.
+// ack acknowledges the given entries, in ascending order, if they are pending with this reader. Those of another are left to
+// it, and counted. One look finds most of them; others of this reader may lie between, and then some are asked for one by
+// one.
 var ack = rueidis.NewLuaScript(`
 local stream, group, me = KEYS[1], ARGV[1], ARGV[2]
 local held, mine, others = {}, {}, 0
@@ -118,10 +119,11 @@ if #mine > 0 then redis.call('XACK', stream, group, unpack(mine)) end
 return others
 `)
 
-// refresh sets the idle time of what is pending with this reader back to zero, a page from an id on, and marks the reader itself as
-// alive. Entries that are in the stream no more are left as they are: to claim them would strike them off the list, and with them
-// the only trace that they were not dealt with. What marks the reader is a read of what is pending with it behind the last id but one (the very last
-// one means new entries to the server, which would be given out to nobody). Answers {ids still pending here, where the next page begins or nil}.
+// refresh sets the idle time of what is pending with this reader back to zero, a page from an id on, and marks the reader
+// itself as alive. Entries that are in the stream no more are left as they are: to claim them would strike them off the
+// list, and with them the only trace that they were not dealt with. What marks the reader is a read of what is pending with
+// it behind the last id but one (the very last one means new entries to the server, which would be given out to nobody).
+// Answers {ids still pending here, where the next page begins or nil}.
 var refresh = rueidis.NewLuaScript(common + `
 local stream, group, me, from, page = KEYS[1], ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 redis.call('XREADGROUP', 'GROUP', group, me, 'COUNT', 1, 'STREAMS', stream, '18446744073709551615-18446744073709551614')
@@ -139,9 +141,10 @@ end
 return {ids, #pending == page and ids[#ids] or false}
 `)
 
-// takeOver claims a page of what is pending with the dead: readers that have done nothing for so long, entries that nobody has
-// refreshed for so long, and all that was handed back. Readers of which nothing is left are forgotten. What is gone is found before anything is claimed, because claiming strikes
-// it off the list. Answers {status, ids claimed, ids gone}; with status gap nothing was changed.
+// takeOver claims a page of what is pending with the dead: readers that have done nothing for so long, entries that nobody
+// has refreshed for so long, and all that was handed back. Readers of which nothing is left are forgotten. What is gone is
+// found before anything is claimed, because claiming strikes it off the list. Answers {status, ids claimed, ids gone}; with
+// status gap nothing was changed.
 var takeOver = rueidis.NewLuaScript(common + `
 local stream, deleted = KEYS[1], KEYS[2]
 local group, me, idle, page, continue, back = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5] == 'continue', ARGV[6]
@@ -172,8 +175,8 @@ claim[#claim + 1] = 'JUSTID'
 return {'ok', redis.call('XCLAIM', stream, group, me, 0, unpack(claim)), gone}
 `)
 
-// handBack gives a page of what is pending with a reader that ends to whoever reads next, and forgets the reader when nothing is left. Answers
-// how many are left.
+// handBack gives a page of what is pending with a reader that ends to whoever reads next, and forgets the reader when
+// nothing is left. Answers how many are left.
 var handBack = rueidis.NewLuaScript(common + `
 local stream, group, me, page, back = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local first = firstOf(info(redis.call('XINFO', 'STREAM', stream)))
@@ -201,8 +204,8 @@ for i, name in ipairs(ARGV) do answers[i] = trimmed(first, KEYS[2], name) and 0 
 return answers
 `)
 
-// life answers the incarnation of a stream: drawn when it is first asked for, and again when the stream has fewer entries behind it than it had, or
-// is another: then it was deleted and made again. KEYS are the stream and its book.
+// life answers the incarnation of a stream: drawn when it is first asked for, and again when the stream has fewer entries
+// behind it than it had, or is another: then it was deleted and made again. KEYS are the stream and its book.
 var life = rueidis.NewLuaScript(common + `
 local stream, book, drawn, renew = KEYS[1], KEYS[2], ARGV[1], ARGV[2] == 'renew'
 local added, last = 0, '0-0'
@@ -219,8 +222,9 @@ redis.call('HSET', book, 'added', added, 'last', last)
 return known[1]
 `)
 
-// addOnceText adds an entry unless its message id was seen within the window. KEYS are the stream and the id's own key; the answer is the entry's id, or
-// nil for a duplicate. The key is set after the entry is added: a refused entry leaves no trace.
+// addOnceText adds an entry unless its message id was seen within the window. KEYS are the stream and the id's own key; the
+// answer is the entry's id, or nil for a duplicate. The key is set after the entry is added: a refused entry leaves no
+// trace.
 const addOnceText = `
 if redis.call('EXISTS', KEYS[2]) == 1 then return false end
 local name = redis.call('XADD', KEYS[1], unpack(ARGV, 2))
@@ -228,8 +232,9 @@ redis.call('SET', KEYS[2], '', 'PX', ARGV[1])
 return name
 `
 
-// moveGroup sets a group behind an id and strikes off all that is pending with it. Where the server can tell how many entries lie before that id it is told, so that
-// entries trimmed in front of the group are noticed. Answers how many were pending.
+// moveGroup sets a group behind an id and strikes off all that is pending with it. Where the server can tell how many
+// entries lie before that id it is told, so that entries trimmed in front of the group are noticed. Answers how many were
+// pending.
 var moveGroup = rueidis.NewLuaScript(common + `
 local stream, group, behind = KEYS[1], ARGV[1], ARGV[2]
 if redis.call('EXISTS', stream) == 0 or not groupOf(stream, group) then

@@ -123,7 +123,8 @@ func (s *sink) run(ctx context.Context, commands []rueidis.Completed) []rueidis.
 	return s.c.client.RunAll(ctx, append(commands, b.Wait().Numreplicas(s.c.settings.replicas).Timeout(within.Milliseconds()).Build()))
 }
 
-// trim is the beginning of an XADD: how far to trim, and that the server makes the id. It has no room behind, so that each command appends to a copy.
+// trim is the beginning of an XADD: how far to trim, and that the server makes the id. It has no room behind, so that each
+// command appends to a copy.
 func (s *sink) trim() []string {
 	var args []string
 	switch {

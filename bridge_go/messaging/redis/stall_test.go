@@ -13,8 +13,8 @@ import (
 	"ds-runner.dev/ds-runner/bridge_go/providers"
 )
 
-// A link stands between a connection and the server. It may stand still, as with a server that was stopped (SIGSTOP) or a network that swallows
-// packets: connections are there and nothing comes.
+// A link stands between a connection and the server. It may stand still, as with a server that was stopped (SIGSTOP) or a
+// network that swallows packets: connections are there and nothing comes.
 type link struct {
 	listener net.Listener
 	to       string
@@ -178,8 +178,8 @@ func TestACancelledReadEndsAtOnceThoughTheServerDoesNotAnswer(t *testing.T) {
 	l.move()
 }
 
-// TestEntriesGivenOutByAnAnswerThatWasLostComeAll cuts the link again and again while a reader reads: entries that the server has given out and of
-// which the reader never heard are pending with it, and have to come.
+// TestEntriesGivenOutByAnAnswerThatWasLostComeAll cuts the link again and again while a reader reads: entries that the
+// server has given out and of which the reader never heard are pending with it, and have to come.
 func TestEntriesGivenOutByAnAnswerThatWasLostComeAll(t *testing.T) {
 	const n = 4000
 	l, topic := newLink(t), newTopic(t)

@@ -1,9 +1,9 @@
 // Package redis keeps values by key in Redis: SET, with PX where a value has a time to live, MGET and DEL. A key is prefix and
 // key, a value its bytes, so that other programs read and write the same ones.
 //
-// A batch is one round trip. It is no transaction: when a put fails some entries may be stored, and all may be put again. What was
-// acknowledged is as durable as the server is set to make it, see package messaging/redis; a server with maxmemory and an eviction policy forgets
-// keys as if they had expired.
+// A batch is one round trip. It is no transaction: when a put fails some entries may be stored, and all may be put again.
+// What was acknowledged is as durable as the server is set to make it, see package messaging/redis; a server with maxmemory
+// and an eviction policy forgets keys as if they had expired.
 //
 //	timeout=5s         of one batch
 //	cluster=false      the server is a node of a cluster

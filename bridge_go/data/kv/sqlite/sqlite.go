@@ -1,9 +1,10 @@
 // Package sqlite keeps values by key in a file: the default where there is no other store. embedded: is a file in the state folder,
 // with one table for each name (embedded:features); sqlite:data/features.db is a file of one's own, whose table is a setting.
 //
-// Put and Delete are transactions: all of a batch or nothing. A batch that was stored survives the death of the process at any moment, and with
-// sync=always that of the machine; otherwise the last moments before a power failure may be missing, never parts of a batch. One
-// process owns the state folder; a file of one's own may be shared by processes of one machine, not over a network.
+// Put and Delete are transactions: all of a batch or nothing. A batch that was stored survives the death of the process at
+// any moment, and with sync=always that of the machine; otherwise the last moments before a power failure may be missing,
+// never parts of a batch. One process owns the state folder; a file of one's own may be shared by processes of one machine,
+// not over a network.
 //
 // A value that has expired is absent at once. Its row is removed by later puts, a few hundred at a time.
 //
