@@ -12,6 +12,7 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import time
 
@@ -85,9 +86,39 @@ def remove_container(where: str) -> None:
     connection.close()
 
 
+def end_engine(folder: str) -> None:
+    """Ends whatever runs from `folder`, also what its daemon no longer knows, and frees what is mounted there."""
+    for pid in _processes_of(folder):
+        signal_tree(pid, signal.SIGKILL)
+    while _processes_of(folder):
+        time.sleep(0.05)
+    with open("/proc/self/mounts") as mounts:
+        places = [line.split()[1] for line in mounts]
+    for place in sorted((one for one in places if one.startswith(f"{folder}/")), reverse=True):
+        subprocess.run(["umount", "--lazy", place], check=False)
+
+
+def _processes_of(folder: str) -> list[int]:
+    """Processes that name `folder` in their command line, and live."""
+    found = []
+    for pid in parents():
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as line:
+            if folder.encode() in line.read():
+                found.append(pid)
+    return found
+
+
+def remove_device(name: str) -> None:
+    """Removes a network device."""
+    subprocess.run(["ip", "link", "delete", name], stderr=subprocess.DEVNULL, check=False)
+
+
+# In this order: what is removed must not be in use any more.
 UNDO = {
     "group": lambda pid: signal_tree(int(pid), signal.SIGKILL),
     "container": remove_container,
+    "engine": end_engine,
+    "device": remove_device,
     "folder": remove_folder,
 }
 
@@ -103,7 +134,7 @@ def main() -> None:
             held.pop((kind, what), None)
         else:
             held[verb, rest] = None
-    for kind, what in sorted(held, key=lambda pair: list(UNDO).index(pair[0])):  # folders last
+    for kind, what in sorted(held, key=lambda pair: list(UNDO).index(pair[0])):
         UNDO[kind](what)
 
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from .. import reaper
 from ..component import ComponentError
+from ..containers.engine import answers
 from ..leash import LEASH
-from ..needs import program, run
+from ..needs import program
 
 _PATIENCE = 60.0
+_DEVICE = "docker0"
 
 
 class Impossible(Exception):
@@ -26,8 +28,12 @@ class Impossible(Exception):
 def running() -> Iterator[str]:
     """An engine's address. Afterwards its containers, images and network device are gone."""
     daemon = _installed()
-    bridge_was_there = _bridge()
     folder = LEASH.folder("ds-engine-")
+    held = [("engine", str(folder)), ("folder", str(folder))]
+    if not Path("/sys/class/net", _DEVICE).exists():
+        held.insert(1, ("device", _DEVICE))
+    for kind, what in held:
+        LEASH.hold(kind, what)
     process = LEASH.spawn(_command(daemon, folder), folder / "log")
     try:
         _wait(process, folder)
@@ -37,10 +43,9 @@ def running() -> Iterator[str]:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(30)
         LEASH.end(process)
-        _unmount(folder)
-        shutil.rmtree(folder, ignore_errors=True)
-        if not bridge_was_there:
-            subprocess.run(["ip", "link", "delete", "docker0"], stderr=subprocess.DEVNULL)
+        for kind, what in held:
+            reaper.UNDO[kind](what)
+            LEASH.forget(kind, what)
 
 
 def _command(daemon: str, folder: Path) -> list[str]:
@@ -65,22 +70,9 @@ def _installed() -> str:
 
 
 def _wait(process: subprocess.Popen[bytes], folder: Path) -> None:
-    from ..containers.engine import answers
-
     deadline = time.monotonic() + _PATIENCE
     while not answers(_address(folder)):
         if process.poll() is not None or time.monotonic() > deadline:
             end = "\n".join((folder / "log").read_text(errors="replace").splitlines()[-10:])
             raise Impossible(f"dockerd does not start. The end of its log:\n{end}\n")
         time.sleep(0.1)
-
-
-def _bridge() -> bool:
-    return Path("/sys/class/net/docker0").exists()
-
-
-def _unmount(folder: Path) -> None:
-    """What a daemon that had to be killed leaves mounted, innermost first."""
-    mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
-    for mount in sorted((one for one in mounts if one.startswith(f"{folder}/")), reverse=True):
-        run(["umount", "--lazy", mount], "unmounting")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -140,3 +141,12 @@ def test_a_taken_port_is_not_free() -> None:
     port = free_port()
     with socket.create_server(("127.0.0.1", port)):
         assert all(free_port() != port for _ in range(50))
+
+
+def test_the_nats_of_tests_is_the_one_that_the_bridge_embeds() -> None:
+    root = Path(__file__).parents[3]
+    versions = {
+        re.search(r"nats-io/nats-server/v2 (\S+)", (root / path).read_text())[1]  # type: ignore[index]
+        for path in ("go.mod", "tests/providers/local/servers/go.mod")
+    }
+    assert len(versions) == 1, versions
