@@ -12,8 +12,8 @@ import (
 	"ds-runner.dev/ds-runner/bridge_go/program"
 )
 
-// openTime bounds the opening of a connection, a source or a sink.
-const openTime = 30 * time.Second
+// openTime bounds the opening of a connection, a source or a sink: longer than a connector waits for a broker that restarts beside the bridge.
+const openTime = 90 * time.Second
 
 // outlet is where the fates of a command's events go: a ledger, or the streams that program.yaml names.
 func (b *bridge) outlet(c program.Command) (dispatch.Outlet, error) {
@@ -102,7 +102,7 @@ func (b *bridge) sink(ctx context.Context, c program.Command, conn messaging.Con
 		return dispatch.Target{}, fmt.Errorf("stream %s: %w", stream, err)
 	}
 	b.noteKeeper(c, s)
-	return dispatch.Target{Stream: stream, Topic: topic, Sink: s}, nil
+	return dispatch.Target{Stream: stream, Topic: topic, Sink: seededSink(s)}, nil
 }
 
 // group names the reader and writer whose position is kept. A replay keeps none.

@@ -4,11 +4,13 @@ package app
 
 import (
 	"context"
+	"errors"
 	"os"
 	"slices"
 
 	"ds-runner.dev/ds-runner/bridge_go/dispatch"
 	"ds-runner.dev/ds-runner/bridge_go/messaging"
+	"ds-runner.dev/ds-runner/bridge_go/steps"
 )
 
 // Bugs that the fault tests must find: DS_FAULT names the one to run. An audit that misses them proves nothing.
@@ -29,6 +31,49 @@ func seededOutlet(o dispatch.Outlet) dispatch.Outlet {
 		return writeTwice{o}
 	}
 	return o
+}
+
+// seededSink lets the bridge come to a step between two records of one write, whatever the connector. Kafka's has it in itself, for
+// its transactions.
+func seededSink(s messaging.Sink) messaging.Sink {
+	if steps.Wanted(steps.HalfResults) {
+		return halved{s}
+	}
+	return s
+}
+
+type halved struct{ messaging.Sink }
+
+func (s halved) Write(ctx context.Context, records []messaging.Outgoing) error {
+	half := len(records) / 2
+	first := s.Sink.Write(ctx, records[:half])
+	if first == nil {
+		steps.At(steps.HalfResults)
+	}
+	return together(first, s.Sink.Write(ctx, records[half:]), half)
+}
+
+// together is the error of a write of two parts, the second of which began at half.
+func together(first, second error, half int) error {
+	var failed []messaging.WriteFailure
+	for i, err := range []error{first, second} {
+		var partial *messaging.WriteError
+		if err != nil && !errors.As(err, &partial) {
+			return err
+		}
+		if partial == nil {
+			continue
+		}
+		for _, f := range partial.Failed {
+			f.Index += i * half
+			failed = append(failed, f)
+		}
+	}
+	if failed == nil {
+		return nil
+	}
+	slices.SortFunc(failed, func(a, b messaging.WriteFailure) int { return a.Index - b.Index })
+	return &messaging.WriteError{Failed: failed}
 }
 
 type commitFirst struct{ messaging.Source }

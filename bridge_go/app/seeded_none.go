@@ -12,3 +12,5 @@ import (
 func seededSource(s messaging.Source) messaging.Source { return s }
 
 func seededOutlet(o dispatch.Outlet) dispatch.Outlet { return o }
+
+func seededSink(s messaging.Sink) messaging.Sink { return s }

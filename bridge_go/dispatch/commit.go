@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"ds-runner.dev/ds-runner/bridge_go/messaging"
+	"ds-runner.dev/ds-runner/bridge_go/steps"
 )
 
 const (
@@ -60,6 +61,7 @@ func (r *Route) committer(f *feed) {
 			if !open {
 				return
 			}
+			steps.At(steps.BeforeCommit)
 			ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
 			last = f.src.Commit(ctx, positions)
 			cancel()

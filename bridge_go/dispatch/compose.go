@@ -8,6 +8,7 @@ import (
 
 	"ds-runner.dev/ds-runner/bridge_go/delivery"
 	"ds-runner.dev/ds-runner/bridge_go/messaging"
+	"ds-runner.dev/ds-runner/bridge_go/steps"
 )
 
 // A Composer is an [Outlet] that can leave the writing to a transaction.
@@ -73,6 +74,7 @@ func (o *StreamOutlet) compose(fates []Fate) (writes []messaging.Write, owners [
 		}
 		if len(w.Records) > 0 {
 			writes = append(writes, w)
+			steps.At(steps.DeadLettering)
 		}
 	}
 	return writes, owners, refused

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"ds-runner.dev/ds-runner/bridge_go/messaging"
+	"ds-runner.dev/ds-runner/bridge_go/steps"
 )
 
 // Names of the headers of dead letters and rejected events. Those of Kafka Connect are there for the tools that know them.
@@ -61,6 +62,7 @@ func (o *StreamOutlet) writeLetters(ctx context.Context, kind FateKind, fates []
 			err = o.reduce(ctx, to, &fates[fate])
 		}
 	}
+	steps.At(steps.DeadLettering)
 	return err
 }
 

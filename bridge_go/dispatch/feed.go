@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"ds-runner.dev/ds-runner/bridge_go/messaging"
+	"ds-runner.dev/ds-runner/bridge_go/steps"
 )
 
 // A feed is one opening of the source: its reader and its committer. The loop opens it when a worker is ready and
@@ -114,6 +115,7 @@ func (r *Route) read(ctx context.Context, f *feed, describe []byte) {
 		select {
 		case limit := <-f.limits:
 			records, err := src.Read(ctx, limit)
+			steps.At(steps.AfterPoll)
 			r.post(func() { r.received(f, records, err) })
 			if err != nil {
 				return

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"ds-runner.dev/ds-runner/bridge_go/delivery"
+	"ds-runner.dev/ds-runner/bridge_go/steps"
 	"ds-runner.dev/ds-runner/bridge_go/wire"
 )
 
@@ -179,6 +180,7 @@ func (r *Route) carryOut(e delivery.Effects) {
 	for _, l := range e.Leases {
 		m := l.Worker.Handle.(*member)
 		m.Send(r.frame(l, m.Hello().Wants))
+		steps.At(steps.AfterSend)
 	}
 	for _, w := range e.Cuts {
 		r.log.Warn("worker is over its deadline, asking its parent to end it", "worker", w.ID, "deadline", r.cfg.Deadline)

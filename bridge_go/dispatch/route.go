@@ -10,6 +10,7 @@ import (
 	"ds-runner.dev/ds-runner/bridge_go/delivery"
 	"ds-runner.dev/ds-runner/bridge_go/messaging"
 	"ds-runner.dev/ds-runner/bridge_go/metrics"
+	"ds-runner.dev/ds-runner/bridge_go/steps"
 	"ds-runner.dev/ds-runner/bridge_go/wire"
 )
 
@@ -247,6 +248,7 @@ func (r *Route) beginDrain(ctx context.Context) {
 	r.core.Drain()
 	r.stopReading()
 	r.dismiss("the bridge is draining")
+	steps.At(steps.Draining)
 }
 
 func (r *Route) drainAt() int64 {
@@ -285,6 +287,7 @@ func (r *Route) finish(ctx context.Context, w *writer) {
 		r.err = fmt.Errorf("dispatch: close the sinks of %s: %w", r.cfg.Command, err)
 	}
 	r.gather()
+	steps.At(steps.Draining)
 	if err := r.endFeed(closing); err != nil && r.err == nil {
 		r.err = err
 	}

@@ -9,6 +9,7 @@ import (
 
 	"ds-runner.dev/ds-runner/bridge_go/delivery"
 	"ds-runner.dev/ds-runner/bridge_go/messaging"
+	"ds-runner.dev/ds-runner/bridge_go/steps"
 )
 
 // maxHandover bounds the fates that the outlet gets at once, so that the first of them do not wait for too many others.
@@ -39,6 +40,7 @@ func (r *Route) startWriter(ctx context.Context) *writer {
 		defer cancel()
 		for h := range r.out {
 			refused, err := w.settle(ctx, r.cfg.Outlet, h)
+			steps.At(steps.AfterProduce)
 			r.post(func() { r.written(h, refused, err) })
 		}
 	}()

@@ -32,6 +32,7 @@ func (s settings) client(seen *dials, log *slog.Logger) ([]kgo.Opt, error) {
 		kgo.WithLogger(logger{log}),
 		kgo.DisableClientMetrics(),
 	}
+	o = append(o, stepOptions...)
 	if s.tls.on {
 		config, err := s.tls.config()
 		if err != nil {

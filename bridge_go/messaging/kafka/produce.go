@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"ds-runner.dev/ds-runner/bridge_go/messaging"
+	"ds-runner.dev/ds-runner/bridge_go/steps"
 )
 
 // producer makes a client that writes when it is told to (Flush): all records of a Write travel together.
@@ -89,6 +90,10 @@ func (b *batch) reset() {
 func (b *batch) send(ctx context.Context, client *kgo.Client, skip func(int) bool) {
 	settled := b.settled // one function for all records
 	for i := range b.records {
+		if steps.Wanted(steps.HalfResults) && i == len(b.records)/2 {
+			_ = client.Flush(ctx)
+			steps.At(steps.HalfResults)
+		}
 		if skip == nil || !skip(i) {
 			b.done.Add(1)
 			client.Produce(ctx, &b.records[i], settled)

@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"ds-runner.dev/ds-runner/bridge_go/messaging"
+	"ds-runner.dev/ds-runner/bridge_go/steps"
 )
 
 // A transactor is a source with a producer of its own, whose transactions cover the source's offsets. They are two clients, as in
@@ -138,6 +139,7 @@ func (t *transactor) transact(ctx context.Context, writes []messaging.Write, mov
 			return t.abort(ctx, err, moves)
 		}
 	}
+	steps.At(steps.TransactionEnd)
 	if err := t.producer.EndTransaction(ctx, kgo.TryCommit); err != nil {
 		return t.poison("commit the transaction of "+t.identity.name, err)
 	}

@@ -12,6 +12,7 @@ import (
 
 	database "ds-runner.dev/ds-runner/bridge_go/data/pgconn"
 	"ds-runner.dev/ds-runner/bridge_go/messaging"
+	"ds-runner.dev/ds-runner/bridge_go/steps"
 )
 
 // held is a partition as this process has claimed it.
@@ -124,16 +125,16 @@ func (s *sink) keep(m moves) {
 	}
 }
 
-const steps = `unnest($3::int[], $4::bigint[], $5::bigint[], $6::bigint[]) as step (partition, old, next, epoch)`
+const stepRows = `unnest($3::int[], $4::bigint[], $5::bigint[], $6::bigint[]) as step (partition, old, next, epoch)`
 
 // firstMove makes the rows of partitions that nobody has claimed, not this process either: whoever is first has them.
 const firstMove = `insert into %s (grp, topic, partition, position, epoch)
-	select $1, $2, partition, next, 0 from ` + steps + ` where old is null and epoch = 0 order by partition
+	select $1, $2, partition, next, 0 from ` + stepRows + ` where old is null and epoch = 0 order by partition
 	on conflict do nothing`
 
 // nextMove moves from the old position, under an epoch that is still mine. The database checks this again when it had to wait for
 // another transaction on the row.
-const nextMove = `update %s as kept set position = step.next, epoch = step.epoch from ` + steps + `
+const nextMove = `update %s as kept set position = step.next, epoch = step.epoch from ` + stepRows + `
 	where kept.grp = $1 and kept.topic = $2 and kept.partition = step.partition and not (step.old is null and step.epoch = 0)
 	and kept.position is not distinct from step.old and kept.epoch <= step.epoch`
 
@@ -159,6 +160,7 @@ func (s *sink) together(ctx context.Context, w *work, m moves) error {
 		if moved != int64(len(m.partitions)) {
 			return messaging.ErrFenced
 		}
+		steps.At(steps.TransactionEnd)
 		return nil
 	})
 }

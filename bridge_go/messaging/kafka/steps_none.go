@@ -1,0 +1,7 @@
+//go:build !faults
+
+package kafka
+
+import "github.com/twmb/franz-go/pkg/kgo"
+
+var stepOptions []kgo.Opt
