@@ -102,7 +102,7 @@ go-test: setup ## go test, with the race detector where a C compiler is found
 
 .PHONY: pytest
 pytest: build ## pytest, all of it
-	$(WITH_SERVERS) pytest -n $(JOBS) --dist loadscope
+	$(WITH_SERVERS) pytest -n $(JOBS) --dist loadscope -m "not long"
 
 .PHONY: test-containers
 test-containers: build ## the connectors once more, with servers in containers (in an engine of its own where none answers)

@@ -33,7 +33,7 @@ def test_a_frame_is_written_in_these_very_bytes(vector):
 
 
 @pytest.mark.parametrize("vector", INVALID, ids=names(INVALID))
-def test_an_invalid_frame_is_refused_by_name(vector):
+def test_T25_T26_T27_an_invalid_frame_is_refused_by_name(vector):
     with pytest.raises(DecodeError) as refused:
         decode(body(vector), vector.get("minor", 0))
     assert refused.value.code in vector["codes"]
@@ -41,7 +41,7 @@ def test_an_invalid_frame_is_refused_by_name(vector):
 
 
 @pytest.mark.parametrize("vector", load("frames/lengths.json"), ids=lambda v: v["name"])
-def test_a_length_is_refused_before_anything_is_taken(vector):
+def test_T22_a_length_is_refused_before_anything_is_taken(vector):
     buffer = FrameBuffer(vector["limit"])
     buffer.feed(bytes.fromhex(vector["header"]))
     with pytest.raises(DecodeError) as refused:

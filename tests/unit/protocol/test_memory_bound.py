@@ -49,7 +49,7 @@ HOSTILE["16,384 header lists of 1,000 empty names"] = (
 
 @pytest.mark.parametrize("codec", ["fast", "plain"])
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_frame_is_refused_within_bounds(name, codec):
+def test_T25_T26_a_hostile_frame_is_refused_within_bounds(name, codec):
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, HOSTILE[name], codec],
         capture_output=True,

@@ -28,7 +28,7 @@ def test_a_valid_frame_is_understood(vector):
 
 
 @pytest.mark.parametrize("vector", INVALID, ids=lambda v: v["name"])
-def test_an_invalid_frame_is_refused(vector):
+def test_T25_T26_T27_an_invalid_frame_is_refused(vector):
     with pytest.raises(plain.ProtocolError) as refused:
         plain.decode(body(vector), vector.get("minor", 0))
     assert refused.value.args[0] in vector["codes"]

@@ -39,7 +39,7 @@ def test_the_bridges_side_that_tests_use_answers_as_written(vector):
 
 
 @pytest.mark.parametrize("vector", load("preface/refused_by_bridge.json"), ids=lambda v: v["name"])
-def test_what_a_bridge_refuses(vector):
+def test_T29_T30_what_a_bridge_refuses(vector):
     token, hello = vector["token"].encode(), bytes.fromhex(vector["hello"])
     if "proof" in vector:
         challenge = bytes.fromhex(vector["challenge"])
@@ -50,7 +50,7 @@ def test_what_a_bridge_refuses(vector):
 
 
 @pytest.mark.parametrize("vector", load("preface/refused_by_client.json"), ids=lambda v: v["name"])
-def test_what_a_client_refuses(vector):
+def test_T29_T30_what_a_client_refuses(vector):
     with pytest.raises(PrefaceError) as refused:
         mine = client(vector)
         mine.prove(bytes.fromhex(vector["challenge"]))
