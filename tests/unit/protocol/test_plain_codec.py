@@ -189,7 +189,7 @@ def same(one: Any, other: Any) -> bool:
 
 @settings(max_examples=1500, deadline=None)
 @given(st.binary(max_size=200))
-def test_both_give_random_bytes_the_same_verdict_and_raise_nothing_else(data):
+def test_T24_both_give_random_bytes_the_same_verdict_and_raise_nothing_else(data):
     assert same(verdict(data), plain_verdict(data))
 
 
@@ -212,5 +212,5 @@ def mutated(draw: Any) -> bytes:
 
 @settings(max_examples=3000, deadline=None)
 @given(mutated())
-def test_both_give_mutated_frames_the_same_verdict_and_raise_nothing_else(data):
+def test_T24_both_give_mutated_frames_the_same_verdict_and_raise_nothing_else(data):
     assert same(verdict(data), plain_verdict(data))
