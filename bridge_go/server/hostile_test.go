@@ -42,31 +42,41 @@ func heap() uint64 {
 func TestT22HostileLengthsCloseTheirConnectionAlone(t *testing.T) {
 	r := start(t, nil)
 	healthy, w := r.ready("healthy", 100, 1<<20)
-	before := heap()
 	for i, length := range []uint32{0xFFFFFFFF, 0x7FFFFFFF, 16<<20 + 1, 0, 1} {
-		c := r.worker(fmt.Sprint("hostile", i))
-		began := time.Now()
-		c.Bytes(binary.BigEndian.AppendUint32(nil, length))
-		if length == 1 {
-			c.Bytes([]byte{0xc1})
+		before, best := heap(), time.Hour // other load on the machine disturbs the best of some least
+		for try := range 5 {
+			best = min(best, r.hostileLength(fmt.Sprint("hostile", i, ".", try), length))
 		}
-		code := wire.ByeLimit
-		if length <= 1 {
-			code = wire.ByeMalformed
+		if best > 10*time.Millisecond {
+			t.Errorf("length %d: closed after %v", length, best)
 		}
-		m, err := c.Receive()
-		if bye, ok := m.(*wire.Bye); !ok || bye.Code != code {
-			t.Errorf("length %d: %+v, %v", length, m, err)
+		if more := int64(heap()) - int64(before); more > 1<<20 {
+			t.Errorf("length %d: %d bytes more memory", length, more)
 		}
-		if took := time.Since(began); took > 100*time.Millisecond { // 10 ms on a machine that does nothing else
-			t.Errorf("length %d: closed after %v", length, took)
-		}
-		c.ExpectEnd()
 		r.ping(healthy, w, uint64(i+1))
 	}
-	if more := int64(heap()) - int64(before); more > 1<<20 {
-		t.Errorf("%d bytes more memory", more)
+}
+
+// hostileLength announces a frame of that length and measures how long its connection lives.
+func (r *rig) hostileLength(name string, length uint32) time.Duration {
+	r.t.Helper()
+	c := r.worker(name)
+	frame := binary.BigEndian.AppendUint32(nil, length)
+	if length == 1 {
+		frame = append(frame, 0xc1)
 	}
+	code := wire.ByeLimit
+	if length <= 1 {
+		code = wire.ByeMalformed
+	}
+	began := time.Now()
+	c.Bytes(frame)
+	m, err := c.Receive()
+	if bye, ok := m.(*wire.Bye); !ok || bye.Code != code {
+		r.t.Errorf("length %d: %+v, %v", length, m, err)
+	}
+	c.ExpectEnd()
+	return time.Since(began)
 }
 
 func TestT22AnAnnouncedFrameTakesOnlyTheMemoryOfItsBytes(t *testing.T) {

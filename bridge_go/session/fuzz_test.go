@@ -10,7 +10,7 @@ import (
 
 // Whatever a worker says: a session ends at most once, says nothing after its end, and every lease is answered or returned,
 // never both.
-func FuzzMachine(f *testing.F) {
+func FuzzT24Machine(f *testing.F) {
 	script := frames(f)
 	f.Add(uint8(1), []byte{0, 1, 200, 2, 3})
 	f.Add(uint8(2), []byte{0, 4, 4, 5})

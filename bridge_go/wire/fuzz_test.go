@@ -10,7 +10,7 @@ import (
 )
 
 // A frame is a message or an *Error, nothing else; and what was decoded survives a round trip.
-func FuzzFrame(f *testing.F) {
+func FuzzT24Frame(f *testing.F) {
 	for _, file := range []string{"frames/valid.json", "frames/invalid.json"} {
 		var vectors []wiretest.Frame
 		wiretest.Load(f, file, &vectors)
@@ -54,7 +54,7 @@ func roundTrip(t *testing.T, m wire.Message) {
 }
 
 // A preface is a greeting or a refusal or a stream that ended, and without the token it is never a greeting.
-func FuzzPreface(f *testing.F) {
+func FuzzT24Preface(f *testing.F) {
 	for _, file := range []string{"preface/exchanges.json", "preface/refused_by_bridge.json"} {
 		var list []preface
 		wiretest.Load(f, file, &list)

@@ -285,3 +285,27 @@ def test_T24_T27_a_codec_that_lets_something_pass_is_found(monkeypatch: pytest.M
     monkeypatch.setattr(rules, "check", lambda frame: None)
     with pytest.raises(AssertionError, match="bridge"):
         compare(20_000, SEED)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("package", "target"),
+    [("wire", "FuzzT24Frame"), ("wire", "FuzzT24Preface"), ("session", "FuzzT24Machine")],
+)
+def test_T24_the_fuzz_targets_of_the_bridge_find_nothing(package: str, target: str, tmp_path: Path) -> None:
+    """Half a minute each, from the vectors as seeds. What is found is printed; as a seed of the target it stays."""
+    command = [
+        "go",
+        "test",
+        f"./bridge_go/{package}",
+        "-run=^$",
+        f"-fuzz=^{target}$",
+        "-fuzztime=30s",
+        "-fuzzminimizetime=10x",
+        "-parallel=2",
+    ]
+    cache = f"-test.fuzzcachedir={tmp_path}"
+    done = subprocess.run([*command, cache], cwd=ROOT, capture_output=True, text=True, timeout=180)
+    print(done.stdout[-3000:])
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert "elapsed: 30s" in done.stdout
