@@ -9,22 +9,34 @@ from typing import Any
 import pytest
 
 from .rig import Rig
+from .watch import WatchedRig
 
 
 @pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Callable[..., Rig]]:
-    """A factory of rigs that are closed, and whose logs are shown when the test fails."""
-    rigs: list[Rig] = []
+def record(record_property: Callable[[str, object], None]) -> Callable[..., None]:
+    """Writes a row into the report of the faults: `record(kills=3, LOST=0)`, by the columns of report.py."""
+
+    def write(**cells: object) -> None:
+        record_property("ledger", cells)
+
+    return write
+
+
+@pytest.fixture
+def rig(tmp_path: Path, record: Callable[..., None]) -> Iterator[Callable[..., Rig]]:
+    """A factory of rigs that are closed, and whose logs are shown when the test fails. Each has its row in the report."""
+    rigs: list[WatchedRig] = []
 
     def build(science: str, **settings: Any) -> Rig:
         folder = tmp_path / f"rig{len(rigs)}"
         folder.mkdir()
-        rigs.append(Rig(folder, science, **settings))
+        rigs.append(WatchedRig(folder, science, **settings))
         return rigs[-1]
 
     yield build
     for one in rigs:
         one.close()
+        record(**one.row())
         for log in ("bridge.log", "runner.log"):
             print(
                 f"--- {log}, its end\n"
