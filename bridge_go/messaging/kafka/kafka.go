@@ -32,6 +32,11 @@
 // transactional id is kept, with a lock, in the state folder, so that a process that comes back ends at once what the one before it left open;
 // without a state folder, or for a second process on the same one, a new id is drawn, and what was left open ends after transaction_timeout.
 //
+// # Brokers that are away
+//
+// Opening a source or a sink, and asking for positions or seeking, waits for brokers that restart, elect or load: start_wait long, with a line in
+// the log now and then. What is wrong for good (rights, logins, missing topics) is told at once.
+//
 // # Deleting
 //
 // Kafka has no deletion of single records. Delete appends a marker to the partition: a record without key and value, with a header
@@ -103,7 +108,8 @@ func connect(_ context.Context, o messaging.Options) (messaging.Connection, erro
 	if c.base, err = s.client(c.dials, o.Log); err != nil {
 		return nil, fmt.Errorf("connection %s: %w", o.Name, err)
 	}
-	if c.client, err = kgo.NewClient(c.base...); err != nil {
+	questions := append([]kgo.Opt{kgo.RetryTimeout(betweenLogs)}, c.base...) // tried on by patiently, which tells of it
+	if c.client, err = kgo.NewClient(questions...); err != nil {
 		return nil, fmt.Errorf("connection %s: %w", o.Name, err)
 	}
 	c.admin = kadm.NewClient(c.client)
@@ -112,7 +118,7 @@ func connect(_ context.Context, o messaging.Options) (messaging.Connection, erro
 }
 
 func (c *connection) Source(ctx context.Context, sc messaging.SourceConfig) (messaging.Source, error) {
-	t, err := c.topic(ctx, sc.Topic)
+	t, err := c.awaited(ctx, sc.Topic)
 	if err != nil {
 		return nil, err
 	}
@@ -130,7 +136,7 @@ func (c *connection) Source(ctx context.Context, sc messaging.SourceConfig) (mes
 }
 
 func (c *connection) Sink(ctx context.Context, sc messaging.SinkConfig) (messaging.Sink, error) {
-	t, err := c.topic(ctx, sc.Topic)
+	t, err := c.awaited(ctx, sc.Topic)
 	if err != nil {
 		return nil, err
 	}
@@ -143,7 +149,7 @@ func (c *connection) Sink(ctx context.Context, sc messaging.SinkConfig) (messagi
 
 // Incarnation is the topic's id.
 func (c *connection) Incarnation(ctx context.Context, name string) (string, error) {
-	t, err := c.topic(ctx, name)
+	t, err := c.awaited(ctx, name)
 	return t.id, err
 }
 

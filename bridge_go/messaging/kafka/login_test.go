@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"maps"
 	"math/big"
 	"net"
 	"os"
@@ -31,9 +32,14 @@ func cluster(t testing.TB, o ...kfake.Opt) *kfake.Cluster {
 	return c
 }
 
-// try opens a connection and asks it for a topic.
+// try opens a connection and asks it for a topic, without waiting for brokers that are away.
 func try(t *testing.T, url string, settings map[string]string) error {
 	t.Helper()
+	settings = maps.Clone(settings)
+	if settings == nil {
+		settings = map[string]string{}
+	}
+	settings["start_wait"] = "0s"
 	c, err := messaging.Open(context.Background(), messaging.Options{Name: "events", URL: url, Settings: settings})
 	if err != nil {
 		return err

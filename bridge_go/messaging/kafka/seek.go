@@ -2,16 +2,27 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 
 	"ds-runner.dev/ds-runner/bridge_go/messaging"
 )
 
 // Seek moves a group that has no members. Its generation, in the metadata of each offset, counts the moves back.
-func (c *connection) Seek(ctx context.Context, name, group string, to messaging.Target, dry bool) ([]messaging.Move, error) {
+func (c *connection) Seek(ctx context.Context, name, group string, to messaging.Target, dry bool) (moves []messaging.Move, err error) {
+	err = c.patiently(ctx, "seek "+name, func(ctx context.Context) error {
+		moves, err = c.seek(ctx, name, group, to, dry)
+		return err
+	})
+	return moves, err
+}
+
+// seek may be tried again: where the group was moved and the answer lost, there is nothing left to move.
+func (c *connection) seek(ctx context.Context, name, group string, to messaging.Target, dry bool) ([]messaging.Move, error) {
 	t, err := c.topic(ctx, name)
 	if err != nil {
 		return nil, err
@@ -35,13 +46,16 @@ func (c *connection) Seek(ctx context.Context, name, group string, to messaging.
 	return moves, c.explain("seek "+name, c.move(ctx, t, group, moves, generation))
 }
 
-func (c *connection) Generation(ctx context.Context, name, group string) (int, error) {
-	t, err := c.topic(ctx, name)
-	if err != nil {
-		return 0, err
-	}
-	_, generation, err := c.committed(ctx, t, group)
-	return generation, c.explain("positions of "+group, err)
+func (c *connection) Generation(ctx context.Context, name, group string) (generation int, err error) {
+	err = c.patiently(ctx, "positions of "+group, func(ctx context.Context) error {
+		t, err := c.topic(ctx, name)
+		if err != nil {
+			return err
+		}
+		_, generation, err = c.committed(ctx, t, group)
+		return c.explain("positions of "+group, err)
+	})
+	return generation, err
 }
 
 // idle asks this connection first: a source that was opened just now may not have joined yet.
@@ -62,7 +76,7 @@ func (c *connection) idle(ctx context.Context, group string) error {
 // committed are the group's next offsets in this life of the topic.
 func (c *connection) committed(ctx context.Context, t topic, group string) (have map[int32]int64, generation int, err error) {
 	all, err := c.admin.FetchOffsets(ctx, group)
-	if err != nil {
+	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) { // a group that nobody has joined has no positions
 		return nil, 0, err
 	}
 	have = map[int32]int64{}

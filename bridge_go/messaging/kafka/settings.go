@@ -18,6 +18,8 @@ type settings struct {
 	connect  time.Duration
 	metadata time.Duration
 
+	startWait time.Duration
+
 	tls  tlsSettings
 	sasl saslSettings
 
@@ -60,6 +62,8 @@ func parse(o messaging.Options) (settings, error) {
 		clientID: s.String("client_id", "ds-runner"),
 		connect:  s.Duration("connect_timeout", 10*time.Second, time.Millisecond),
 		metadata: s.Duration("metadata_age", 30*time.Second, 10*time.Millisecond),
+
+		startWait: s.Duration("start_wait", time.Minute, 0),
 		tls: tlsSettings{
 			on: s.Bool("tls", scheme == "kafka+tls"), insecure: s.Bool("tls_insecure", false),
 			ca: s.String("tls_ca", ""), cert: s.String("tls_cert", ""), key: s.String("tls_key", ""), server: s.String("tls_server_name", ""),

@@ -21,6 +21,15 @@ type topic struct {
 	partitions []int32
 }
 
+// awaited is topic for what is opened: it waits for brokers that are away.
+func (c *connection) awaited(ctx context.Context, name string) (t topic, err error) {
+	err = c.patiently(ctx, "topic "+name, func(ctx context.Context) error {
+		t, err = c.topic(ctx, name)
+		return err
+	})
+	return t, err
+}
+
 // topic finds a topic and, if the settings allow it, makes a missing one.
 func (c *connection) topic(ctx context.Context, name string) (topic, error) {
 	if c.isClosed() {
