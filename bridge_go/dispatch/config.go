@@ -65,6 +65,9 @@ type Config struct {
 
 	Log        *slog.Logger
 	Registerer prometheus.Registerer
+	// Stored, when not nil, is told on the writer's goroutine of fates that are durable now. It does not block, and keeps
+	// neither the slice nor what the fates point to. Nothing of it can fail the route.
+	Stored func(fates []Fate)
 	// Sinks, when not nil, counts what the outlet had to do.
 	Sinks *SinkCounts
 }

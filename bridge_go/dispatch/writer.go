@@ -41,10 +41,28 @@ func (r *Route) startWriter(ctx context.Context) *writer {
 		for h := range r.out {
 			refused, err := w.settle(ctx, r.cfg.Outlet, h)
 			steps.At(steps.AfterProduce)
+			if r.cfg.Stored != nil && err == nil {
+				tellStored(r.cfg.Stored, h, refused)
+			}
 			r.post(func() { r.written(h, refused, err) })
 		}
 	}()
 	return w
+}
+
+// tellStored tells of the fates of a handover but those refused, which come again as dead. A transaction that refuses one
+// stores none.
+func tellStored(tell func([]Fate), h handover, refused []Refusal) {
+	if h.by != nil && len(refused) > 0 {
+		return
+	}
+	first := 0
+	for _, x := range append(refused, Refusal{Index: len(h.fates)}) {
+		if stored := h.fates[first:x.Index]; len(stored) > 0 {
+			tell(stored)
+		}
+		first = x.Index + 1
+	}
 }
 
 func (w *writer) settle(ctx context.Context, to Outlet, h handover) ([]Refusal, error) {
