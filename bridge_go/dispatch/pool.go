@@ -81,8 +81,12 @@ func (r *Route) Result(w Worker, x *wire.Result) {
 		if m == nil {
 			return
 		}
+		counts := r.recorder != nil && r.core.Alive(x.Nonce, x.Batch, x.Epoch)
 		if err == nil {
 			err = r.core.Result(r.now, m.core, x, len(outputs))
+		}
+		if err == nil && counts {
+			r.record(x.Lease, x)
 		}
 		r.collect(&answer{m.core.Model, outputs, x.Routes})
 		r.unstage(x.Lease)
@@ -114,7 +118,11 @@ func (r *Route) Return(w Worker, x *wire.Return) {
 			if x.Code == codeCrowded {
 				r.core.Crowded(r.now, m.core, x.Lease)
 			}
+			counts := r.recorder != nil && r.core.Alive(x.Nonce, x.Batch, x.Epoch)
 			r.core.Return(r.now, m.core, x.Lease, int64(retry))
+			if counts {
+				r.record(x.Lease, x)
+			}
 			r.log.Warn("batch given back", "worker", m.ID(), "code", x.Code, "reason", x.Reason, "retry", retry)
 		}
 	})
@@ -179,7 +187,11 @@ func causeText(cause string) string {
 func (r *Route) carryOut(e delivery.Effects) {
 	for _, l := range e.Leases {
 		m := l.Worker.Handle.(*member)
-		m.Send(r.frame(l, m.Hello().Wants))
+		b := r.frame(l, m.Hello().Wants)
+		if r.recorder != nil {
+			r.recorder.sent(b, l.Events(), m, r.now)
+		}
+		m.Send(b)
 		steps.At(steps.AfterSend)
 	}
 	for _, w := range e.Cuts {

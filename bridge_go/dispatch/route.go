@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"ds-runner.dev/ds-runner/bridge_go/delivery"
@@ -23,6 +24,8 @@ type Route struct {
 	box     chan func() // what the loop is asked to do
 	closing chan struct{}
 	done    chan struct{}
+	taping  atomic.Bool   // the loop has a recorder
+	lookups atomic.Uint64 // calls under leases
 
 	// From here on the loop's alone.
 	core        *delivery.Core
@@ -36,6 +39,8 @@ type Route struct {
 	staged      map[wire.Lease][]Staged
 	due         []Staged // of batches answered since the last handover
 	err         error    // ends the route
+
+	recorder *recorder // nil while nobody records
 
 	feed      *feed
 	eof       bool
@@ -149,10 +154,11 @@ func (r *Route) turn(ctx context.Context) int64 {
 	r.carryOut(effects)
 	r.handOver()
 	r.forgetStaged()
+	r.tendRecording()
 	r.tend(ctx)
 	r.commit()
 	r.report()
-	return earliest(effects.Wake, r.commitAt, r.flushAt, r.tendAt(), r.reportAt, r.drainAt())
+	return earliest(effects.Wake, r.commitAt, r.flushAt, r.tendAt(), r.reportAt, r.recordingAt(), r.drainAt())
 }
 
 func earliest(times ...int64) (first int64) {
@@ -208,6 +214,9 @@ func (r *Route) Revoke(partitions []int32) {
 			delete(r.position, p)
 		}
 		r.dropRevoked()
+		if r.recorder != nil {
+			r.recorder.revoked(partitions)
+		}
 	})
 }
 
@@ -281,6 +290,7 @@ func (r *Route) finish(ctx context.Context, w *writer) {
 	}
 	close(r.out)
 	<-w.done
+	r.endRecording(true)
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	if err := r.cfg.Outlet.Close(closing); err != nil && r.err == nil {

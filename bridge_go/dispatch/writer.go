@@ -112,6 +112,9 @@ func (r *Route) written(h handover, refused []Refusal, err error) {
 		}
 		return
 	}
+	if r.recorder != nil {
+		r.recorder.stored(h.fates, refused)
+	}
 	var sink, total runs
 	for i := range h.fates {
 		f := &h.fates[i]
