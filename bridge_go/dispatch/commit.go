@@ -28,7 +28,7 @@ func (r *Route) commit() {
 		if len(r.position) == 0 || f.left {
 			return
 		}
-		f.committing = true
+		f.committing, f.asked = true, r.now
 		f.commits <- r.positions()
 		clear(r.position)
 	} else if due {
@@ -85,8 +85,13 @@ func (r *Route) committed(f *feed, positions []messaging.Position, err error) {
 	f.committing = false
 	if err == nil {
 		r.count.commits++
+		r.storedSince, r.astray, r.told = 0, false, false
+		if r.settled > 0 {
+			r.storedSince = f.asked
+		}
 		return
 	}
+	r.overstayed()
 	r.count.commitErrors++
 	r.log.Warn("commit failed", "stream", r.cfg.Stream, "error", err)
 	if f != r.feed || f.left {

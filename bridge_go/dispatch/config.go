@@ -55,6 +55,14 @@ type Config struct {
 	// Transaction, when not nil, has outputs and positions stored together. The outlet is then a [Composer].
 	Transaction *Transaction
 
+	// Sequenced has fates handed to the outlet in the order of their partitions, none before those in front of it.
+	Sequenced bool
+	// Mark, when not nil, is up while results may be stored whose positions are not.
+	Mark Mark
+	// Window is how long the sinks remember ids, 0 when they do not or nobody knows. Results whose positions could not be
+	// committed for longer are told of.
+	Window time.Duration
+
 	Paused bool // from the start, until Route.Resume
 
 	LeaveAfter    time.Duration // without a ready worker the source is left, 30 s; never when it is bounded

@@ -78,7 +78,7 @@ func (r *Route) collect(a *answer) {
 			f.Outputs = a.outputs[d.First : d.First+d.N]
 			f.Routes = a.routed(d.First, d.N)
 		}
-		if r.cfg.Transaction != nil {
+		if r.sequenced() {
 			r.inSequence()
 			continue
 		}

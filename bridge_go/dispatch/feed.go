@@ -24,8 +24,9 @@ type feed struct {
 	opened     int64 // when
 	reading    bool
 	committing bool
-	leaving    bool // reads no more
-	left       bool // commits no more either: it is being closed beside the loop
+	asked      int64 // when the last commit was asked for
+	leaving    bool  // reads no more
+	left       bool  // commits no more either: it is being closed beside the loop
 	once       sync.Once
 	ended      error
 	readerDone chan struct{}
@@ -214,6 +215,7 @@ func (r *Route) leaveFeed(ctx context.Context) {
 		defer cancel()
 		if err := f.end(ctx, last); err != nil {
 			r.log.Warn("source was not left in order", "error", err)
+			r.post(func() { r.astray = true })
 		}
 		r.post(func() { r.feed = nil; r.tellPaused() })
 	}()

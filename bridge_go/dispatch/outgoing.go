@@ -109,12 +109,15 @@ func idPrefix(c StreamConfig, stream string) string {
 // appendID writes program/command/output:incarnation:generation:sequence:index. Sequence is the offset; where there is more than
 // one partition, partition-offset.
 func appendID(b []byte, prefix string, r *messaging.Record, index int) []byte {
-	b = append(b, prefix...)
+	b = append(appendSequence(append(b, prefix...), r), ':')
+	return strconv.AppendInt(b, int64(index), 10)
+}
+
+func appendSequence(b []byte, r *messaging.Record) []byte {
 	if r.Partition != 0 {
 		b = append(strconv.AppendInt(b, int64(r.Partition), 10), '-')
 	}
-	b = append(strconv.AppendInt(b, r.Offset, 10), ':')
-	return strconv.AppendInt(b, int64(index), 10)
+	return strconv.AppendInt(b, r.Offset, 10)
 }
 
 // bytesOf looks at a string as bytes that nobody writes to.

@@ -56,6 +56,12 @@ type Route struct {
 	out      chan handover
 	writing  int // fates with the writer
 
+	marked      bool  // fates were stored since the mark was cleared
+	handedOver  int64 // when fates last were
+	storedSince int64 // when the first of those was whose positions are not committed, 0 for none
+	astray      bool  // positions of a source that was left could not be committed
+	told        bool  // that it takes too long
+
 	settled  int // since the last commit
 	commitAt int64
 	position map[int32]messaging.Position // to be committed
@@ -157,8 +163,9 @@ func (r *Route) turn(ctx context.Context) int64 {
 	r.tendRecording()
 	r.tend(ctx)
 	r.commit()
+	unmark := r.lowerMark()
 	r.report()
-	return earliest(effects.Wake, r.commitAt, r.flushAt, r.tendAt(), r.reportAt, r.recordingAt(), r.drainAt())
+	return earliest(effects.Wake, r.commitAt, r.flushAt, r.tendAt(), r.reportAt, r.recordingAt(), r.drainAt(), unmark)
 }
 
 func earliest(times ...int64) (first int64) {
@@ -300,6 +307,8 @@ func (r *Route) finish(ctx context.Context, w *writer) {
 	steps.At(steps.Draining)
 	if err := r.endFeed(closing); err != nil && r.err == nil {
 		r.err = err
+	} else if err == nil && r.cfg.Mark != nil && r.clean() {
+		w.lower()
 	}
 	r.tell()
 	r.publish()

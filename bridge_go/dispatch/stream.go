@@ -13,7 +13,7 @@ import (
 	"ds-runner.dev/ds-runner/bridge_go/messaging"
 )
 
-// A Target is a sink, the name of the stream that it writes, and its topic.
+// A Target is a sink, the name of the stream that it writes, and its topic. It has no sink where fates are stored as one.
 type Target struct {
 	Stream, Topic string
 	Sink          messaging.Sink
@@ -26,6 +26,8 @@ type StreamConfig struct {
 	Routed           map[string]Target // outputs that name another stream, by that name
 	Dead             Target            // dead letters; without a sink they are counted and dropped
 	Rejected         Target            // optional: rejected events
+	// Fates, when not nil, stores all records of a fate as one, and each fate once. Targets then need a topic alone.
+	Fates messaging.FateWriter
 	// DropDead drops dead letters that the sink refuses in every form; otherwise they block until it takes them.
 	DropDead bool
 
@@ -42,7 +44,8 @@ type StreamConfig struct {
 type StreamOutlet struct {
 	c     StreamConfig
 	made  outgoing
-	forms map[delivery.Ticket]form // of letters that were refused in a transaction
+	whole bundle
+	forms map[delivery.Ticket]form // of letters that were refused, where a fate is stored as one or in a transaction
 	first time.Duration            // of the back-off
 
 	generation atomic.Int64
@@ -66,6 +69,9 @@ func NewStreamOutlet(c StreamConfig) *StreamOutlet {
 func (o *StreamOutlet) Settle(ctx context.Context, fates []Fate) ([]Refusal, error) {
 	refused := refusals{}
 	o.begin()
+	if o.c.Fates != nil {
+		return o.settleWhole(ctx, fates)
+	}
 	for i := range fates {
 		if fates[i].Kind == Scored {
 			o.outputs(i, &fates[i], refused)
@@ -164,6 +170,9 @@ func sleep(ctx context.Context, d time.Duration) error {
 // Close implements [Outlet].
 func (o *StreamOutlet) Close(ctx context.Context) error {
 	var errs []error
+	if o.c.Fates != nil {
+		errs = append(errs, o.c.Fates.Close(ctx))
+	}
 	for _, t := range append([]Target{o.c.Main, o.c.Dead, o.c.Rejected}, targets(o.c.Routed)...) {
 		if t.Sink != nil {
 			errs = append(errs, t.Sink.Close(ctx))

@@ -20,6 +20,9 @@ import (
 //	outputs refused      nothing was stored; the refused events are dead, and the same fates are handed over again
 //	anything else        nobody knows what is stored: the source is opened again, and begins where the store says
 
+// sequenced says whether fates wait for those in front of them in their partition.
+func (r *Route) sequenced() bool { return r.cfg.Transaction != nil || r.cfg.Sequenced }
+
 // inSequence takes the fate that collect has just appended, and puts in its place what may be stored now.
 func (r *Route) inSequence() {
 	last := len(r.pending) - 1
@@ -33,7 +36,7 @@ func (r *Route) inSequence() {
 
 // dropRevoked lets go of fates that can no longer be stored.
 func (r *Route) dropRevoked() {
-	if r.cfg.Transaction == nil {
+	if !r.sequenced() {
 		return
 	}
 	for _, f := range r.sequence.revoked() {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync/atomic"
+	"time"
 
 	"ds-runner.dev/ds-runner/bridge_go/delivery"
 	"ds-runner.dev/ds-runner/bridge_go/messaging"
@@ -22,6 +23,7 @@ type handover struct {
 	upTo   []messaging.Position // behind fates, stored with them
 	fates  []Fate
 	at     int64
+	lower  bool // the mark: nothing else
 }
 
 // A writer is the goroutine that settles.
@@ -30,11 +32,13 @@ type writer struct {
 	done    chan struct{}
 	log     *slog.Logger
 	refused *atomic.Uint64 // staged writes given up
+	mark    Mark           // or nil
+	marked  time.Time      // when it was set last, zero while it is not
 }
 
 func (r *Route) startWriter(ctx context.Context) *writer {
 	ctx, cancel := context.WithCancel(ctx)
-	w := &writer{cancel, make(chan struct{}), r.log, &r.cfg.Sinks.StagedRefusals}
+	w := &writer{cancel: cancel, done: make(chan struct{}), log: r.log, refused: &r.cfg.Sinks.StagedRefusals, mark: r.cfg.Mark}
 	go func() {
 		defer close(w.done)
 		defer cancel()
@@ -70,11 +74,15 @@ func (w *writer) settle(ctx context.Context, to Outlet, h handover) ([]Refusal, 
 		return nil, err
 	}
 	switch {
+	case h.lower:
+		w.lower()
+		return nil, nil
 	case len(h.fates) == 0:
 		return nil, nil
 	case h.by != nil:
 		return to.(Composer).Transact(ctx, h.by, h.fates, h.upTo)
 	}
+	w.raise()
 	return to.Settle(ctx, h.fates)
 }
 
@@ -87,6 +95,7 @@ func (r *Route) handOver() {
 		r.handOverTransaction()
 		return
 	}
+	r.dropRevoked()
 	fates := r.pending
 	r.pending, r.spare = r.spare[:0], nil
 	if len(fates) > maxHandover {
@@ -95,6 +104,7 @@ func (r *Route) handOver() {
 		fates = fates[:maxHandover]
 	}
 	r.writing = len(fates) + len(r.due)
+	r.marked, r.handedOver = r.cfg.Mark != nil, r.now
 	r.out <- handover{staged: r.due, fates: fates, at: r.now}
 	r.due = nil
 }
@@ -116,11 +126,12 @@ func (r *Route) written(h handover, refused []Refusal, err error) {
 		r.recorder.stored(h.fates, refused)
 	}
 	var sink, total runs
+	var again []Fate
 	for i := range h.fates {
 		f := &h.fates[i]
 		r.backlog -= f.bytes()
 		if len(refused) > 0 && refused[0].Index == i {
-			r.core.Refused(f.ID, delivery.Failure{Code: refused[0].Code, Reason: refused[0].Reason, Model: f.Model})
+			again = r.refused(again, f, refused[0])
 			refused = refused[1:]
 			continue
 		}
@@ -131,8 +142,22 @@ func (r *Route) written(h handover, refused []Refusal, err error) {
 	}
 	total.end(&r.count.stages[stageTotal])
 	sink.end(&r.count.stages[stageSink])
-	r.settled += len(h.fates)
+	if r.settled += len(h.fates); r.storedSince == 0 {
+		r.storedSince = h.at
+	}
+	r.pending = append(again, r.pending...)
 	clear(h.fates)
 	r.spare = h.fates[:0]
 	r.collect(&answer{})
+}
+
+// refused has a fate that will never be stored settled as dead: in its place, where fates are in order.
+func (r *Route) refused(again []Fate, f *Fate, why Refusal) []Fate {
+	if !r.cfg.Sequenced {
+		r.core.Refused(f.ID, delivery.Failure{Code: why.Code, Reason: why.Reason, Model: f.Model})
+		return again
+	}
+	dead := r.dead(*f, why)
+	r.backlog += dead.bytes()
+	return append(again, dead)
 }

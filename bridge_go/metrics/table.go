@@ -38,7 +38,8 @@ type Snapshot struct {
 	SourceErrors   uint64
 	SinkRetries    uint64
 	SinkRefusals   uint64
-	StagedRefusals uint64            // writes of models
+	StagedRefusals uint64 // writes of models
+	WindowExceeded uint64
 	DeadReduced    map[string]uint64 // dead letters that did not fit, by what was left out
 	Stages         [stages]Histogram
 }
@@ -93,6 +94,7 @@ var Table = []Metric{
 	counter("ds_sink_retries_total", "Writes to sinks that failed and were tried again.", func(s *Snapshot) uint64 { return s.SinkRetries }),
 	counter("ds_staged_refusals_total", "Writes of models (ctx.publish, kv.put) that were refused for good.", func(s *Snapshot) uint64 { return s.StagedRefusals }),
 	counter("ds_sink_refusals_total", "Outputs that a sink refused for good.", func(s *Snapshot) uint64 { return s.SinkRefusals }),
+	counter("ds_window_exceeded_total", "Times that stored results had no committed position for longer than the sink remembers message ids: they may come twice.", func(s *Snapshot) uint64 { return s.WindowExceeded }),
 	{"ds_dead_letters_reduced_total", "counter", "Dead letters that the sink refused as they were, by what was left out: headers, payload, all.", []string{"left_out"}, eachReduced},
 	{"ds_stage_seconds", "histogram", "Time of an event by stage: queue, worker, sink, total.", []string{"stage"}, nil},
 }
