@@ -50,6 +50,13 @@ type Data interface {
 type Leases interface {
 	Alive(l wire.Lease) bool
 	Stage(l wire.Lease, writes []dispatch.Staged) error
+	// Called tells of a call before it is answered; failed is nil when it succeeded.
+	Called(l wire.Lease, method string, args, value []byte, failed *wire.CallError)
+}
+
+// A Replay is Leases whose calls were answered once before: nothing is asked of any system again.
+type Replay interface {
+	Answer(l wire.Lease, call *wire.Call) ([]byte, error)
 }
 
 // Config is what a Handler works on.
@@ -108,6 +115,7 @@ func New(c Config) *Handler {
 		"objects.finish": {outside, h.objectsFinish},
 		"objects.abort":  {outside, h.objectsAbort},
 		"publish":        {outside, nil},
+		"clock":          {within, h.clock},
 		"stage":          {within, h.stage},
 	}
 	return h
@@ -158,10 +166,23 @@ func (h *Handler) Handle(ctx context.Context, hello *wire.Hello, call *wire.Call
 	if m.run == nil {
 		return h.c.Publish(ctx, hello, call)
 	}
+	if again, ok := r.leases.(Replay); ok {
+		return again.Answer(*r.lease, call)
+	}
+	value, err := h.run(ctx, m, r, call.Method)
+	if r.lease != nil {
+		var failed *wire.CallError
+		errors.As(err, &failed)
+		r.leases.Called(*r.lease, call.Method, call.Args, value, failed)
+	}
+	return value, err
+}
+
+func (h *Handler) run(ctx context.Context, m method, r *request, name string) ([]byte, error) {
 	value, err := m.run(ctx, r)
 	switch {
 	case r.Err != nil:
-		return nil, refusef("bad_arguments", "%s: %v", call.Method, r.Err)
+		return nil, refusef("bad_arguments", "%s: %v", name, r.Err)
 	case err != nil:
 		return nil, told(err)
 	case !r.alive():

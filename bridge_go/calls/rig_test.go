@@ -48,6 +48,7 @@ type rig struct {
 	mu     sync.Mutex
 	alive  map[wire.Lease]bool
 	staged []dispatch.Staged
+	told   []string // methods called under leases
 }
 
 func start(t *testing.T, change func(*Config)) *rig {
@@ -117,7 +118,13 @@ func (r *rig) Stream(context.Context, string) (messaging.Connection, string, err
 	return r.conn, "alerts", nil
 }
 
-// Alive and Stage implement Leases.
+// Called implements Leases, as Alive and Stage do.
+func (r *rig) Called(_ wire.Lease, method string, _, _ []byte, _ *wire.CallError) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.told = append(r.told, method)
+}
+
 func (r *rig) Alive(l wire.Lease) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()

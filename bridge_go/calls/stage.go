@@ -10,6 +10,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/tinylib/msgp/msgp"
+
 	"ds-runner.dev/ds-runner/bridge_go/arguments"
 	"ds-runner.dev/ds-runner/bridge_go/data/kv"
 	"ds-runner.dev/ds-runner/bridge_go/data/objects"
@@ -39,6 +41,14 @@ func (h *Handler) stage(_ context.Context, r *request) ([]byte, error) {
 		writes[i] = staged
 	}
 	return nil, r.leases.Stage(*r.lease, writes)
+}
+
+// clock answers the time, in nanoseconds since 1970 UTC. A model asks for it once a batch, so that a recording has it.
+func (h *Handler) clock(_ context.Context, r *request) ([]byte, error) {
+	if r.End(); r.Err != nil {
+		return nil, r.Err
+	}
+	return msgp.AppendInt64(nil, time.Now().UnixNano()), nil
 }
 
 // A write is what one round trip does.

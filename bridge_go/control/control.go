@@ -1,4 +1,4 @@
-// Package control answers the command line: publish, tail, dead letters, pause, seek, status, drain. METHODS.md lists the calls.
+// Package control answers the command line: publish, tail, dead letters, pause, seek, record, status, drain. METHODS.md lists the calls.
 //
 // A call comes from the server with its arguments as msgpack, is decoded strictly, and works on the same connections as the
 // routes do: one embedded store belongs to one process, so a second terminal asks that process.
@@ -37,13 +37,15 @@ type Config struct {
 	Routes  func() []Route // the commands at work that read streams
 	Status  func() any     // anything that encoding/json takes; what status answers
 	Drain   func()         // begins to drain, and returns at once; it may be called again
+	Version string         // of the bridge, for tapes
 	Log     *slog.Logger
 }
 
 // A Control answers calls. It is safe from any goroutine.
 type Control struct {
-	c       Config
-	methods map[string]method
+	c          Config
+	methods    map[string]method
+	recordings recordings
 }
 
 // A method decodes its arguments and returns one msgpack value, nil for nil.
@@ -62,6 +64,9 @@ func New(c Config) *Control {
 		"pause":       k.pause,
 		"resume":      k.resume,
 		"seek":        k.seek,
+		"record.open": k.recordOpen,
+		"record.next": k.recordNext,
+		"record.stop": k.recordStop,
 		"status":      k.status,
 		"drain":       k.drain,
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/tinylib/msgp/msgp"
 
 	"ds-runner.dev/ds-runner/bridge_go/arguments"
+	"ds-runner.dev/ds-runner/bridge_go/dispatch"
 	"ds-runner.dev/ds-runner/bridge_go/messaging"
 	"ds-runner.dev/ds-runner/bridge_go/program"
 	"ds-runner.dev/ds-runner/bridge_go/wire"
@@ -34,6 +35,8 @@ type Route interface {
 	Movable() error
 	// Moved tells that the group was moved: what is written from now on is of its generation. The route is paused.
 	Moved(ctx context.Context) error
+	// Record begins a recording of what is sent to workers from now on; dispatch.ErrRecording when there is one.
+	Record(ctx context.Context, c dispatch.RecordConfig) (*dispatch.Recording, error)
 }
 
 // pauseTime is what of a call's time is left for the answer when a pause takes long.

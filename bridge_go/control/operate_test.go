@@ -11,6 +11,7 @@ import (
 
 	"github.com/tinylib/msgp/msgp"
 
+	"ds-runner.dev/ds-runner/bridge_go/dispatch"
 	"ds-runner.dev/ds-runner/bridge_go/messaging"
 	"ds-runner.dev/ds-runner/bridge_go/messaging/messagingtest"
 	"ds-runner.dev/ds-runner/bridge_go/wire"
@@ -49,6 +50,10 @@ func (r *fakeRoute) Keep(paused bool) error {
 func (r *fakeRoute) Moved(context.Context) error {
 	r.do("moved")
 	return nil
+}
+
+func (r *fakeRoute) Record(context.Context, dispatch.RecordConfig) (*dispatch.Recording, error) {
+	return nil, dispatch.ErrRecording
 }
 
 func (r *fakeRoute) do(deed string) { r.deeds = append(r.deeds, deed) }
