@@ -1,0 +1,39 @@
+"""Programs on real brokers, with names of their own: tests may share a server."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Mapping
+
+
+def program(
+    url: str,
+    *,
+    settings: Mapping[str, object] | None = None,
+    guarantee: str = "at-least-once",
+    more: str = "",
+    beside: str = "",
+) -> str:
+    """The rig's program with its streams at `url`. `more` are further keys of the command, as in `, attempts: 2`; `beside` is text
+    behind the streams, of further ones. Its topics are numbers-X and answers-X, with X the rest of its name behind rig."""
+    name = secrets.token_hex(4)
+    text = f"""\
+apiVersion: ds-runner.dev/v1alpha1
+kind: Program
+metadata: {{name: rig{name}}}
+spec:
+  model: rig_science:<model>
+  connections:
+    events: {{url: {json.dumps(url)}, settings: {json.dumps(settings or {})}}}
+  streams:
+    numbers: {{connection: events, topic: numbers-{name}}}
+    answers: {{connection: events, topic: answers-{name}}}
+{beside}  commands:
+    - {{name: score-stream, input: numbers, output: answers, workers: <workers>, deadline: <deadline>, order: <order>,
+       guarantee: {guarantee}{more}}}
+"""
+    text = text.replace("{", "{{").replace("}", "}}")  # the rig fills in the rest
+    for word in ("model", "workers", "deadline", "order"):
+        text = text.replace(f"<{word}>", f"{{{word}}}")
+    return text
