@@ -1,0 +1,203 @@
+package shadow
+
+import (
+	"context"
+	"io"
+	"sync"
+
+	"ds-runner.dev/ds-runner/bridge_go/dispatch"
+	"ds-runner.dev/ds-runner/bridge_go/messaging"
+)
+
+// A queue holds events with what the primary answered, from their offer until the shadow has answered, too. It is the source of
+// the shadow's route, and bounded: what does not fit is dropped and counted. Copies are made, so that what it holds is as large
+// as what it counts: a record of the primary may keep a whole fetch in memory.
+type queue struct {
+	limit messaging.Limit
+
+	mu       sync.Mutex
+	used     messaging.Limit // waiting and being scored
+	waiting  [][]messaging.Record
+	answers  map[*messaging.Record]*answer // the primary's, by the record that the route was given
+	dropped  uint64
+	ended    bool
+	arrivals chan struct{} // has room for one
+}
+
+// An answer is what the primary made of an event.
+type answer struct {
+	kind    dispatch.FateKind
+	outputs [][]byte
+	routes  []dispatch.Routed
+	model   string
+	size    int
+}
+
+func newQueue(limit messaging.Limit) *queue {
+	return &queue{limit: limit, answers: map[*messaging.Record]*answer{}, arrivals: make(chan struct{}, 1)}
+}
+
+// offer puts copies of as many fates behind the queue as there is room for, the first ones.
+func (q *queue) offer(fates []dispatch.Fate) {
+	n, bytes := q.reserve(fates)
+	if n == 0 {
+		return
+	}
+	records, answers := copied(fates[:n], bytes)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.waiting = append(q.waiting, records)
+	for i := range records {
+		q.answers[&records[i]] = &answers[i]
+	}
+	q.tell()
+}
+
+// reserve counts the fates that fit, and drops the others.
+func (q *queue) reserve(fates []dispatch.Fate) (n, bytes int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for ; n < len(fates) && !q.ended; n++ {
+		more := size(&fates[n])
+		if q.used.Events == q.limit.Events || q.used.Bytes+more > q.limit.Bytes {
+			break
+		}
+		q.used.Events++
+		q.used.Bytes += more
+		bytes += more
+	}
+	q.dropped += uint64(len(fates) - n)
+	return n, bytes
+}
+
+// size is what an event and its answer hold.
+func size(f *dispatch.Fate) int {
+	n := len(f.Record.Key) + len(f.Record.Value)
+	for i := range f.Record.Headers {
+		n += len(f.Record.Headers[i].Value)
+	}
+	for _, o := range f.Outputs {
+		n += len(o)
+	}
+	return n
+}
+
+// copied are the events and answers of fates, in one block of the bytes that size counted.
+func copied(fates []dispatch.Fate, bytes int) ([]messaging.Record, []answer) {
+	block := make([]byte, 0, bytes)
+	keep := func(b []byte) []byte {
+		if b == nil {
+			return nil
+		}
+		from := len(block)
+		block = append(block, b...)
+		return block[from:len(block):len(block)]
+	}
+	records, answers := make([]messaging.Record, len(fates)), make([]answer, len(fates))
+	for i := range fates {
+		f := &fates[i]
+		r, a := &records[i], &answers[i]
+		*r = *f.Record
+		r.Epoch = 0 // the primary's source's affair
+		r.Key, r.Value = keep(r.Key), keep(r.Value)
+		r.Headers = append([]messaging.Header(nil), r.Headers...)
+		for h := range r.Headers {
+			r.Headers[h].Value = keep(r.Headers[h].Value)
+		}
+		*a = answer{kind: f.Kind, routes: f.Routes, model: f.Model, size: size(f), outputs: make([][]byte, len(f.Outputs))}
+		for o := range f.Outputs {
+			a.outputs[o] = keep(f.Outputs[o])
+		}
+	}
+	return records, answers
+}
+
+// answered gives the primary's answer for an event that the shadow has answered, and makes room.
+func (q *queue) answered(r *messaging.Record) *answer {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	a := q.answers[r]
+	if a != nil {
+		delete(q.answers, r)
+		q.used.Events--
+		q.used.Bytes -= a.size
+	}
+	return a
+}
+
+// end has nothing more taken, and Read answer io.EOF behind what is queued.
+func (q *queue) end() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.ended = true
+	q.tell()
+}
+
+// abandon drops what is left.
+func (q *queue) abandon() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.dropped += uint64(q.used.Events)
+	q.used, q.waiting = messaging.Limit{}, nil
+	clear(q.answers)
+}
+
+func (q *queue) figures() (used messaging.Limit, dropped uint64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.used, q.dropped
+}
+
+func (q *queue) tell() {
+	select {
+	case q.arrivals <- struct{}{}:
+	default:
+	}
+}
+
+// Read implements messaging.Source.
+func (q *queue) Read(ctx context.Context, limit messaging.Limit) ([]messaging.Record, error) {
+	for {
+		if records, over := q.next(limit); len(records) > 0 {
+			return records, nil
+		} else if over {
+			return nil, io.EOF
+		}
+		select {
+		case <-q.arrivals:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+func (q *queue) next(limit messaging.Limit) (records []messaging.Record, over bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.waiting) == 0 {
+		return nil, q.ended
+	}
+	first := q.waiting[0]
+	n, bytes := 1, len(first[0].Value)
+	for n < min(len(first), limit.Events) && bytes < limit.Bytes {
+		bytes += len(first[n].Value)
+		n++
+	}
+	if q.waiting[0] = first[n:]; n == len(first) {
+		q.waiting[0] = nil
+		q.waiting = q.waiting[1:]
+	}
+	return first[:n:n], false
+}
+
+// Commit implements messaging.Source: there is no position, an event that was offered is never read again.
+func (q *queue) Commit(context.Context, []messaging.Position) error { return nil }
+
+// Lag implements messaging.Source.
+func (q *queue) Lag(context.Context) int64 {
+	used, _ := q.figures()
+	return int64(used.Events)
+}
+
+// Close implements messaging.Source. The queue outlives it.
+func (q *queue) Close(context.Context) error { return nil }
