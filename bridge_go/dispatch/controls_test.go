@@ -11,7 +11,7 @@ import (
 
 // Each of these has a bug seeded, and the audit must find it: an audit that finds nothing anywhere proves nothing.
 
-func TestTheAuditFindsPositionsCommittedBeforeResultsAreStored(t *testing.T) { // T0a
+func TestT0aTheAuditFindsPositionsCommittedBeforeResultsAreStored(t *testing.T) {
 	if lost := storm(t, true).Lost; lost == 0 {
 		t.Fatal("events are committed before they are stored, the bridge is killed, and the audit has lost none")
 	}
@@ -39,7 +39,7 @@ func storm(t *testing.T, seeded bool) dispatchtest.Audit {
 	return book.Audit(log.Records())
 }
 
-func TestTheAuditFindsResultsThatAreAppliedWrongly(t *testing.T) { // T0b
+func TestT0bTheAuditFindsResultsThatAreAppliedWrongly(t *testing.T) {
 	for name, c := range map[string]struct {
 		bug   func([]dispatch.Fate) []dispatch.Fate
 		found func(dispatchtest.Audit) int

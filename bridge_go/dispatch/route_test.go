@@ -162,7 +162,7 @@ func (n *nursery) hire() *dispatchtest.Worker {
 
 func (n *nursery) Cut(worker, _ string) { n.r.Died(worker, delivery.CauseHang, "stack"); n.hire() }
 
-func TestExactlyThePoisonsAreDeadAndEachCostsAtMostTwentyCalls(t *testing.T) { // T8
+func TestT8ExactlyThePoisonsAreDeadAndEachCostsAtMostTwentyCalls(t *testing.T) {
 	log := dispatchtest.NewLog(20_000, 1, 0, true)
 	poison := map[string]bool{"0/77": true, "0/5000": true, "0/5001": true, "0/19999": true}
 	r := start(t, log, bounded)
@@ -193,7 +193,7 @@ func TestExactlyThePoisonsAreDeadAndEachCostsAtMostTwentyCalls(t *testing.T) { /
 	}
 }
 
-func TestAHangIsCutAtTheDeadlineAndItsLateResultIsDropped(t *testing.T) { // T5, T13
+func TestT5T13AHangIsCutAtTheDeadlineAndItsLateResultIsDropped(t *testing.T) {
 	log := dispatchtest.NewLog(1_000, 1, 0, true)
 	r := start(t, log, func(c *dispatch.Config) { c.Bounded, c.Deadline = true, 50*time.Millisecond })
 	n := &nursery{r: r}
@@ -213,7 +213,7 @@ func TestAHangIsCutAtTheDeadlineAndItsLateResultIsDropped(t *testing.T) { // T5,
 	r.audit(dispatchtest.Audit{Scored: 1_000})
 }
 
-func TestResultsOfAnotherBridgesLeasesAreDropped(t *testing.T) { // T44, DELIVERY 8
+func TestT44ResultsOfAnotherBridgesLeasesAreDropped(t *testing.T) { // T44, DELIVERY 8
 	log := dispatchtest.NewLog(1_000, 1, 0, true)
 	r := start(t, log, bounded)
 	dispatchtest.Hire(r, "w", 1, func(w *dispatchtest.Worker, b *wire.Batch) *wire.Result {
@@ -228,7 +228,7 @@ func TestResultsOfAnotherBridgesLeasesAreDropped(t *testing.T) { // T44, DELIVER
 	r.audit(dispatchtest.Audit{Scored: 1_000})
 }
 
-func TestAWorkerWhoseResultCannotBeTrueIsClosedAndItsEventsGoToAnother(t *testing.T) { // T43
+func TestT43AWorkerWhoseResultCannotBeTrueIsClosedAndItsEventsGoToAnother(t *testing.T) {
 	log := dispatchtest.NewLog(1_000, 1, 0, true)
 	r := start(t, log, bounded)
 	liar := dispatchtest.Hire(r, "liar", 1, func(w *dispatchtest.Worker, b *wire.Batch) *wire.Result {
@@ -242,7 +242,7 @@ func TestAWorkerWhoseResultCannotBeTrueIsClosedAndItsEventsGoToAnother(t *testin
 	r.audit(dispatchtest.Audit{Scored: 1_000})
 }
 
-func TestRaisingEventsAreDeadRejectedOnesAreNotAndNeighboursAreUntouched(t *testing.T) { // T9
+func TestT9RaisingEventsAreDeadRejectedOnesAreNotAndNeighboursAreUntouched(t *testing.T) {
 	log := dispatchtest.NewLog(10_000, 1, 0, true)
 	r := start(t, log, bounded)
 	kind := map[string]wire.ErrKind{"0/3": wire.KindFail, "0/4": wire.KindReject, "0/9999": wire.KindFail}
@@ -251,7 +251,7 @@ func TestRaisingEventsAreDeadRejectedOnesAreNotAndNeighboursAreUntouched(t *test
 	r.audit(dispatchtest.Audit{Scored: 9_997, Rejected: 1, Dead: 2})
 }
 
-func TestADependencyThatIsDownPausesTheSourceAndKillsNoEvent(t *testing.T) { // T42, DELIVERY 16
+func TestT42ADependencyThatIsDownPausesTheSourceAndKillsNoEvent(t *testing.T) { // T42, DELIVERY 16
 	log := dispatchtest.NewLog(5_000, 1, 0, false)
 	r := start(t, log, nil)
 	var down atomic.Bool
@@ -272,7 +272,7 @@ func TestADependencyThatIsDownPausesTheSourceAndKillsNoEvent(t *testing.T) { // 
 	r.audit(dispatchtest.Audit{Scored: 5_000})
 }
 
-func TestDrainFinishesWhatIsInFlightAndCommitsIt(t *testing.T) { // T36
+func TestT36DrainFinishesWhatIsInFlightAndCommitsIt(t *testing.T) {
 	log := dispatchtest.NewLog(50_000, 1, 0, false)
 	book := dispatchtest.NewBook()
 	for life := 0; book.Events() < 50_000; life++ {
@@ -318,7 +318,7 @@ func TestDrainHandsBackWhatIsNotAnsweredInTime(t *testing.T) {
 	}
 }
 
-func TestABridgeThatIsKilledAgainAndAgainLosesNothing(t *testing.T) { // T1
+func TestT1ABridgeThatIsKilledAgainAndAgainLosesNothing(t *testing.T) {
 	log := dispatchtest.NewLog(30_000, 3, 30, false)
 	book := dispatchtest.NewBook()
 	for kills := 0; book.Events() < 30_000; kills++ {

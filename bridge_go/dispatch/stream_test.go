@@ -156,7 +156,7 @@ func TestMessageIDsNameProgramOutputIncarnationGenerationSequenceAndIndex(t *tes
 	equal(t, "dead", s.dead.records[0].ID, "flights/score-stream/departures.dead:i9:2:18:0")
 }
 
-func TestAnotherGenerationIsInAllMessageIDsFromThenOn(t *testing.T) { // T46
+func TestT46AnotherGenerationIsInAllMessageIDsFromThenOn(t *testing.T) {
 	s := shelves{main: shelf{dedup: true}, dead: shelf{dedup: true}}
 	o := s.outlet(nil)
 	settle(t, o, scored(17, "a"), dead(18))
@@ -187,7 +187,7 @@ func TestARouteToAStreamThatIsNotDeclaredIsRefused(t *testing.T) {
 	equal(t, "code", refused[0].Code, "unknown_stream")
 }
 
-func TestAnOutputThatTheSinkRefusesForGoodIsRefusedAndItsNeighboursAreStored(t *testing.T) { // T10
+func TestT10AnOutputThatTheSinkRefusesForGoodIsRefusedAndItsNeighboursAreStored(t *testing.T) {
 	var s shelves
 	s.main.refuse = func(r *messaging.Outgoing) bool { return len(r.Value) > 5 }
 	refused := settle(t, s.outlet(nil), scored(0, "a"), scored(1, "much too large", "also too large"), scored(2, "c"))
@@ -275,7 +275,7 @@ func TestADeadLetterThatIsRefusedInEveryFormBlocksOrIsDropped(t *testing.T) { //
 	equal(t, "dropped", counts.Dropped.Load(), 1)
 }
 
-func TestNothingIsCommittedPastAPoisonWhileTheDeadLetterSinkIsDown(t *testing.T) { // T11
+func TestT11NothingIsCommittedPastAPoisonWhileTheDeadLetterSinkIsDown(t *testing.T) {
 	log, s := newPoisoned(t), &shelves{}
 	s.dead.down = 4
 	r := start(t, log.Log, func(c *dispatch.Config) {

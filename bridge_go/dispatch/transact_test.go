@@ -261,7 +261,7 @@ func TestTransactionsStoreEachOutputOnceThroughAbortsLostAnswersAndRebalances(t 
 	t.Log(scored, c.counts)
 }
 
-func TestAnOutputThatATransactionRefusesIsDeadAndItsNeighboursAreNot(t *testing.T) {
+func TestT10AnOutputThatATransactionRefusesIsDeadAndItsNeighboursAreNot(t *testing.T) {
 	c := newCluster(2, 500, 1)
 	c.faults = false
 	c.refuse = func(o *messaging.Outgoing) bool {

@@ -71,7 +71,7 @@ func publishForEver(dir string) error {
 	}
 }
 
-func TestWhatWasAcknowledgedSurvivesKill(t *testing.T) {
+func TestT3WhatWasAcknowledgedSurvivesKill(t *testing.T) {
 	const kills = 8
 	dir := t.TempDir()
 	acked := 0
@@ -158,7 +158,7 @@ func fillDisk(dir string) error {
 	return c.Close(ctx)
 }
 
-func TestAFullDiskIsLoudAndLosesNothing(t *testing.T) {
+func TestT18AFullDiskIsLoudAndLosesNothing(t *testing.T) {
 	dir := t.TempDir()
 	p, lines := play(t, "fill", dir)
 	var acked []int
@@ -270,7 +270,7 @@ func audit(n int, stored []messaging.Record) (lost, twice int) {
 	return lost, twice
 }
 
-func TestACopyThatIsKilledHasEveryOutputOnce(t *testing.T) {
+func TestT1T3ACopyThatIsKilledHasEveryOutputOnce(t *testing.T) {
 	const n = 20_000
 	kills, lost, twice := copyThrough(t, n)
 	t.Logf("%d kills, %d records, lost %d, twice %d", kills, n, lost, twice)
@@ -279,7 +279,7 @@ func TestACopyThatIsKilledHasEveryOutputOnce(t *testing.T) {
 	}
 }
 
-func TestTheAuditSeesACommitBeforeItsResults(t *testing.T) {
+func TestT0aTheAuditSeesACommitBeforeItsResults(t *testing.T) {
 	for range 5 {
 		kills, lost, twice := copyThrough(t, 20_000, "EMBEDDED_TEST_BUG=1")
 		t.Logf("with the bug: %d kills, lost %d, twice %d", kills, lost, twice)
@@ -329,7 +329,7 @@ func damaged(t *testing.T, settings string, index bool, damage func(data []byte)
 	return got, counted(c.(*connection).lost) + counted(c.(*connection).gaps), err
 }
 
-func TestDamageIsNeverSilent(t *testing.T) {
+func TestT19DamageIsNeverSilent(t *testing.T) {
 	flip := func(data []byte) []byte { data[len(data)/2] ^= 1; return data }
 	torn := func(data []byte) []byte { return data[:len(data)-37] }
 	zero := func(data []byte) []byte {

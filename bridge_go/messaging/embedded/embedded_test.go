@@ -113,7 +113,7 @@ func TestNamesAreWrittenReversiblyAndStayApart(t *testing.T) {
 	}
 }
 
-func TestARecordDroppedUnreadIsAGapAndNeverSilent(t *testing.T) {
+func TestT35ARecordDroppedUnreadIsAGapAndNeverSilent(t *testing.T) {
 	dir := t.TempDir()
 	value := make([]byte, 100_000)
 	fill := func(c messaging.Connection, n int) {
@@ -150,7 +150,7 @@ func TestARecordDroppedUnreadIsAGapAndNeverSilent(t *testing.T) {
 	}
 }
 
-func TestAReaderIsPassedByRetentionWhileItReads(t *testing.T) {
+func TestT35AReaderIsPassedByRetentionWhileItReads(t *testing.T) {
 	c := connectTo(t, t.TempDir(), "max_bytes=1MiB")
 	value := make([]byte, 100_000)
 	s := readerOf(t, c, "a", "g")
@@ -209,7 +209,7 @@ func TestRecordsDeletedOnPurposeAreNoGap(t *testing.T) {
 	}
 }
 
-func TestATopicThatWasMadeAgainIsReadFromTheStart(t *testing.T) {
+func TestT35T46ATopicThatWasMadeAgainIsReadFromTheStart(t *testing.T) {
 	c := connectTo(t, t.TempDir(), "")
 	write(t, c, "a", numbered(1, 10)...)
 	before, _ := c.Incarnation(ctx, "a")
@@ -235,7 +235,7 @@ func TestATopicThatWasMadeAgainIsReadFromTheStart(t *testing.T) {
 	}
 }
 
-func TestATopicThatVanishesUnderItsReaderIsAnError(t *testing.T) {
+func TestT35ATopicThatVanishesUnderItsReaderIsAnError(t *testing.T) {
 	c := connectTo(t, t.TempDir(), "")
 	write(t, c, "a", numbered(1, 1)...)
 	s := readerOf(t, c, "a", "g")
@@ -267,7 +267,7 @@ func TestAPositionBehindTheEndOfTheStoreIsToldAndReadingGoesOnAtTheEnd(t *testin
 	}
 }
 
-func TestDuplicatesAreKnownAfterARestartAndCounted(t *testing.T) {
+func TestT33DuplicatesAreKnownAfterARestartAndCounted(t *testing.T) {
 	dir := t.TempDir()
 	c := connectTo(t, dir, "")
 	write(t, c, "a", numbered(1, 100)...)
@@ -282,7 +282,7 @@ func TestDuplicatesAreKnownAfterARestartAndCounted(t *testing.T) {
 	}
 }
 
-func TestOutsideTheWindowAnIdIsForgotten(t *testing.T) {
+func TestT34OutsideTheWindowAnIdIsForgotten(t *testing.T) {
 	c := connectTo(t, t.TempDir(), "duplicates=100ms")
 	write(t, c, "a", numbered(1, 1)...)
 	for deadline := time.Now().Add(20 * time.Second); ; {

@@ -63,7 +63,7 @@ func (w *worker) end(t *testing.T) {
 	must(t, w.source.Close(context.Background()))
 }
 
-func TestProcessesComeAndGoWithoutLossOrRepetition(t *testing.T) {
+func TestT14ProcessesComeAndGoWithoutLossOrRepetition(t *testing.T) {
 	const records = 3000
 	c := connectTo(t, settingsOf{"partitions": "4"})
 	topic := topicOf(t, c)
@@ -126,7 +126,7 @@ func throwOut(t *testing.T, c *connection) {
 	}
 }
 
-func TestWhatAZombieCommitsIsRefused(t *testing.T) {
+func TestT6WhatAZombieCommitsIsRefused(t *testing.T) {
 	c := connectTo(t, nil)
 	topic := topicOf(t, c)
 	publish(t, c, topic, numbered(0, 10)...)
@@ -178,7 +178,7 @@ func TestAMemberThatComesBackUnderAnotherIdKeepsNothing(t *testing.T) {
 	failing(t, s)
 }
 
-func TestATopicMadeAgainIsReadFromItsStart(t *testing.T) {
+func TestT35ATopicMadeAgainIsReadFromItsStart(t *testing.T) {
 	c := connectTo(t, nil)
 	topic := topicOf(t, c)
 	publish(t, c, topic, numbered(0, 5)...)
@@ -216,7 +216,7 @@ func remake(t *testing.T, c *connection, topic string) {
 	}
 }
 
-func TestWhatRetentionTookBeforeItWasReadIsTold(t *testing.T) {
+func TestT35WhatRetentionTookBeforeItWasReadIsTold(t *testing.T) {
 	c := connectTo(t, nil)
 	topic := topicOf(t, c)
 	publish(t, c, topic, numbered(0, 10)...)
@@ -242,7 +242,7 @@ func TestWhatRetentionTookBeforeItWasReadIsTold(t *testing.T) {
 	}
 }
 
-func TestNewPartitionsAreRead(t *testing.T) {
+func TestT35NewPartitionsAreRead(t *testing.T) {
 	c := connectTo(t, nil)
 	topic := topicOf(t, c)
 	s := sourceOf(t, c, messaging.SourceConfig{Topic: topic, Group: group})

@@ -71,7 +71,7 @@ func TestAWriteGoesOnWhenTheBrokerDoes(t *testing.T) {
 	}
 }
 
-func TestALimitThatWasLoweredIsFoundRecordByRecord(t *testing.T) {
+func TestT10ALimitThatWasLoweredIsFoundRecordByRecord(t *testing.T) {
 	c := connectTo(t, nil)
 	topic := topicOf(t, c)
 	s, err := c.Sink(within(t), messaging.SinkConfig{Topic: topic})

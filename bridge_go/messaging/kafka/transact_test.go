@@ -80,7 +80,7 @@ func (t *transactor) reachTheMiddle(writes []messaging.Write, upTo []messaging.P
 }
 
 // The transaction would be open for a minute. The process that follows has the id of the one before it, and ends it at once.
-func TestAProcessKilledInATransactionLeavesEachOutputOnce(t *testing.T) {
+func TestT4AProcessKilledInATransactionLeavesEachOutputOnce(t *testing.T) {
 	const records = 200
 	c := connectTo(t, nil)
 	in, out, dir := topicOf(t, c), topicOf(t, c), t.TempDir()
@@ -133,7 +133,7 @@ func transactorOf(t *testing.T, c *connection, topic string) *transactor {
 	return sourceOf(t, c, messaging.SourceConfig{Topic: topic, Group: group, Transactional: true}).(*transactor)
 }
 
-func TestATransactionOfAZombieStoresNothing(t *testing.T) {
+func TestT6ATransactionOfAZombieStoresNothing(t *testing.T) {
 	c := connectTo(t, nil)
 	in, out := topicOf(t, c), topicOf(t, c)
 	publish(t, c, in, numbered(0, 4)...)
@@ -157,7 +157,7 @@ func TestATransactionOfAZombieStoresNothing(t *testing.T) {
 	}
 }
 
-func TestARecordThatTheBrokerRefusesForItsSizeEndsItsTransaction(t *testing.T) {
+func TestT10ARecordThatTheBrokerRefusesForItsSizeEndsItsTransaction(t *testing.T) {
 	c := connectTo(t, nil)
 	in, out := topicOf(t, c), topicOf(t, c)
 	publish(t, c, in, numbered(0, 2)...)

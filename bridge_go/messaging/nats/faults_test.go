@@ -171,7 +171,7 @@ func TestT3WhatWasAcknowledgedSurvivesAServerThatIsKilledWhileItIsWritten(t *tes
 	}
 }
 
-func TestAReaderGoesOnWhenTheServerWasKilled(t *testing.T) {
+func TestT3AReaderGoesOnWhenTheServerWasKilled(t *testing.T) {
 	s := startServer(t)
 	c := connectTo(t, s, t.TempDir(), "timeout=1s&takeover=1s&ack_wait=2s")
 	name := topicName()
@@ -390,7 +390,7 @@ func TestABridgeThatWasKilledTakesItsPartitionBackAtOnce(t *testing.T) {
 	}
 }
 
-func TestReadersThatShareLoseNothingWhenOneDies(t *testing.T) {
+func TestT14ReadersThatShareLoseNothingWhenOneDies(t *testing.T) {
 	server := startServer(t)
 	one, two := connectTo(t, server, "", "shared=true&ack_wait=1s"), connectTo(t, server, "", "shared=true&ack_wait=1s")
 	name := topicName()
@@ -473,7 +473,7 @@ func TestAFateThatAKilledServerStoredInPartIsCompleted(t *testing.T) {
 	}
 }
 
-func TestARecordAboveTheServersLimitIsRefusedForGood(t *testing.T) {
+func TestT10ARecordAboveTheServersLimitIsRefusedForGood(t *testing.T) {
 	c := connectTo(t, startServer(t), "", "")
 	name := topicName()
 	stream(t, c, natsjs.StreamConfig{Name: "SMALL", Subjects: []string{name}, MaxMsgSize: 1000})
