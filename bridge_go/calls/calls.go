@@ -233,6 +233,7 @@ func told(err error) error {
 	var call *wire.CallError
 	var known *sql.Error
 	var limit *kv.LimitError
+	var object *objects.Error
 	switch {
 	case errors.As(err, &call):
 		return err
@@ -240,6 +241,8 @@ func told(err error) error {
 		return &wire.CallError{Code: known.Code, Reason: known.Reason, Retry: known.Retry}
 	case errors.As(err, &limit):
 		return refusef("bad_value", "%s", limit.Reason)
+	case errors.As(err, &object):
+		return &wire.CallError{Code: object.Code, Reason: object.Reason, Retry: object.Retry()}
 	case errors.Is(err, dispatch.ErrStale):
 		return refusef("stale_lease", "%v", err)
 	case errors.Is(err, dispatch.ErrRefused):

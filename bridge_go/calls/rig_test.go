@@ -316,6 +316,7 @@ type fakeBucket struct {
 	objects map[string][]byte
 	begun   int
 	aborted int
+	told    objects.Announced
 }
 
 func (b *fakeBucket) Head(_ context.Context, key string) (objects.Info, error) {
@@ -352,10 +353,11 @@ func (b *fakeBucket) Delete(_ context.Context, key string) error {
 	return nil
 }
 
-func (b *fakeBucket) Create(_ context.Context, key string) (objects.Upload, error) {
+func (b *fakeBucket) Create(_ context.Context, key string, told objects.Announced) (objects.Upload, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.begun++
+	b.told = told
 	return &fakeUpload{bucket: b, key: key, parts: map[int][]byte{}}, nil
 }
 

@@ -197,7 +197,9 @@ func (h *Handler) applyObject(ctx context.Context, w *write) error {
 	if err != nil {
 		return err
 	}
-	to, err := bucket.Create(ctx, w.key)
+	sum := sha256.Sum256(w.data)
+	told := objects.Announced{Size: int64(len(w.data)), SHA256: hex.EncodeToString(sum[:])}
+	to, err := bucket.Create(ctx, w.key, told)
 	if err != nil {
 		return err
 	}
@@ -210,6 +212,5 @@ func (h *Handler) applyObject(ctx context.Context, w *write) error {
 			return errors.Join(err, to.Abort(ctx))
 		}
 	}
-	sum := sha256.Sum256(w.data)
-	return to.Finish(ctx, int64(len(w.data)), hex.EncodeToString(sum[:]))
+	return to.Finish(ctx, told.Size, told.SHA256)
 }

@@ -41,11 +41,16 @@ func (u *upload) do(end func(objects.Upload, context.Context) error, ctx context
 }
 
 func (h *Handler) objectsBegin(ctx context.Context, r *request) ([]byte, error) {
-	bucket, con, key, err := h.objectOf(ctx, r, func() {})
+	told := objects.Announced{Size: -1}
+	bucket, con, key, err := h.objectOf(ctx, r, func() {
+		if r.More() {
+			told.Size, told.SHA256 = r.Number("size", 0, math.MaxInt64), r.Text("sha256")
+		}
+	})
 	if err != nil {
 		return nil, err
 	}
-	to, err := bucket.Create(ctx, key)
+	to, err := bucket.Create(ctx, key, told)
 	if err != nil {
 		return nil, h.masked(con, err)
 	}

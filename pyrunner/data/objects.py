@@ -217,7 +217,7 @@ class _Reader(io.RawIOBase):
 def upload(access: Access, what: str, con: str, key: str, data: Any, timeout: float) -> ObjectInfo:
     """Store an object in parts, a few on their way at once. One that fails leaves nothing behind."""
     source = data if hasattr(data, "read") else io.BytesIO(data)
-    number = access.ask(what, "objects.begin", con, key, timeout=timeout)
+    number = access.ask(what, "objects.begin", con, key, *_announced(source), timeout=timeout)
     digest, size, count = hashlib.sha256(), 0, 0
     sent: deque[_Sent] = deque()
     try:
@@ -235,6 +235,19 @@ def upload(access: Access, what: str, con: str, key: str, data: Any, timeout: fl
             access.ask(what, "objects.abort", number, timeout=timeout)
         raise
     return ObjectInfo(key, size, digest.hexdigest())
+
+
+def _announced(source: Any) -> tuple[int, str] | tuple[()]:
+    """Size and hash of what is to come, nothing where it can be read only once. S3 keeps the hash of a large object only if it
+    is told at the beginning."""
+    if not (hasattr(source, "seekable") and source.seekable()):
+        return ()
+    start, digest = source.tell(), hashlib.sha256()
+    while part := source.read(PART):
+        digest.update(part)
+    size = source.tell() - start
+    source.seek(start)
+    return size, digest.hexdigest()
 
 
 class _Sent:

@@ -197,7 +197,7 @@ class FakeData:
     def _objects_delete(self, con: str, key: str) -> None:
         self._bucket(con).pop(key, None)
 
-    def _objects_begin(self, con: str, key: str) -> int:
+    def _objects_begin(self, con: str, key: str, size: int = -1, digest: str = "") -> int:
         self._bucket(con)
         self._last += 1
         self._uploads[self._last] = (con, key, {})

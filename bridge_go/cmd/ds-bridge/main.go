@@ -17,6 +17,8 @@ import (
 	_ "ds-runner.dev/ds-runner/bridge_go/data/kv/memory"
 	_ "ds-runner.dev/ds-runner/bridge_go/data/kv/redis"
 	_ "ds-runner.dev/ds-runner/bridge_go/data/kv/sqlite"
+	_ "ds-runner.dev/ds-runner/bridge_go/data/objects/folder"
+	_ "ds-runner.dev/ds-runner/bridge_go/data/objects/s3"
 	_ "ds-runner.dev/ds-runner/bridge_go/data/sql/postgres"
 	_ "ds-runner.dev/ds-runner/bridge_go/data/sql/sqlite"
 	_ "ds-runner.dev/ds-runner/bridge_go/messaging/embedded"

@@ -7,22 +7,13 @@ package objects
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
-	"net/url"
 	"slices"
 	"strings"
 
 	"ds-runner.dev/ds-runner/bridge_go/messaging"
 )
-
-// ErrNotFound says that there is no object of that key.
-var ErrNotFound = errors.New("no such object")
-
-// ErrDamaged says that an object's bytes are not those that its writer announced: nothing was stored.
-var ErrDamaged = errors.New("size or hash differ from what was announced")
 
 // PartBytes is the largest part that a bucket is given, and the most that is read at once.
 const PartBytes = 4 << 20
@@ -35,7 +26,15 @@ type Info struct {
 	SHA256 string
 }
 
-// A Bucket is safe from any goroutine. Missing keys are ErrNotFound.
+// Announced is what a writer knows of an object before it sends it. A bucket that can say a hash only at the beginning of a
+// large object (S3) keeps the announced one; Finish holds the writer to it.
+type Announced struct {
+	Size   int64  // -1 when it is not known
+	SHA256 string // in lower-case hexadecimal, empty when it is not known
+}
+
+// A Bucket is safe from any goroutine. Missing keys are ErrNotFound. What is wrong for another reason that callers can tell is an
+// [Error].
 type Bucket interface {
 	Head(ctx context.Context, key string) (Info, error)
 	// Read returns up to length bytes from offset on, fewer at the end of the object.
@@ -45,13 +44,15 @@ type Bucket interface {
 	// Delete removes an object. One that is not there is no error.
 	Delete(ctx context.Context, key string) error
 	// Create begins an object. Readers see the old one, or none, until Finish.
-	Create(ctx context.Context, key string) (Upload, error)
+	Create(ctx context.Context, key string, told Announced) (Upload, error)
 	Close(ctx context.Context) error
 }
 
 // An Upload is one object on its way. It is used by one goroutine and ended by Finish or Abort.
 type Upload interface {
-	// Part adds the bytes of one part. Parts are numbered from 1 in their order; a part given again replaces itself.
+	// Part adds the bytes of one part, at most PartBytes, which are the caller's again when it has returned. Parts are numbered from
+	// 1 in their order and may come up to [Ahead] too early. One may be given again with the same bytes, for whoever has missed the
+	// answer.
 	Part(ctx context.Context, number int, data []byte) error
 	// Finish makes the object visible if it has this size and hash, else it returns ErrDamaged and keeps nothing.
 	Finish(ctx context.Context, size int64, sha256 string) error
@@ -77,25 +78,15 @@ func Schemes() []string { return slices.Sorted(maps.Keys(connectors)) }
 // Open opens the bucket of a connection by its URL's scheme. Settings may stand in the URL's query too; the options' own
 // come first.
 func Open(ctx context.Context, o messaging.Options) (Bucket, error) {
-	base, query, _ := strings.Cut(o.URL, "?")
-	scheme, _, _ := strings.Cut(base, ":")
+	scheme, _, _ := strings.Cut(o.URL, ":")
 	connect := connectors[scheme]
 	if connect == nil {
 		return nil, fmt.Errorf("connection %s: %s keeps no objects. These do: %s",
 			o.Name, messaging.Mask(o.URL), strings.Join(Schemes(), ", "))
 	}
-	given, err := url.ParseQuery(query)
+	o, err := o.Ready()
 	if err != nil {
-		return nil, fmt.Errorf("connection %s: settings in the URL: %w", o.Name, err)
-	}
-	settings := make(map[string]string, len(given)+len(o.Settings))
-	for name, values := range given {
-		settings[name] = values[len(values)-1]
-	}
-	maps.Copy(settings, o.Settings)
-	o.URL, o.Settings = base, settings
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
+		return nil, err
 	}
 	return connect(ctx, o)
 }
