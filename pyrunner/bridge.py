@@ -183,7 +183,7 @@ class Bridge:
 
     def last_words(self) -> str:
         """The end of its log, for the message that says why it ended."""
-        return _tail(self.log)
+        return last_words(self.log)
 
 
 def start(options: Options, *, log: Path | None = None, seconds: float = READY_SECONDS) -> Bridge:
@@ -204,7 +204,7 @@ def start(options: Options, *, log: Path | None = None, seconds: float = READY_S
             stdout=subprocess.DEVNULL if log else None,
             stderr=errors,
             process_group=0,  # Ctrl-C comes to us; we drain workers and bridge in order
-            preexec_fn=_die_with_parent(),
+            preexec_fn=die_with_parent(),
         )
     except OSError as e:
         raise Unavailable(f"{binary} does not run: {e}") from e
@@ -243,7 +243,7 @@ def _await_ready(process: subprocess.Popen[bytes], state: Path, log: Path | None
 
 
 def _ended_early(code: int, log: Path | None) -> Exception:
-    words = _tail(log)
+    words = last_words(log)
     if code == USER_MISTAKE:
         return UserError(words or "ds-bridge refused the program (its message is above)")
     return Unavailable(f"ds-bridge ended with exit code {code} before it was ready.{_quoted(log)}")
@@ -267,7 +267,7 @@ def _prepare_state(state: Path, token_file: Path) -> None:
         f.write(secrets.token_hex(32))
 
 
-def _die_with_parent() -> Callable[[], None] | None:
+def die_with_parent() -> Callable[[], None] | None:
     """A hook for the child between fork and exec: SIGTERM when the parent dies, however it dies.
 
     Only Linux has it; elsewhere a CLI that is killed with SIGKILL leaves its bridge behind, which `discover` then reports.
@@ -310,7 +310,7 @@ def _zombie(pid: int) -> bool:
         return False
 
 
-def _tail(log: Path | None, lines: int = 12) -> str:
+def last_words(log: Path | None, lines: int = 12) -> str:
     """The last lines of a log as a person reads them: of JSON lines the message and the error."""
     if log is None or not log.exists():
         return ""
@@ -330,7 +330,7 @@ def _readable(line: str) -> str:
 
 
 def _quoted(log: Path | None) -> str:
-    words = _tail(log)
+    words = last_words(log)
     return f" It said:\n{words}" if words else ""
 
 

@@ -20,6 +20,7 @@ from typer.core import TyperGroup
 
 from pyrunner.bridge import Unavailable
 from pyrunner.commands import INTERRUPTED, MISTAKE, UNAVAILABLE
+from pyrunner.commands import audit as audit_verb
 from pyrunner.commands import check as check_verb
 from pyrunner.commands import config as config_verb
 from pyrunner.commands import dead as dead_verb
@@ -161,6 +162,7 @@ def _assemble(name: str, verbs: type[Verbs]) -> typer.Typer:
     app.command("serve-api")(serve_api_verb.serve_api)
     app.command("score-batch")(score_batch_verb.score_batch)
     app.command("sql")(sql_verb.sql)
+    app.command("audit")(audit_verb.audit)
     app.add_typer(models_verb.app, name="models")
     app.command("config")(config_verb.config)
     app.command("schema")(schema_verb.schema)
