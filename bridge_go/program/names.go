@@ -158,7 +158,20 @@ func (c names) command(p path, command *node, kind string) {
 			}
 		}
 	}
+	c.belonging(p, command, kind)
 	c.scale(p.with("deploy", "scale", "min"), command.get("deploy", "scale"))
+}
+
+// belonging: what is said about a shadow needs one.
+func (c names) belonging(p path, command *node, kind string) {
+	for _, with := range rules().with(kind) {
+		for _, key := range with.value.(object).keys() {
+			if command.has(key) && !command.has(with.key) {
+				c.report(command.keys[key], p.with(key), "not-for-kind",
+					fmt.Sprintf("belongs to %s, which is missing. Write for example %s: latest", with.key, with.key))
+			}
+		}
+	}
 }
 
 func (c names) reference(p path, n *node, what string) {

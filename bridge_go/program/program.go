@@ -79,6 +79,10 @@ type Command struct {
 	Breaker   Breaker  `json:"breaker"`
 	Guarantee string   `json:"guarantee"`
 
+	Shadow        Setting     `json:"shadow"` // version or alias; none when empty
+	ShadowWorkers int         `json:"shadow_workers"`
+	ShadowQueue   ShadowQueue `json:"shadow_queue"`
+
 	Host           string   `json:"host"`
 	Port           int      `json:"port"`
 	MaxBody        Size     `json:"max_body"`
@@ -106,6 +110,12 @@ type Breaker struct {
 type Queue struct {
 	Rows  int  `json:"rows"`
 	Bytes Size `json:"bytes"`
+}
+
+// ShadowQueue bounds what waits for a shadow.
+type ShadowQueue struct {
+	Events int  `json:"events"`
+	Bytes  Size `json:"bytes"`
 }
 
 // Name is the program's name.

@@ -105,6 +105,11 @@ func completeCommand(spec, command *node) {
 		inferStreams(spec, command, name)
 	}
 	fill(command, rules().defaults(kind))
+	for _, f := range rules().with(kind) {
+		if command.has(f.key) {
+			fill(command, f.value.(object))
+		}
+	}
 }
 
 func fill(n *node, defaults object) {

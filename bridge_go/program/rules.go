@@ -55,6 +55,9 @@ func (b *ruleBook) fields(kind string) object { return b.kinds.object(kind).obje
 
 func (b *ruleBook) defaults(kind string) object { return b.kinds.object(kind).object("defaults") }
 
+// with are the defaults that go with a key, where it is written, by that key.
+func (b *ruleBook) with(kind string) object { return b.kinds.object(kind).object("with") }
+
 // kindOf is the kind of a command: as told, else its name. Nothing for a name that is not a kind.
 func kindOf(name, kind string) string {
 	told := kind

@@ -1,7 +1,7 @@
 """What each kind of command takes and what it does when it is not told.
 
 The table goes into the JSON Schema as `x-kinds`, where the bridge reads it: `fields` names what a field refers to
-(nothing: a value), `defaults` are filled in where the file is silent.
+(nothing: a value), `defaults` are filled in where the file is silent, and those `with` a key where that key is written.
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ KINDS: dict[str, dict[str, Any]] = {
             "attempts": VALUE,
             "breaker": VALUE,
             "guarantee": VALUE,
+            "shadow": VALUE,
+            "shadow_workers": VALUE,
+            "shadow_queue": VALUE,
         },
         "defaults": {
             "workers": 1,
@@ -39,6 +42,7 @@ KINDS: dict[str, dict[str, Any]] = {
             "breaker": _BREAKER,
             "guarantee": "at-least-once",
         },
+        "with": {"shadow": {"shadow_workers": 1, "shadow_queue": {"events": 8192, "bytes": "16MiB"}}},
     },
     "serve-api": {
         "fields": {

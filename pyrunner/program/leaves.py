@@ -140,6 +140,12 @@ Workers = leaf(
     "a number from 1 to 1024, or auto",
     anyOf=[{"type": "integer", "minimum": 1, "maximum": 1024}, {"const": "auto"}],
 )
+ModelRef = leaf(
+    int | str,
+    "a model's version or alias, such as 3 or latest",
+    anyOf=[{"type": "integer", "minimum": 1, "maximum": 10**9}, {"type": "string", "pattern": _NAME}],
+)
+Processes = _count(1, 1024, "a number from 1 to 1024")
 Port = _count(0, 65535, "a port from 0 to 65535")
 Events = _count(1, 16384, "a number from 1 to 16384")
 Rows = _count(1, 10_000_000, "a number from 1 to 10000000")

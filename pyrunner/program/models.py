@@ -26,7 +26,7 @@ __all__ = [
     "Metadata",
     "Program",
 ]
-__all__ += ["Queue", "Scale", "Size", "Spec", "Stream"]
+__all__ += ["Queue", "Scale", "ShadowQueue", "Size", "Spec", "Stream"]
 
 
 class _Strict(BaseModel):
@@ -106,6 +106,15 @@ class Queue(_Strict):
     """Most bytes of rows that wait; then 429."""
 
 
+class ShadowQueue(_Strict):
+    """What may wait for the shadow."""
+
+    events: is_.Rows | None = None
+    """Most events that wait or are being scored; what does not fit is dropped and counted."""
+    bytes: is_.Bytes | None = None
+    """Most bytes of these events and of the answers that they are compared with."""
+
+
 class Scale(_Strict):
     """How many replicas there are."""
 
@@ -158,6 +167,11 @@ class Command(_Strict):
     breaker: Breaker | None = None
     guarantee: is_.Guarantee | None = None
     """What is promised of each event: that its outputs are stored at-least-once, or exactly-once where the systems allow it."""
+    shadow: is_.ModelRef | None = None
+    """A second model, a version or alias, that scores the same events beside; how its answers differ is counted."""
+    shadow_workers: is_.Processes | None = None
+    """Processes that hold the shadow's model."""
+    shadow_queue: ShadowQueue | None = None
     host: is_.Word | None = None
     """The address to listen on; 0.0.0.0 is all."""
     port: is_.Port | None = None

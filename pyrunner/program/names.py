@@ -139,7 +139,17 @@ def _check_command(root: Node, path: Path, command: Node, kind: str, problems: P
             if key not in command.map:
                 text = f"is missing. Declared: {', '.join(_declared(root, 'stream')) or 'none'}."
                 problems.add(command.place, render(root, (*path, key)), "missing", text)
+    _check_belonging(root, path, command, kind, problems)
     _check_scale(root, path, command, problems)
+
+
+def _check_belonging(root: Node, path: Path, command: Node, kind: str, problems: Problems) -> None:
+    """What is said about a shadow needs one."""
+    for key, belonging in KINDS[kind].get("with", {}).items():
+        for name in belonging:
+            if name in command.map and key not in command.map:
+                text = f"belongs to {key}, which is missing. Write for example {key}: latest"
+                problems.add(command.keys[name], render(root, (*path, name)), "not-for-kind", text)
 
 
 def _check_reference(root: Node, path: Path, node: Node | None, what: str, problems: Problems) -> None:

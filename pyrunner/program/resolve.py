@@ -99,6 +99,9 @@ def _complete_command(spec: Node, command: Node) -> None:
     elif kind == "score-stream":
         _infer_streams(spec, command, name)
     _fill(command, KINDS[kind]["defaults"])
+    for key, defaults in KINDS[kind].get("with", {}).items():
+        if key in command.map:
+            _fill(command, defaults)
 
 
 def _fill(node: Node, defaults: dict[str, Any]) -> None:
