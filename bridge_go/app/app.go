@@ -29,6 +29,7 @@ import (
 	"ds-runner.dev/ds-runner/bridge_go/messaging"
 	"ds-runner.dev/ds-runner/bridge_go/program"
 	"ds-runner.dev/ds-runner/bridge_go/server"
+	"ds-runner.dev/ds-runner/bridge_go/shadow"
 	"ds-runner.dev/ds-runner/bridge_go/state"
 	"ds-runner.dev/ds-runner/bridge_go/wire"
 )
@@ -49,6 +50,7 @@ type bridge struct {
 	calls     *calls.Handler
 	controls  *control.Control
 	routes    map[string]*route
+	shadows   map[string]*shadow.Shadow // by the command that each looks at
 	counts    map[string]*dispatch.SinkCounts
 	pauses    *pauses
 	keepers   map[string]messaging.PositionKeeper // sinks that keep their command's positions
@@ -61,7 +63,7 @@ type bridge struct {
 
 // Run serves a program until asked closes, a route fails, or, with ExitAtEnd, every input has been settled to its end.
 func Run(asked <-chan struct{}, o Options) error {
-	b := &bridge{Options: o, started: time.Now(), told: make(chan struct{}), routes: map[string]*route{}, counts: map[string]*dispatch.SinkCounts{}, keepers: map[string]messaging.PositionKeeper{}, metrics: prometheus.NewRegistry()}
+	b := &bridge{Options: o, started: time.Now(), told: make(chan struct{}), routes: map[string]*route{}, shadows: map[string]*shadow.Shadow{}, counts: map[string]*dispatch.SinkCounts{}, keepers: map[string]messaging.PositionKeeper{}, metrics: prometheus.NewRegistry()}
 	b.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if err := b.open(); err != nil {
 		return errors.Join(err, b.close())
@@ -124,7 +126,7 @@ func (b *bridge) listen() (*server.Server, error) {
 		Listen:   []string{b.Listen},
 		Token:    wire.Token(b.token),
 		Pool:     b.pool,
-		Calls:    b.calls.Handle,
+		Calls:    b.called,
 		Control:  b.answer,
 		Bridge:   "ds-bridge " + b.Version,
 		Nonce:    b.nonce,
@@ -147,6 +149,7 @@ func (b *bridge) control() *control.Control {
 		Streams: b.streams,
 		Routes:  b.operatedRoutes,
 		Status:  func() any { return b.status() },
+		Shadows: b.shadowReports,
 		Drain:   func() { b.tell.Do(func() { close(b.told) }) },
 		Version: b.Version,
 		Log:     b.Log,
@@ -168,6 +171,7 @@ func (b *bridge) announce() error {
 
 // serve runs every route in a goroutine of its own; each sends its end.
 func (b *bridge) serve() <-chan error {
+	b.runShadows()
 	ended := make(chan error, len(b.routes))
 	for _, r := range b.routes {
 		go func() { ended <- r.run(context.Background()) }()
@@ -217,6 +221,7 @@ func (b *bridge) drain() {
 	for range b.routes {
 		<-done
 	}
+	b.drainShadows()
 	if err := b.server.Shutdown(ctx); err != nil {
 		b.Log.Warn("connections were cut", "error", err)
 	}

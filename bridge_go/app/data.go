@@ -12,6 +12,7 @@ import (
 	"ds-runner.dev/ds-runner/bridge_go/data/objects"
 	"ds-runner.dev/ds-runner/bridge_go/data/sql"
 	"ds-runner.dev/ds-runner/bridge_go/messaging"
+	"ds-runner.dev/ds-runner/bridge_go/shadow"
 	"ds-runner.dev/ds-runner/bridge_go/wire"
 )
 
@@ -190,6 +191,9 @@ func (b *bridge) answer(ctx context.Context, hello *wire.Hello, c *wire.Call) ([
 
 // leases are those of a worker's command.
 func (b *bridge) leases(programName, command string) calls.Leases {
+	if shadowed, ok := shadow.Of(command); ok && programName == b.program.Name() {
+		return b.shadowLeases(shadowed)
+	}
 	if r, ok := b.routes[command]; ok && programName == b.program.Name() {
 		return r
 	}

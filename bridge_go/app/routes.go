@@ -14,6 +14,7 @@ import (
 	"ds-runner.dev/ds-runner/bridge_go/dispatch"
 	"ds-runner.dev/ds-runner/bridge_go/front"
 	"ds-runner.dev/ds-runner/bridge_go/program"
+	"ds-runner.dev/ds-runner/bridge_go/shadow"
 )
 
 // Kinds of commands that need a bridge.
@@ -117,6 +118,9 @@ func (b *bridge) openStream(c program.Command) (*route, error) {
 	if config.Transaction, err = b.transaction(c, outlet); err != nil {
 		return nil, err
 	}
+	if err := b.openShadow(c, &config); err != nil {
+		return nil, err
+	}
 	r.Route = dispatch.New(config)
 	return r, nil
 }
@@ -193,6 +197,9 @@ var orders = map[string]delivery.Order{
 func (b *bridge) pool(programName, command string) (dispatch.Pool, error) {
 	if programName != b.program.Name() {
 		return nil, fmt.Errorf("this bridge serves program %s, not %s", b.program.Name(), programName)
+	}
+	if shadowed, ok := shadow.Of(command); ok {
+		return b.shadowPool(shadowed)
 	}
 	if r, ok := b.routes[command]; ok {
 		return r, nil

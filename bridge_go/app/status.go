@@ -7,27 +7,42 @@ import (
 	"time"
 
 	"ds-runner.dev/ds-runner/bridge_go/dispatch"
+	"ds-runner.dev/ds-runner/bridge_go/shadow"
 )
 
 // A status is what the control method of that name answers, and `ds-runner up` shows.
 type status struct {
-	Program    string                     `json:"program"`
-	Version    string                     `json:"version"`
-	PID        int                        `json:"pid"`
-	Seconds    float64                    `json:"seconds"` // since the start
-	CPUSeconds float64                    `json:"cpu_seconds"`
-	Commands   map[string]dispatch.Status `json:"commands"`
+	Program    string                   `json:"program"`
+	Version    string                   `json:"version"`
+	PID        int                      `json:"pid"`
+	Seconds    float64                  `json:"seconds"` // since the start
+	CPUSeconds float64                  `json:"cpu_seconds"`
+	Commands   map[string]commandStatus `json:"commands"`
+}
+
+// A commandStatus is a route, and its shadow if it has one.
+type commandStatus struct {
+	dispatch.Status
+	Shadow *shadow.Status `json:"shadow,omitempty"`
 }
 
 func (b *bridge) status() status {
 	s := status{
 		Program: b.program.Name(), Version: b.Version, PID: os.Getpid(),
-		Seconds: time.Since(b.started).Seconds(), CPUSeconds: cpuSeconds(), Commands: map[string]dispatch.Status{},
+		Seconds: time.Since(b.started).Seconds(), CPUSeconds: cpuSeconds(), Commands: map[string]commandStatus{},
 	}
 	for name, r := range b.routes {
-		s.Commands[name] = r.Status()
+		s.Commands[name] = commandStatus{r.Status(), b.shadowStatus(name)}
 	}
 	return s
+}
+
+func (b *bridge) shadowStatus(command string) *shadow.Status {
+	if s := b.shadows[command]; s != nil {
+		now := s.Status()
+		return &now
+	}
+	return nil
 }
 
 // A summary is the status at the end, with the commands added up.

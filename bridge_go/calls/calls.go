@@ -146,6 +146,9 @@ type request struct {
 // Has says whether there is a method of that name.
 func (h *Handler) Has(name string) bool { _, ok := h.methods[name]; return ok }
 
+// Writes says whether a method changes something there and then, for good.
+func (h *Handler) Writes(name string) bool { return h.methods[name].rule == outside }
+
 // Close ends cursors and uploads, and closes what staged writes are written by.
 func (h *Handler) Close(ctx context.Context) error {
 	h.endAll()

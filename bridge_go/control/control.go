@@ -35,6 +35,7 @@ type Streams interface {
 type Config struct {
 	Streams Streams
 	Routes  func() []Route // the commands at work that read streams
+	Shadows func() any     // what shadow answers, likewise
 	Status  func() any     // anything that encoding/json takes; what status answers
 	Drain   func()         // begins to drain, and returns at once; it may be called again
 	Version string         // of the bridge, for tapes
@@ -68,6 +69,7 @@ func New(c Config) *Control {
 		"record.next": k.recordNext,
 		"record.stop": k.recordStop,
 		"status":      k.status,
+		"shadow":      k.shadow,
 		"drain":       k.drain,
 	}
 	return k
@@ -139,6 +141,14 @@ func (k *Control) status(_ context.Context, r *request) ([]byte, error) {
 		return nil, r.Err
 	}
 	data, err := json.Marshal(k.c.Status())
+	return msgp.AppendBytes(nil, data), err
+}
+
+func (k *Control) shadow(_ context.Context, r *request) ([]byte, error) {
+	if r.End(); r.Err != nil {
+		return nil, r.Err
+	}
+	data, err := json.Marshal(k.c.Shadows())
 	return msgp.AppendBytes(nil, data), err
 }
 

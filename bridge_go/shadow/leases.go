@@ -24,3 +24,6 @@ func (l *Leases) Stage(lease wire.Lease, writes []dispatch.Staged) error {
 	l.dropped.Add(uint64(len(writes)))
 	return nil
 }
+
+// Called is told of answers, which are kept of the primary's calls alone.
+func (l *Leases) Called(wire.Lease, string, []byte, []byte, *wire.CallError) {}
