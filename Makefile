@@ -11,7 +11,7 @@ JOBS    ?= 2
 VENV    := .venv
 BIN     := $(VENV)/bin
 BRIDGE  := pyrunner/_bin/ds-bridge
-BENCH_PEERS := tests/bench/.envs/peers
+BENCH_PEERS := tests/bench/.envs/peers tests/bench/.envs/quix
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
 SHELL       := bash
@@ -121,14 +121,14 @@ faults: build ## all faults of the catalogue, the long ones too: tests/faults/RE
 	  -p tests.faults.report --faults-report tests/faults/REPORT.md --faults-go build/faults.json
 
 .PHONY: bench
-bench: build $(BENCH_PEERS)/.installed ## the benchmark and its peers: tests/bench/results/latest.json
+bench: build $(BENCH_PEERS:=/.installed) ## the benchmark and its peers: tests/bench/results/latest.json
 	@command -v wrk >/dev/null || echo "no wrk: the HTTP rows will be left out. Debian and Ubuntu have it: apt-get install wrk"
 	python -m tests.bench
 
-# The peers live in an environment of their own: what they need is nobody else's business.
-$(BENCH_PEERS)/.installed: tests/bench/requirements-peers.txt | $(BIN)/python
-	.ci/venv $(BENCH_PEERS) $(PYTHON)
-	$(BENCH_PEERS)/bin/python -m pip install --quiet --requirement $<
+# The peers live in environments of their own: what they need is nobody else's business.
+tests/bench/.envs/%/.installed: tests/bench/requirements-%.txt | $(BIN)/python
+	.ci/venv $(@D) $(PYTHON)
+	$(@D)/bin/python -m pip install --quiet --requirement $<
 	touch $@
 
 # --- packages ---------------------------------------------------------------------------------------------------------

@@ -18,11 +18,17 @@ import sys
 import time
 from pathlib import Path
 
-from . import api, codec, scoring, stream_rows
+from . import api, codec, kafka_rows, scoring, stream_rows
 from .row import Row
 
 RESULTS = Path(__file__).parent / "results" / "latest.json"
-GROUPS = {"stream": stream_rows.rows, "codec": codec.rows, "scoring": scoring.rows, "api": api.rows}
+GROUPS = {
+    "stream": stream_rows.rows,
+    "kafka": kafka_rows.rows,
+    "codec": codec.rows,
+    "scoring": scoring.rows,
+    "api": api.rows,
+}
 
 
 def main() -> None:

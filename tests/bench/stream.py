@@ -59,25 +59,15 @@ class Measured:
 
 
 def measure(events: int) -> Measured:
-    """Stream so many events, a multiple of 20,000, as fast as they go."""
+    """Stream so many events, a multiple of 20,000, from memory to memory, as fast as they go."""
     with StreamBench.cycling(events // PRELOADED) as bench:
-        bench.settled(events // 10)
-        worker, bridge = bench.worker(), bench.bridge.pid
-        start = time.monotonic(), cpu_seconds(worker), cpu_seconds(bridge), bench.status()["scored"]
-        bench.settled(events * 95 // 100)
-        end = time.monotonic(), cpu_seconds(worker), cpu_seconds(bridge), bench.status()["scored"]
-        memory = rss_mib(worker), rss_mib(bridge)
-        bench.settled(events)
-        assert bench.status()["dead"] == 0
-    n = end[3] - start[3]
-    return Measured(
-        events=n,
-        python_us=(end[1] - start[1]) / n * 1e6,
-        bridge_us=(end[2] - start[2]) / n * 1e6,
-        rate=n / (end[0] - start[0]),
-        python_mib=memory[0],
-        bridge_mib=memory[1],
-    )
+        return bench.measured(events)
+
+
+def measure_program(program: str, events: int) -> Measured:
+    """The same for a program whose input holds so many events."""
+    with StreamBench.of(program) as bench:
+        return bench.measured(events)
 
 
 class StreamBench:
@@ -108,13 +98,18 @@ class StreamBench:
         return cls._started("")
 
     @classmethod
+    def _started(cls, source: str) -> Any:
+        return cls.of(PROGRAM.format(source=source))
+
+    @classmethod
     @contextmanager
-    def _started(cls, source: str) -> Iterator[StreamBench]:
+    def of(cls, program: str) -> Iterator[StreamBench]:
+        """Started for the one stream of a program whose model is bench_science:Scorer."""
         with tempfile.TemporaryDirectory(prefix="ds-bench-") as name, ExitStack() as stack:
             folder = Path(name)
             (folder / "events.jsonl").write_bytes(b"\n".join(payloads(PRELOADED)) + b"\n")
             (folder / "bench_science.py").write_text(SCIENCE)
-            (folder / "program.yaml").write_text(PROGRAM.format(source=source))
+            (folder / "program.yaml").write_text(program)
             (folder / "token").write_text("0123456789abcdef0123456789abcdef")
             (folder / "token").chmod(0o600)
             try:
@@ -122,6 +117,26 @@ class StreamBench:
             except BaseException:
                 print((folder / "log").read_text()[-4000:], file=sys.stderr)
                 raise
+
+    def measured(self, events: int) -> Measured:
+        """From the first tenth of the events to the last, when both processes are warm."""
+        self.settled(events // 10)
+        worker, bridge = self.worker(), self.bridge.pid
+        start = time.monotonic(), cpu_seconds(worker), cpu_seconds(bridge), self.status()["scored"]
+        self.settled(events * 95 // 100)
+        end = time.monotonic(), cpu_seconds(worker), cpu_seconds(bridge), self.status()["scored"]
+        memory = rss_mib(worker), rss_mib(bridge)
+        self.settled(events)
+        assert self.status()["dead"] == 0
+        n = end[3] - start[3]
+        return Measured(
+            events=n,
+            python_us=(end[1] - start[1]) / n * 1e6,
+            bridge_us=(end[2] - start[2]) / n * 1e6,
+            rate=n / (end[0] - start[0]),
+            python_mib=memory[0],
+            bridge_mib=memory[1],
+        )
 
     def status(self) -> dict[str, Any]:
         return json.loads(self.control.call("status"))["commands"]["score-stream"]  # type: ignore[no-any-return]

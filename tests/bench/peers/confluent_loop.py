@@ -1,24 +1,24 @@
-"""Peer: a hand-tuned confluent-kafka loop (consume 500, msgspec in and out, produce) against librdkafka's mock broker.
+"""Peer: a hand-tuned confluent-kafka loop (consume 500, msgspec in and out, produce).
 
-    python -m tests.bench.peers.confluent_loop N       prints {"n": N, "cpu_s": ...}; runs in the peers' environment
+    python -m tests.bench.peers.confluent_loop N                     against librdkafka's mock broker
+    python -m tests.bench.peers.confluent_loop N SERVERS IN OUT      against a real one
 
-The mock broker lives in a process of its own, so that only the loop's CPU time is counted. Offsets are stored for what
-has been produced, as a careful user writes it.
+It prints {"n": N, "cpu_s": ..., "wall_s": ...} and runs in the peers' environment. The mock broker lives in a process of its
+own, so that only the loop's CPU time is counted. Offsets are stored for what has been produced, as a careful user writes it.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import multiprocessing
 import sys
-import time
 from multiprocessing.connection import Connection
 
 import msgspec
 from confluent_kafka import Consumer, Message, Producer
 
 from ..events import payloads
+from .meter import Meter
 
 CONSUME = 500
 
@@ -65,49 +65,51 @@ def broker(n: int, ready: Connection) -> None:
     ready.poll(None)
 
 
-def loop(servers: str, n: int) -> tuple[int, float]:
+def loop(servers: str, source: str, sink: str, n: int) -> Meter:
     consumer = Consumer(
         {
             "bootstrap.servers": servers,
-            "group.id": "peer",
+            "group.id": f"peer-{sink}",
             "auto.offset.reset": "earliest",
             "enable.auto.offset.store": False,
         }
     )
-    start = 0.0
-
-    def assigned(*_: object) -> None:
-        nonlocal start  # joining the group is not counted; all fetching is, most of which is done by threads ahead of the loop
-        start = time.process_time()
-
-    consumer.subscribe(["in"], on_assign=assigned)
+    meter = Meter()
+    # Joining the group is not counted; all fetching is, most of which is done by threads ahead of the loop.
+    consumer.subscribe([source], on_assign=lambda *_: meter.start())
     producer = Producer(
         {"bootstrap.servers": servers, "linger.ms": 5, "queue.buffering.max.messages": 2_000_000}
     )
     decode, encode = msgspec.json.Decoder(Click).decode, msgspec.json.Encoder().encode
-    done = 0
-    while done < n:
+    while meter.n < n:
         messages: list[Message] = consumer.consume(CONSUME, 0.2)
         if not messages:
             continue
         for message in messages:
-            producer.produce("out", encode(score(decode(message.value()))), key=message.key())
+            producer.produce(sink, encode(score(decode(message.value()))), key=message.key())
         producer.poll(0)
-        done += len(messages)
+        meter.n += len(messages)
         for message in messages[-4:]:
             consumer.store_offsets(message)
     producer.flush()
-    return done, time.process_time() - start
+    meter.stop()
+    consumer.close()
+    return meter
 
 
-def main(n: int) -> None:
+def mocked(n: int) -> Meter:
+    """The loop against a broker that is made for it."""
     ours, theirs = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(target=broker, args=(n, theirs), daemon=True)
     process.start()
-    counted, cpu = loop(ours.recv(), n)
-    print(json.dumps({"n": counted, "cpu_s": cpu}))
+    meter = loop(ours.recv(), "in", "out", n)
     process.terminate()
+    return meter
+
+
+def main(n: str, *where: str) -> None:
+    print(loop(*where, int(n)) if where else mocked(int(n)))  # type: ignore[call-arg]
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(*sys.argv[1:])
