@@ -54,6 +54,7 @@ type bridge struct {
 	counts    map[string]*dispatch.SinkCounts
 	pauses    *pauses
 	keepers   map[string]messaging.PositionKeeper // sinks that keep their command's positions
+	wholes    map[string]bool                     // commands whose fates are stored whole
 	server    *server.Server
 	admin     *admin
 	started   time.Time
@@ -63,7 +64,11 @@ type bridge struct {
 
 // Run serves a program until asked closes, a route fails, or, with ExitAtEnd, every input has been settled to its end.
 func Run(asked <-chan struct{}, o Options) error {
-	b := &bridge{Options: o, started: time.Now(), told: make(chan struct{}), routes: map[string]*route{}, shadows: map[string]*shadow.Shadow{}, counts: map[string]*dispatch.SinkCounts{}, keepers: map[string]messaging.PositionKeeper{}, metrics: prometheus.NewRegistry()}
+	b := &bridge{
+		Options: o, started: time.Now(), told: make(chan struct{}), metrics: prometheus.NewRegistry(),
+		routes: map[string]*route{}, shadows: map[string]*shadow.Shadow{}, counts: map[string]*dispatch.SinkCounts{},
+		keepers: map[string]messaging.PositionKeeper{}, wholes: map[string]bool{},
+	}
 	b.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if err := b.open(); err != nil {
 		return errors.Join(err, b.close())

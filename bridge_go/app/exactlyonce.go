@@ -3,6 +3,8 @@ package app
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
 	"ds-runner.dev/ds-runner/bridge_go/dispatch"
 	"ds-runner.dev/ds-runner/bridge_go/messaging"
@@ -17,9 +19,43 @@ func (b *bridge) exactlyOnce(c program.Command) bool {
 	return c.Guarantee == exactlyOnce && b.Ledger == "" && b.Input == "" && b.Output == ""
 }
 
-// transaction is how a command stores its outputs; nil for at least once.
+// whole opens the store of a command's results, dead letters and whatever else it may write, where that stores the fate of an event
+// as one. False when the connection does not.
+func (b *bridge) whole(ctx context.Context, c program.Command, config *dispatch.StreamConfig) (bool, error) {
+	conn, _, err := b.streams.Open(ctx, written(c))
+	keeper, ok := conn.(messaging.FateKeeper)
+	if err != nil || !ok {
+		return false, err
+	}
+	target := func(name string) (t dispatch.Target) {
+		if stream, ok := b.program.Stream(name); ok && b.besideOutput(c, name) {
+			t = dispatch.Target{Stream: name, Topic: stream.Topic}
+		}
+		return t
+	}
+	config.Main, config.Dead, config.Rejected = target(c.Output), target(c.DeadLetter), target(c.Rejected)
+	for name := range b.program.Spec.Streams {
+		if name != c.Input && name != c.Output && name != c.DeadLetter && name != c.Rejected {
+			config.Routed[name] = target(name)
+		}
+	}
+	topics := map[string]bool{}
+	for _, t := range append(slices.Collect(maps.Values(config.Routed)), config.Main, config.Dead, config.Rejected) {
+		if t.Topic != "" {
+			topics[t.Topic] = true
+		}
+	}
+	config.Fates, err = keeper.Fates(ctx, slices.Sorted(maps.Keys(topics)))
+	if err != nil {
+		return false, fmt.Errorf("guarantee: exactly-once: %w", err)
+	}
+	b.wholes[c.Name] = true
+	return true, nil
+}
+
+// transaction is how a command stores its outputs with its positions; nil for at least once, and for whole fates.
 func (b *bridge) transaction(c program.Command, outlet dispatch.Outlet) (*dispatch.Transaction, error) {
-	if !b.exactlyOnce(c) {
+	if !b.exactlyOnce(c) || b.wholes[c.Name] {
 		return nil, nil
 	}
 	if _, ok := outlet.(dispatch.Composer); !ok {
@@ -40,7 +76,7 @@ func (b *bridge) noteKeeper(c program.Command, s messaging.Sink) {
 
 // bySource says whether the source stores outputs and positions, and not a sink.
 func (b *bridge) bySource(c program.Command) bool {
-	return b.exactlyOnce(c) && b.keepers[c.Name] == nil
+	return b.exactlyOnce(c) && b.keepers[c.Name] == nil && !b.wholes[c.Name]
 }
 
 // start is where a source begins when a sink keeps the positions.
@@ -53,10 +89,14 @@ func (b *bridge) start(c program.Command) func(context.Context, []int32) (map[in
 
 // besideOutput says whether a stream is on the connection that a command writes to.
 func (b *bridge) besideOutput(c program.Command, name string) bool {
-	written := c.Output
-	if written == "" {
-		written = c.DeadLetter
-	}
 	streams := b.program.Spec.Streams
-	return streams[name].Connection == streams[written].Connection
+	return streams[name].Connection == streams[written(c)].Connection
+}
+
+// written is a stream that a command writes.
+func written(c program.Command) string {
+	if c.Output != "" {
+		return c.Output
+	}
+	return c.DeadLetter
 }

@@ -45,6 +45,11 @@ func (b *bridge) streamOutlet(c program.Command) (_ dispatch.Outlet, err error) 
 	if config.Generation, err = generation(ctx, conn, topic, b.group(c)); err != nil {
 		return nil, err
 	}
+	if b.exactlyOnce(c) {
+		if whole, err := b.whole(ctx, c, &config); whole || err != nil {
+			return dispatch.NewStreamOutlet(config), err
+		}
+	}
 	if config.Main, err = b.main(ctx, c); err != nil {
 		return nil, err
 	}

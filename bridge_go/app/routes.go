@@ -118,6 +118,10 @@ func (b *bridge) openStream(c program.Command) (*route, error) {
 	if config.Transaction, err = b.transaction(c, outlet); err != nil {
 		return nil, err
 	}
+	config.Sequenced = b.wholes[c.Name]
+	if err := b.noteStored(c, outlet, &config); err != nil {
+		return nil, err
+	}
 	if err := b.openShadow(c, &config); err != nil {
 		return nil, err
 	}

@@ -132,7 +132,7 @@ func (r *Route) feedOpened(f *feed, src messaging.Source) {
 	f.commits = make(chan []messaging.Position, 1)
 	f.commitDone = make(chan error, 1)
 	go r.committer(f)
-	f.opened = r.now
+	f.opened, r.count.lag = r.now, -1
 	r.log.Info("source opened", "stream", r.cfg.Stream)
 }
 

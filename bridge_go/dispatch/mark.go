@@ -35,7 +35,10 @@ func (w *writer) lower() {
 
 // lowerMark has the mark cleared some time after the last position was committed. It returns when it is to be called again.
 func (r *Route) lowerMark() int64 {
-	f := r.feed
+	f, lag := r.feed, r.count.lag
+	if lag > 0 || lag < 0 && r.handedOver == 0 {
+		return 0 // what was stored in the last life may not have been read again yet
+	}
 	if !r.marked || r.writing > 0 || r.settled > 0 || len(r.position) > 0 || f == nil || f.commits == nil || f.committing || f.left || !r.inLine() {
 		return 0
 	}

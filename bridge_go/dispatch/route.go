@@ -56,7 +56,7 @@ type Route struct {
 	out      chan handover
 	writing  int // fates with the writer
 
-	marked      bool  // fates were stored since the mark was cleared
+	marked      bool  // the mark may be up, perhaps since the last life
 	handedOver  int64 // when fates last were
 	storedSince int64 // when the first of those was whose positions are not committed, 0 for none
 	astray      bool  // positions of a source that was left could not be committed
@@ -87,7 +87,7 @@ func New(c Config) *Route {
 		began: time.Now().Add(-time.Second), // so that no time is 0, which means never
 		box:   make(chan func(), 256), closing: make(chan struct{}), done: make(chan struct{}),
 		core: delivery.New(c.rules()), members: map[Worker]*member{}, hung: map[string]struct{}{}, out: make(chan handover, 1),
-		position: map[int32]messaging.Position{}, count: tally{lag: -1},
+		position: map[int32]messaging.Position{}, count: tally{lag: -1}, marked: c.Mark != nil,
 	}
 	if c.Paused {
 		r.paused = &pause{}

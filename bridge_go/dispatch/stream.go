@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -63,6 +65,23 @@ func NewStreamOutlet(c StreamConfig) *StreamOutlet {
 	o := &StreamOutlet{c: c, first: 50 * time.Millisecond}
 	o.generation.Store(int64(c.Generation))
 	return o
+}
+
+// Window is how long ids are remembered where results go; the shortest of them, 0 when none forgets any.
+func (o *StreamOutlet) Window() (shortest time.Duration) {
+	var infos []messaging.SinkInfo
+	if o.c.Fates != nil {
+		infos = append(infos, o.c.Fates.Info())
+	}
+	for _, t := range o.targets() {
+		infos = append(infos, t.Sink.Info())
+	}
+	for _, i := range infos {
+		if i.Deduplicates && i.Window > 0 && (shortest == 0 || i.Window < shortest) {
+			shortest = i.Window
+		}
+	}
+	return shortest
 }
 
 // Settle implements [Outlet].
@@ -173,17 +192,17 @@ func (o *StreamOutlet) Close(ctx context.Context) error {
 	if o.c.Fates != nil {
 		errs = append(errs, o.c.Fates.Close(ctx))
 	}
-	for _, t := range append([]Target{o.c.Main, o.c.Dead, o.c.Rejected}, targets(o.c.Routed)...) {
-		if t.Sink != nil {
-			errs = append(errs, t.Sink.Close(ctx))
-		}
+	for _, t := range o.targets() {
+		errs = append(errs, t.Sink.Close(ctx))
 	}
 	return errors.Join(errs...)
 }
 
-func targets(m map[string]Target) (list []Target) {
-	for _, t := range m {
-		list = append(list, t)
+// targets are those with a sink.
+func (o *StreamOutlet) targets() (list []Target) {
+	all := []Target{o.c.Main, o.c.Dead, o.c.Rejected}
+	for _, name := range slices.Sorted(maps.Keys(o.c.Routed)) {
+		all = append(all, o.c.Routed[name])
 	}
-	return list
+	return slices.DeleteFunc(all, func(t Target) bool { return t.Sink == nil })
 }

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -82,8 +83,9 @@ type Sink interface {
 
 // SinkInfo is what a sink can promise.
 type SinkInfo struct {
-	Deduplicates bool // by Outgoing.ID, within a window that the connector documents
-	MaxBytes     int  // largest value that is accepted, 0 for no limit
+	Deduplicates bool          // by Outgoing.ID, within a window that the connector documents
+	Window       time.Duration // how long ids are remembered, 0 for ever or unknown
+	MaxBytes     int           // largest value that is accepted, 0 for no limit
 }
 
 // SourceConfig opens a source. Group names the reader whose position is kept: program/command. Without a group nothing is

@@ -2,13 +2,15 @@ package program
 
 import (
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 )
 
 const exactlyOnce = "exactly-once"
 
-// checkGuarantees refuses exactly-once where nothing can store outputs and positions together: it holds from Kafka to the
-// same Kafka, and into one PostgreSQL. One problem a command, at the word.
+// checkGuarantees refuses exactly-once where nothing can store outputs and positions together, nor an event's outputs once: it
+// holds from Kafka to the same Kafka, into one PostgreSQL, and into one stream of a JetStream. One problem a command, at the word.
 func checkGuarantees(root *node, ps *problems) {
 	eachStreamCommand(root, func(p path, command *node) {
 		n := command.get("guarantee")
@@ -17,7 +19,8 @@ func checkGuarantees(root *node, ps *problems) {
 		}
 		if why := notExactlyOnce(root, command); why != "" {
 			ps.add(n.place, render(root, p.with("guarantee")), "guarantee", why+
-				". Exactly-once holds from Kafka to the same Kafka, or with all that is written in one PostgreSQL. Write at-least-once")
+				". Exactly-once holds from Kafka to the same Kafka, with all that is written in one PostgreSQL, or in one stream of the "+
+				"embedded broker or of NATS. Otherwise write at-least-once")
 		}
 	})
 }
@@ -40,7 +43,11 @@ func notExactlyOnce(root, command *node) string {
 	from := root.get("spec", "streams", input, "connection").text()
 	scheme := schemeOf(root, connection)
 	switch {
-	case connection == "" || scheme == "" || scheme == "postgres" || scheme == "postgresql":
+	case connection == "":
+		return ""
+	case slices.Contains(jetStreams, scheme):
+		return notInOneStream(root, first, connection, input, from)
+	case slices.Contains([]string{"", "postgres", "postgresql"}, scheme):
 		return ""
 	case scheme == "kafka" && from == connection:
 		return ""
@@ -50,6 +57,23 @@ func notExactlyOnce(root, command *node) string {
 	return fmt.Sprintf("%s is on connection %s, which is %s:", first, connection, scheme)
 }
 
+// jetStreams store all records of an event as one, and once, where their topics are parts of one stream.
+var jetStreams = []string{"embedded", "nats", "tls"}
+
+// notInOneStream says why an event's outputs are not stored once there: that takes one stream, topics without partitions, and
+// events that are known again by their positions.
+func notInOneStream(root *node, first, connection, input, from string) string {
+	switch source := schemeOf(root, from); {
+	case setting(root, connection, "stream") == "":
+		return fmt.Sprintf("%s is on connection %s, whose topics are streams of their own: write settings: {stream: NAME} there", first, connection)
+	case number(setting(root, connection, "partitions")) > 1:
+		return fmt.Sprintf("%s is on connection %s, whose topics have partitions: write to a connection without", first, connection)
+	case source != "" && source != "kafka" && !slices.Contains(jetStreams, source):
+		return fmt.Sprintf("%s is on connection %s, which is %s:, whose events are not known again for certain", input, from, source)
+	}
+	return ""
+}
+
 // schemeOf is that of a connection's URL; "" where it is a secret that only the bridge knows.
 func schemeOf(root *node, connection string) string {
 	scheme, _, _ := strings.Cut(root.get("spec", "connections", connection, "url").text(), ":")
@@ -57,4 +81,22 @@ func schemeOf(root *node, connection string) string {
 		return ""
 	}
 	return strings.TrimSuffix(scheme, "+tls")
+}
+
+// setting is one of a connection's further settings, as it is written.
+func setting(root *node, connection, name string) string {
+	n := root.get("spec", "connections", connection, "settings", name)
+	if n == nil || n.shape != scalarShape {
+		return ""
+	}
+	return n.raw
+}
+
+// number is that of a text, 0 where there is none.
+func number(text string) int {
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		return 0
+	}
+	return n
 }

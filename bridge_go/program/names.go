@@ -39,6 +39,7 @@ func checkNames(root *node, ps *problems) {
 	}
 	checkCircles(root, ps)
 	checkGuarantees(root, ps)
+	checkOrder(root, ps)
 }
 
 type names struct {

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pyrunner.program.circles import check_circles
 from pyrunner.program.guarantee import check_guarantees
 from pyrunner.program.kinds import COMMON_FIELDS, DATASET, KINDS, STREAM
+from pyrunner.program.order import check_order
 from pyrunner.program.places import Path, Problems
 from pyrunner.program.resolve import command_kind
 from pyrunner.program.tree import Node, render
@@ -42,6 +43,7 @@ def check_names(root: Node, problems: Problems) -> None:
             _unknown_kind(root, path, command, problems)
     check_circles(root, problems)
     check_guarantees(root, problems)
+    check_order(root, problems)
 
 
 def _commands(root: Node) -> Iterator[tuple[Path, Node]]:

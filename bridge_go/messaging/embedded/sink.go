@@ -27,7 +27,7 @@ func (c *connection) publisher(t *topic) (*jetstream.Publisher, error) {
 	return c.engine.api.Publisher(jetstream.Target{
 		Subject:  func(*messaging.Outgoing) string { return t.subject },
 		MaxValue: int(c.settings.maxValue), Limited: "max_value", MaxMessage: int(c.settings.maxValue) + headerRoom,
-		Explain: t.explain, Duplicate: duplicates.Tell,
+		Explain: t.explain, Duplicate: duplicates.Tell, Window: window(c.settings),
 	})
 }
 
@@ -37,7 +37,7 @@ func (s *sink) Write(ctx context.Context, records []messaging.Outgoing) error {
 }
 
 func (s *sink) Info() messaging.SinkInfo {
-	return messaging.SinkInfo{Deduplicates: true, MaxBytes: s.p.MaxValue}
+	return messaging.SinkInfo{Deduplicates: true, Window: s.p.Window, MaxBytes: s.p.MaxValue}
 }
 
 func (s *sink) Close(context.Context) error {

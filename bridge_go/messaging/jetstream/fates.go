@@ -43,7 +43,7 @@ func (p *Publisher) Fates(stream string, subjects map[string]string, mark string
 
 // Info implements messaging.FateWriter.
 func (w *Fates) Info() messaging.SinkInfo {
-	return messaging.SinkInfo{Deduplicates: true, MaxBytes: w.p.MaxValue}
+	return messaging.SinkInfo{Deduplicates: true, Window: w.p.Window, MaxBytes: w.p.MaxValue}
 }
 
 // Close implements messaging.FateWriter.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -17,10 +18,11 @@ import (
 // Target says where a publisher writes and what fits there.
 type Target struct {
 	Subject    func(r *messaging.Outgoing) string
-	MaxValue   int    // largest value
-	Limited    string // which setting says so, for errors
-	MaxMessage int    // value, key and headers together
-	Native     bool   // headers under their own names, for other readers
+	MaxValue   int           // largest value
+	Limited    string        // which setting says so, for errors
+	MaxMessage int           // value, key and headers together
+	Native     bool          // headers under their own names, for other readers
+	Window     time.Duration // how long ids are remembered
 	Explain    func(error) error
 	Duplicate  func(id string) // told of each record that was stored already
 }

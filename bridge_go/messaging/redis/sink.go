@@ -33,7 +33,7 @@ type sink struct {
 func (c *connection) openSink(topic string) *sink { return &sink{c: c, topic: topic} }
 
 func (s *sink) Info() messaging.SinkInfo {
-	return messaging.SinkInfo{Deduplicates: s.c.settings.dedup > 0, MaxBytes: int(s.c.settings.maxValue)}
+	return messaging.SinkInfo{Deduplicates: s.c.settings.dedup > 0, Window: s.c.settings.dedup, MaxBytes: int(s.c.settings.maxValue)}
 }
 
 func (s *sink) Close(context.Context) error { return nil }
