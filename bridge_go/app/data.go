@@ -195,7 +195,7 @@ func (b *bridge) leases(programName, command string) calls.Leases {
 		return b.shadowLeases(shadowed)
 	}
 	if r, ok := b.routes[command]; ok && programName == b.program.Name() {
-		return r
+		return r.engine
 	}
 	return nil
 }

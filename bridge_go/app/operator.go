@@ -34,7 +34,7 @@ func (b *bridge) operable(c program.Command) bool {
 func (b *bridge) operatedRoutes() (all []control.Route) {
 	for _, c := range b.program.Spec.Commands { // in the order of program.yaml
 		if r := b.routes[c.Name]; r != nil && b.operable(c) {
-			all = append(all, operated{r.Route, b, c, r.outlet})
+			all = append(all, operated{r.stream, b, c, r.outlet})
 		}
 	}
 	return all

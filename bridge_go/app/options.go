@@ -28,6 +28,8 @@ type Options struct {
 	Output    string   `placeholder:"URL" help:"Write its output there."`
 	Ledger    string   `placeholder:"FILE" help:"Write one JSON line an event with its fate there, instead of to any stream."`
 	Only      []string `sep:"none" placeholder:"ID" help:"Score only this event of the input. May be repeated."`
+	Tape      string   `placeholder:"FILE" help:"Play this tape instead of reading a stream, with --ledger."`
+	Speed     float64  `default:"0" help:"Of a tape: 1 as it was recorded, 10 ten times as fast, 0 as fast as it goes."`
 	ExitAtEnd bool     `help:"End when a bounded input is settled to its end."`
 	Summary   string   `placeholder:"FILE" help:"Write counts, rate, CPU time and latencies there as JSON at the end."`
 

@@ -25,7 +25,8 @@ const (
 
 // A route is one command at work.
 type route struct {
-	*dispatch.Route
+	engine
+	stream  *dispatch.Route // the engine, where it is one
 	command program.Command
 	outlet  *dispatch.StreamOutlet // nil where there is no stream to write
 	front   *front.Front           // of serve-api
@@ -57,7 +58,10 @@ func (b *bridge) openRoutes() error {
 	}
 	for _, c := range commands {
 		open := b.openStream
-		if c.Kind == serveAPI {
+		switch {
+		case b.Tape != "":
+			open = b.openPlayer
+		case c.Kind == serveAPI:
 			open = b.openFront
 		}
 		if b.routes[c.Name], err = open(c); err != nil {
@@ -70,8 +74,8 @@ func (b *bridge) openRoutes() error {
 
 func (b *bridge) chosen() (chosen []program.Command, err error) {
 	if b.DataOnly {
-		if len(b.Command) > 0 || b.Input != "" || b.Output != "" || b.Ledger != "" {
-			return nil, fmt.Errorf("%w: --data-only serves no command: leave --command, --input, --output and --ledger out", ErrMistake)
+		if len(b.Command) > 0 || b.Input != "" || b.Output != "" || b.Ledger != "" || b.Tape != "" {
+			return nil, fmt.Errorf("%w: --data-only serves no command: leave --command, --input, --output, --ledger and --tape out", ErrMistake)
 		}
 		return nil, nil
 	}
@@ -92,8 +96,8 @@ func (b *bridge) chosen() (chosen []program.Command, err error) {
 		}
 		chosen = append(chosen, c)
 	}
-	if (b.Input != "" || b.Output != "" || b.Ledger != "") && (len(chosen) != 1 || chosen[0].Kind != scoreStream) {
-		return nil, fmt.Errorf("%w: --input, --output and --ledger need one --command that scores a stream", ErrMistake)
+	if (b.Input != "" || b.Output != "" || b.Ledger != "" || b.Tape != "") && (len(chosen) != 1 || chosen[0].Kind != scoreStream) {
+		return nil, fmt.Errorf("%w: --input, --output, --ledger and --tape need one --command that scores a stream", ErrMistake)
 	}
 	return chosen, nil
 }
@@ -108,7 +112,7 @@ func (b *bridge) openStream(c program.Command) (*route, error) {
 	r.outlet, _ = outlet.(*dispatch.StreamOutlet)
 	config := b.config(c)
 	config.Stream, config.Outlet, config.Sinks = c.Input, seededOutlet(outlet), b.counts[c.Name]
-	config.Open = b.opener(c, func(partitions []int32) { r.Revoke(partitions) })
+	config.Open = b.opener(c, func(partitions []int32) { r.stream.Revoke(partitions) })
 	config.Bounded = b.ExitAtEnd
 	if b.operable(c) {
 		if config.Paused, err = b.pausedBefore(c); err != nil {
@@ -125,7 +129,8 @@ func (b *bridge) openStream(c program.Command) (*route, error) {
 	if err := b.openShadow(c, &config); err != nil {
 		return nil, err
 	}
-	r.Route = dispatch.New(config)
+	r.stream = dispatch.New(config)
+	r.engine = r.stream
 	return r, nil
 }
 
@@ -146,7 +151,7 @@ func (b *bridge) openFront(c program.Command) (*route, error) {
 		f.Close()
 		return nil, b.portTaken(c, err)
 	}
-	return &route{Route: f.Route(config), command: c, front: f, address: address.String()}, nil
+	return &route{engine: f.Route(config), command: c, front: f, address: address.String()}, nil
 }
 
 // portTaken adds to the error of a port that somebody else has where another one is set.

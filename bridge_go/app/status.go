@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"ds-runner.dev/ds-runner/bridge_go/dispatch"
+	"ds-runner.dev/ds-runner/bridge_go/player"
 	"ds-runner.dev/ds-runner/bridge_go/shadow"
 )
 
@@ -55,6 +56,9 @@ type summary struct {
 	Outputs     uint64 `json:"outputs"`
 	Redelivered uint64 `json:"redelivered"`
 	Suspects    uint64 `json:"suspects"`
+	Lookups     uint64 `json:"lookups"` // calls under leases
+
+	Replay *player.Report `json:"replay,omitempty"`
 }
 
 // summarise writes the summary, if one was asked for and the bridge came far enough to have one.
@@ -62,7 +66,7 @@ func (b *bridge) summarise() error {
 	if b.Summary == "" || b.program == nil {
 		return nil
 	}
-	s := summary{status: b.status()}
+	s := summary{status: b.status(), Replay: b.replayed()}
 	for _, c := range s.Commands {
 		s.Events += c.In
 		s.Scored += c.Scored
@@ -71,6 +75,7 @@ func (b *bridge) summarise() error {
 		s.Outputs += c.Outputs
 		s.Redelivered += c.Redelivered
 		s.Suspects += c.Suspects
+		s.Lookups += c.Lookups
 	}
 	data, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {

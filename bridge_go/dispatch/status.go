@@ -28,6 +28,7 @@ type Status struct {
 	Outputs     uint64 `json:"outputs"`
 	Redelivered uint64 `json:"redelivered"`
 	Suspects    uint64 `json:"suspects"`
+	Lookups     uint64 `json:"lookups"` // calls of models while they scored
 	Deaths      uint64 `json:"worker_deaths"`
 
 	InFlight      int     `json:"in_flight"`
@@ -82,7 +83,7 @@ func (r *Route) status() Status {
 	s := Status{
 		Program: r.cfg.Program, Command: r.cfg.Command, Stream: r.cfg.Stream,
 		In: x.Offered, Scored: x.Settled[Scored], Rejected: x.Settled[Rejected], Dead: x.Settled[Dead],
-		Outputs: r.count.outputs, Redelivered: x.Retried, Suspects: x.Suspects,
+		Outputs: r.count.outputs, Redelivered: x.Retried, Suspects: x.Suspects, Lookups: r.lookups.Load(),
 		InFlight: g.InFlight.Events, Queued: g.Queued, Unsettled: g.Live.Events, Lag: r.count.lag,
 		P50: 1e3 * r.count.stages[stageTotal].Quantile(0.5), P99: 1e3 * r.count.stages[stageTotal].Quantile(0.99),
 		Answered: r.answered,

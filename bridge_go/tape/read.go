@@ -166,8 +166,11 @@ func (d *decoder) batch() Frame {
 	return f
 }
 
-// check holds answers against the batch, as the session does on the wire.
+// check holds answers against the batch, as the session does on the wire, and asks for the metadata.
 func (f *Batch) check() error {
+	if f.Batch.Keys == nil || f.Batch.Headers == nil || f.Batch.Timestamps == nil {
+		return errors.New("BATCH without keys, headers or timestamps")
+	}
 	next := uint64(0)
 	for _, a := range f.Answers {
 		r, ok := a.(*wire.Result)
