@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -81,10 +82,13 @@ func TestTheTablesOfMetricsAreCurrent(t *testing.T) {
 }
 
 // sameAs are schemes that are another one, over TLS: they are told of there.
-var sameAs = map[string]string{"kafka+tls": "kafka", "rediss": "redis", "postgresql": "postgres", "tls": "nats"}
+var sameAs = map[string]string{"kafka+tls": "kafka", "rediss": "redis", "postgresql": "postgres", "tls": "nats", "https": "http"}
 
 // connected are schemes whose connections are made when they are opened.
 var connected = []string{"nats", "postgres", "redis"}
+
+// addressed are schemes that cannot do without an address, though nothing is asked there.
+var addressed = map[string]string{"http": "http://127.0.0.1:1", "webhook": "webhook://127.0.0.1:0"}
 
 func ofTheirOwn(schemes []string) []string {
 	return slices.DeleteFunc(schemes, func(scheme string) bool { return sameAs[scheme] != "" })
@@ -115,7 +119,7 @@ func wireMetrics(t *testing.T) []metrics.Metric {
 func connectorMetrics(t *testing.T, scheme string) []metrics.Metric {
 	t.Helper()
 	var registered notes
-	url := scheme + ":"
+	url := cmp.Or(addressed[scheme], scheme+":")
 	if slices.Contains(connected, scheme) {
 		url = providers.URL(t, scheme)
 	}

@@ -23,6 +23,7 @@ import (
 	_ "ds-runner.dev/ds-runner/bridge_go/data/sql/sqlite"
 	_ "ds-runner.dev/ds-runner/bridge_go/messaging/embedded"
 	_ "ds-runner.dev/ds-runner/bridge_go/messaging/file"
+	_ "ds-runner.dev/ds-runner/bridge_go/messaging/http"
 	_ "ds-runner.dev/ds-runner/bridge_go/messaging/kafka"
 	_ "ds-runner.dev/ds-runner/bridge_go/messaging/memory"
 	_ "ds-runner.dev/ds-runner/bridge_go/messaging/nats"

@@ -234,7 +234,10 @@ func TestTheEndpointsWishToBeLeftAloneIsKept(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Millisecond)
 	defer cancel()
-	r.judge = func(_ *nethttp.Request, _ []byte, w nethttp.ResponseWriter) int { w.Header().Set("Retry-After", "9"); return 503 }
+	r.judge = func(_ *nethttp.Request, _ []byte, w nethttp.ResponseWriter) int {
+		w.Header().Set("Retry-After", "9")
+		return 503
+	}
 	if err := sinkTo(t, dial(t, r.url, hasty), "a").Write(ctx, outgoing("1")); !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatalf("got %v: the wait does not end with the context", err)
 	}
@@ -256,8 +259,9 @@ func TestServersThatAreGoneHangOrCutAreTriedAgainLater(t *testing.T) {
 	hang := func(c net.Conn) { time.Sleep(time.Second) }
 	cut := func(c net.Conn) { c.Read(make([]byte, 10)) }
 	half := func(c net.Conn) { c.Read(make([]byte, 1000)); fmt.Fprint(c, "HTTP/1.1 200 OK\r\nContent-Le") }
-	noise := func(c net.Conn) { fmt.Fprint(c, "SSH-2.0-OpenSSH_9.6\r\n") }
+	noise := func(c net.Conn) { c.Read(make([]byte, 1000)); fmt.Fprint(c, "SSH-2.0-OpenSSH_9.6\r\n") }
 	flood := func(c net.Conn) {
+		c.Read(make([]byte, 1000))
 		fmt.Fprint(c, "HTTP/1.1 200 OK\r\n")
 		for range 10_000 {
 			if _, err := fmt.Fprintf(c, "X-Flood: %0100d\r\n", 1); err != nil {
@@ -376,7 +380,7 @@ func TestMistakesInSettingsAreNamedAndSecretsAreNot(t *testing.T) {
 	for url, want := range map[string]string{
 		"http:": "no address of an endpoint", "http://h/#x": "no address", "http://h?retry=x": "retry is", "http://h?retry=200": "retry is",
 		"http://h?headers=nope": "headers is no list", "http://h?token=a%0Ahunter2": "token: cannot be a header",
-		"http://u:hunter2@h?token=x": "a user and a token", "http://h?pass_headers=Authorization": "pass_headers names", "http://h?tls_ca=x": "Write https:",
+		"http://u:hunter2@h?token=x": "a user and a token", "http://h?pass_headers=Authorization": "pass_headers names", "http://h?tls_ca=x": "not with https:",
 		"https://h?tls_ca=missing.pem": "tls_ca", "https://h?tls_cert=missing.pem": "tls_cert", "http://h?body=xml": "body is", "http://h?x=1": `no setting "x"`,
 		"http://h:hunter2": "no address",
 	} {

@@ -20,7 +20,9 @@ type refusal struct {
 	text   string
 }
 
-func (r *refusal) Error() string { return fmt.Sprintf("the endpoint answered %d: %s", r.status, r.text) }
+func (r *refusal) Error() string {
+	return fmt.Sprintf("the endpoint answered %d: %s", r.status, r.text)
+}
 
 // A delay is any other failure: what is tried again may pass. After is what the endpoint asks for, 0 for nothing.
 type delay struct {
