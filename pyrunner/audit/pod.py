@@ -24,13 +24,18 @@ from pyrunner.bridge import Unavailable, die_with_parent, find_bridge, last_word
 from pyrunner.client.control import ControlClient
 
 PATIENCE = 30.0  # seconds for a part to end when it is asked to
+_PORTS = range(15_000, 32_000)
 
 
 def free_port() -> int:
-    """A port of loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of loopback that nobody listens on, below those that the system gives to clients: while the bridge is down for its
+    restart, no connection of somebody else gets it."""
+    for port in random.SystemRandom().sample(_PORTS, 200):
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise OSError(f"no free port among 200 of {_PORTS.start} to {_PORTS.stop}")
 
 
 class Pod:
