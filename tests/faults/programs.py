@@ -13,11 +13,13 @@ def program(
     settings: Mapping[str, object] | None = None,
     guarantee: str = "at-least-once",
     more: str = "",
-    beside: str = "",
+    letters: str = "",
 ) -> str:
-    """The rig's program with its streams at `url`. `more` are further keys of the command, as in `, attempts: 2`; `beside` is text
-    behind the streams, of further ones. Its topics are numbers-X and answers-X, with X the rest of its name behind rig."""
+    """The rig's program with its streams at `url`. `more` are further keys of the command, as in `, attempts: 2`; `letters` is
+    where the dead letters go, if not there as well."""
     name = secrets.token_hex(4)
+    elsewhere = f"    letters: {{url: {json.dumps(letters)}}}\n" if letters else ""
+    dead = f"    numbers.dead: {{connection: letters, topic: letters-{name}}}\n" if letters else ""
     text = f"""\
 apiVersion: ds-runner.dev/v1alpha1
 kind: Program
@@ -26,10 +28,10 @@ spec:
   model: rig_science:<model>
   connections:
     events: {{url: {json.dumps(url)}, settings: {json.dumps(settings or {})}}}
-  streams:
+{elsewhere}  streams:
     numbers: {{connection: events, topic: numbers-{name}}}
     answers: {{connection: events, topic: answers-{name}}}
-{beside}  commands:
+{dead}  commands:
     - {{name: score-stream, input: numbers, output: answers, workers: <workers>, deadline: <deadline>, order: <order>,
        guarantee: {guarantee}{more}}}
 """

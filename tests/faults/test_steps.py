@@ -8,9 +8,7 @@ from __future__ import annotations
 import random
 import signal
 import subprocess
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -21,6 +19,7 @@ from .auditor import Verdict
 from .programs import program
 from .rig import wait_until
 from .science import HEADER, twice
+from .traffic import publishing
 from .watch import WatchedRig
 
 pytestmark = pytest.mark.usefixtures("faulty_bridge")
@@ -43,34 +42,13 @@ class Sour(Model[Number, Answer]):
 )
 POISONS = set(range(7, 1_000_000, 500))
 
-# Where events are read, scored and stored, and where a transaction ends.
+# Where events are read, scored and stored, and where a transaction ends: with it, positions are committed nowhere else.
 STEPS = (
     "after-poll", "after-send", "half-results", "dead-lettering", "after-produce", "before-commit", "draining",
 )  # fmt: skip
 TRANSACTION = ("transaction-end", "transaction-sent")
 # Behind these something is stored that nobody has committed: at least once, it must be seen twice.
 STORED = ("half-results", "dead-lettering", "after-produce", "before-commit")
-
-
-@contextmanager
-def publishing(pod: WatchedRig) -> Iterator[None]:
-    """Events keep coming, whatever becomes of the bridge."""
-    over = threading.Event()
-
-    def publish() -> None:
-        begin = 0
-        while not over.wait(0.02):
-            pod.publish({"id": f"p{n % 50}-{n}", "n": n} for n in range(begin, begin + 200))
-            begin += 200
-
-    publisher = threading.Thread(target=publish, daemon=True)
-    publisher.start()
-    try:
-        yield
-    finally:
-        over.set()
-        publisher.join(60)
-        assert not publisher.is_alive()
 
 
 def end_at(pod: WatchedRig, step: str, n: int) -> None:
@@ -146,7 +124,7 @@ def test_T4_a_bridge_that_ends_in_a_transaction_loses_and_doubles_nothing_on_kaf
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("step", (*STEPS, *TRANSACTION))
+@pytest.mark.parametrize("step", [*(step for step in STEPS if step != "before-commit"), *TRANSACTION])
 def test_T4_twenty_ends_at_one_step_lose_and_double_nothing_exactly_once_on_kafka(
     rig: Rigs, kafka: Component, step: str
 ) -> None:
