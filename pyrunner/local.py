@@ -1,6 +1,6 @@
 """A bridge and its workers on this machine: what `score-stream`, `serve-api`, `up` and `replay` have in common.
 
-    project -> worker_spec() -> serve(): start a bridge unless one is given -> Workers.run() -> stop the bridge
+    project -> worker_specs() -> serve(): start a bridge unless one is given -> Workers.run() -> stop the bridge
 
 Beside a bridge of their own the workers are ended by its drain: it takes nothing more, they finish, it says goodbye. In a
 pod the supervisor takes the signals itself and says drain to a bridge that lives on.
@@ -13,6 +13,7 @@ import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -79,7 +80,7 @@ class Workers:
         self._supervisor.stop()
 
     def _note(self, event: WorkerEvent) -> None:
-        if event.kind == "failed":
+        if event.kind == "failed" and not event.of_shadow:
             self._failures.append(event.detail)
         elif event.kind == "unknown":
             self.unknown.append(event.detail)
@@ -99,10 +100,10 @@ def serve(
     if address:
         address, token = require_address(address), require_token(token_file)
         project.beside(address, token).require_trained(model, verb=command.name)
-        specs = [worker_spec(project, command, model=model, workers=workers)]
+        specs = worker_specs(project, command, model=model, workers=workers)
         return Workers(project, specs, address, token, metrics=metrics).run()
     project.require_trained(model, verb=command.name)
-    specs = [worker_spec(project, command, model=model, workers=workers)]
+    specs = worker_specs(project, command, model=model, workers=workers)
     options = bridge_options(project, [command])
     with bridges.running(options) as child:
         own = Workers(project, specs, child.wire, options.token_file, metrics=metrics, fail_fast=True)
@@ -164,6 +165,17 @@ def bridge_options(project: Project, commands: Sequence[Command], **settings: An
         params=project.params,
         **settings,
     )
+
+
+def worker_specs(
+    project: Project, command: Command, *, model: str | None = None, workers: int | None = None
+) -> list[WorkerSpec]:
+    """What the supervisor spawns for a command and, where it has one, its shadow."""
+    own = worker_spec(project, command, model=model, workers=workers)
+    if command.shadow is None:
+        return [own]
+    beside = replace(own, model_ref=str(command.shadow), workers=command.shadow_workers or 1, shadow=True)
+    return [own, beside]
 
 
 def worker_spec(

@@ -65,9 +65,14 @@ class Signature:
         return f"{self.model.__name__}.{self.verb}"
 
     def describe(self) -> bytes:
-        """The JSON that HELLO carries: the JSON Schemas of input and output. Empty where they are larger than HELLO may be."""
+        """The JSON that HELLO carries: the JSON Schemas of input and output, and by how much two floats may differ. Empty where
+        they are larger than HELLO may be."""
         described = msgspec.json.encode(
-            {"input": self.input_schema.json_schema(), "output": self.output_schema.json_schema()}
+            {
+                "input": self.input_schema.json_schema(),
+                "output": self.output_schema.json_schema(),
+                "tolerance": self.tolerance,
+            }
         )
         return described if len(described) <= _MOST_DESCRIBED else b""
 

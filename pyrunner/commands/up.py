@@ -74,7 +74,9 @@ class _Session:
 
     def _supervise(self, child: Bridge, token_file: Path) -> int:
         specs = [
-            local.worker_spec(self.project, c, model=self.model, workers=self.workers) for c in self.commands
+            spec
+            for c in self.commands
+            for spec in local.worker_specs(self.project, c, model=self.model, workers=self.workers)
         ]
         workers = local.Workers(self.project, specs, child.wire, token_file, fail_fast=not self.reload)
         self.changed = []

@@ -7,6 +7,7 @@ import ctypes
 import gc
 import os
 import signal
+from pathlib import Path
 
 from pyrunner.client.sockets import raise_descriptor
 
@@ -57,6 +58,14 @@ def die_with_parent() -> None:
     """
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+
+
+def stand_back() -> None:
+    """Let others have the processors first, and memory: a worker that nothing depends on is in nobody's way."""
+    with contextlib.suppress(OSError, AttributeError):
+        os.nice(10)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("500")
 
 
 def protect_descriptors() -> int:

@@ -133,4 +133,6 @@ def _arguments(spec: WorkerSpec, slot: int, worker: str) -> list[str]:
         arguments += ["--env", spec.env]
     if spec.model_ref is not None:
         arguments += ["--model", spec.model_ref]
+    if spec.shadow:
+        arguments += ["--shadow", spec.route]
     return [*arguments, *(part for param in spec.params for part in ("--param", param))]

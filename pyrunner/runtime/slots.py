@@ -22,8 +22,9 @@ class Slot:
         self.starts = 0
         self._ready_since: float | None = None
         self._loads = Backoff(0.5, 30.0)
-        # Short: loading itself brakes a loop of deaths, and a bisection waits for fresh workers.
-        self._deaths = Backoff(0.01, 0.05)
+        # Short: loading itself brakes a loop of deaths, and a bisection waits for fresh workers. A shadow's deaths are nobody's
+        # hurry, and loading takes from the others.
+        self._deaths = Backoff(1.0, 60.0) if spec.shadow else Backoff(0.01, 0.05)
         # Killed from outside before it was ready: not its doing, but whoever kills may do it again.
         self._kills = Backoff(0.05, 1.0)
 

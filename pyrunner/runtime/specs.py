@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+SHADOW = "/shadow"  # behind a command's name, what the workers of its shadow are known by
+
 
 @dataclass(frozen=True)
 class WorkerSpec:
     """Workers for one command of one program.
 
     `program` is the path of program.yaml, `name` the program's name, `model_ref` a version or alias of the trained model.
-    `secrets` are environment variables that workers must not have.
+    `secrets` are environment variables that workers must not have. A `shadow` scores beside the command's own workers, and
+    nothing depends on it.
     """
 
     program: Path
@@ -23,6 +26,12 @@ class WorkerSpec:
     model_ref: str | None = None
     name: str = ""
     secrets: frozenset[str] = frozenset()
+    shadow: bool = False
+
+    @property
+    def route(self) -> str:
+        """What the bridge, logs and metrics know these workers by."""
+        return f"{self.command}{SHADOW}" if self.shadow else self.command
 
 
 @dataclass(frozen=True)
@@ -38,3 +47,8 @@ class WorkerEvent:
     pid: int
     cause: str = ""
     detail: str = ""
+
+    @property
+    def of_shadow(self) -> bool:
+        """Whether it is about a shadow's worker, which nothing depends on."""
+        return self.command.endswith(SHADOW)

@@ -9,6 +9,9 @@ forked: libraries with threads of their own hang in a forked child.
 A bridge that starts anew knows nothing of a worker that hangs meanwhile, and asks nobody to end it. So a worker that has not
 come back to it a deadline and some time after the parent has is cut, too.
 
+A shadow's workers are a slot like any other, but for this: that their model cannot be loaded ends nothing, they are started again
+later each time, and the end does not wait for them.
+
 A cut: SIGUSR1, so that the worker dumps its stacks; 200 ms; SIGKILL for the group; the user's part of the stack to the log.
 Signals: the first SIGTERM or SIGINT drains (each worker says DRAIN, answers what it has and ends), the second kills.
 """
@@ -38,6 +41,7 @@ from pyrunner.runtime.waker import Waker
 
 _LOOK = 0.05  # seconds between looks where there is no pidfd
 _LONGEST = 60.0
+_SHADOW_GRACE = 2.0  # seconds that a shadow's worker has at the end
 _RETURN = 10.0  # seconds beyond the deadline in which workers dial a new bridge
 
 
@@ -162,7 +166,7 @@ class Supervisor:
     def _missed(self, slot: Slot) -> float | None:
         """Until when its worker may be missed by a new bridge; None when it is not."""
         process = slot.process
-        bridge, until = self._bridges.get(slot.spec.command, (None, 0.0))
+        bridge, until = self._bridges.get(slot.spec.route, (None, 0.0))
         if (
             process is None
             or not process.ready
@@ -175,7 +179,7 @@ class Supervisor:
     def _kill_late(self, slot: Slot, process: WorkerProcess) -> None:
         if not process.killed:
             self._log.warning("worker killed, it did not end in time", slot=slot.number, pid=process.pid)
-            self._exit = 1
+            self._exit = self._exit if slot.spec.shadow else 1
             process.kill_group()
 
     # ---- the life of a worker
@@ -189,7 +193,7 @@ class Supervisor:
         slot.starts += 1
         name = f"{self._name}-{slot.number}.{slot.starts}"
         slot.process = WorkerProcess(slot.spec, slot.number, name, self._arguments)
-        self._count(lambda m: m.starts.labels(slot.spec.command).inc())
+        self._count(lambda m: m.starts.labels(slot.spec.route).inc())
         self._tell("started", slot, slot.process.pid)
 
     def _take_report(self, slot: Slot, process: WorkerProcess, report: dict[str, Any]) -> None:
@@ -197,7 +201,7 @@ class Supervisor:
             slot.ready(time.monotonic())
             self._log.info(
                 "worker ready",
-                command=slot.spec.command,
+                command=slot.spec.route,
                 slot=slot.number,
                 pid=process.pid,
                 model=report.get("model"),
@@ -237,7 +241,7 @@ class Supervisor:
         death = name_death(
             returncode, cut=process.cut_reason, failure=process.failure, out_of_memory=out_of_memory
         )
-        self._lines[slot.spec.command].died(process.worker, death.cause, death.detail)
+        self._lines[slot.spec.route].died(process.worker, death.cause, death.detail)
         if ended:
             slot.died(now, while_loading=False)
             self._tell("ended", slot, process.pid)
@@ -245,9 +249,9 @@ class Supervisor:
         self._note_death(slot, process, death, stack, now)
 
     def _note_death(self, slot: Slot, process: WorkerProcess, death: Death, stack: str, now: float) -> None:
-        self._count(lambda m: m.deaths.labels(slot.spec.command, death.cause).inc())
+        self._count(lambda m: m.deaths.labels(slot.spec.route, death.cause).inc())
         pause = slot.died(now, while_loading=death.cause == "load", killed=death.cause == "killed")
-        values: dict[str, Any] = {"command": slot.spec.command, "slot": slot.number, "pid": process.pid}
+        values: dict[str, Any] = {"command": slot.spec.route, "slot": slot.number, "pid": process.pid}
         if death.cause == "load":
             self._note_failed_load(slot, death, values)
         elif self._ends_at is None:
@@ -262,9 +266,11 @@ class Supervisor:
 
     def _note_failed_load(self, slot: Slot, death: Death, values: dict[str, Any]) -> None:
         """One line for each cause, however often and by however many workers it is tried."""
-        if death.detail not in {s.told for s in self._slots if s.spec.command == slot.spec.command}:
+        if death.detail not in {s.told for s in self._slots if s.spec.route == slot.spec.route}:
             self._log.error("worker could not load its model", reason=death.detail, **values)
         slot.told = death.detail
+        if slot.spec.shadow:
+            return
         if self._fail_fast and not any(s.process is not None and s.process.ready for s in self._slots):
             self._exit = 2
             self.stop()
@@ -278,6 +284,9 @@ class Supervisor:
             self._log.info("draining", workers=len(alive))
         for process in alive:
             process.end()
+        for slot in self._slots:
+            if slot.spec.shadow:
+                slot.kill_at = now + _SHADOW_GRACE
 
     def _kill_all(self) -> None:
         for slot in self._slots:
@@ -313,13 +322,11 @@ class Supervisor:
 
             return note
 
-        for spec in {slot.spec.command: slot.spec for slot in self._slots}.values():
-            identity = Identity(
-                spec.name or _program_name(spec), spec.command, f"{self._name}-{spec.command}"
-            )
+        for spec in {slot.spec.route: slot.spec for slot in self._slots}.values():
+            identity = Identity(spec.name or _program_name(spec), spec.route, f"{self._name}-{spec.route}")
             dialler = Dialler(self._bridge, self._token_file, Role.SUPERVISOR, identity, self._log)
-            self._lines[spec.command] = Line(dialler, cut, reached(spec.command), self._log)
-            self._lines[spec.command].start()
+            self._lines[spec.route] = Line(dialler, cut, reached(spec.route), self._log)
+            self._lines[spec.route].start()
 
     def _serve_metrics(self, folder: Path) -> Callable[[], None]:
         if self._metrics_at is None:
@@ -338,7 +345,7 @@ class Supervisor:
             change(self._parent_metrics)
 
     def _tell(self, kind: str, slot: Slot, pid: int, cause: str = "", detail: str = "") -> None:
-        self._on_event(WorkerEvent(kind, slot.spec.command, slot.number, pid, cause, detail))
+        self._on_event(WorkerEvent(kind, slot.spec.route, slot.number, pid, cause, detail))
 
 
 def _program_name(spec: WorkerSpec) -> str:

@@ -24,6 +24,7 @@ from pyrunner.runtime.environment import (
     calm_collector,
     die_with_parent,
     protect_descriptors,
+    stand_back,
     thread_settings,
 )
 from pyrunner.runtime.reports import Reporter
@@ -50,7 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     reporter = Reporter(options.report_fd)
     stack = None if options.stack_fd is None else dump_on_request(options.stack_fd)
     logs.configure(json=options.log_json, level=options.log_level)
-    log = logs.get(command=options.command, slot=options.slot)
+    log = logs.get(command=options.shadow or options.command, slot=options.slot)
+    if options.shadow:
+        stand_back()
     if options.metrics is not None:
         from pyrunner.metrics import count_in_files
 
@@ -78,7 +81,7 @@ def _calls(options: argparse.Namespace, program: str) -> Calls:
     from pyrunner.client import Calls, Dialler, Identity
     from pyrunner.protocol import Role
 
-    identity = Identity(program, options.command, options.worker, options.slot)
+    identity = Identity(program, options.shadow or options.command, options.worker, options.slot)
     return Calls(Dialler(options.bridge, options.token_file, Role.CALLS, identity, _Quiet()))
 
 
@@ -134,7 +137,7 @@ def _score(
     signature = loaded.scorer.signature
     identity = Identity(
         loaded.program,
-        options.command,
+        options.shadow or options.command,
         options.worker,
         options.slot,
         loaded.version,
@@ -142,7 +145,7 @@ def _score(
         signature.describe(),
     )
     waker = Waker()
-    metrics = WorkerMetrics(loaded.program, options.command)
+    metrics = WorkerMetrics(loaded.program, options.shadow or options.command)
     loop = Loop(
         dialler=Dialler(
             options.bridge, options.token_file, Role.EVENTS, identity, _Quiet() if options.supervised else log
@@ -246,6 +249,9 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--env", help="merge program.ENV.yaml")
     parser.add_argument("--param", action="append", default=[], help="name=value")
     parser.add_argument("--model", help="version or alias")
+    parser.add_argument(
+        "--shadow", metavar="ROUTE", help="score beside the command, as its shadow of that name"
+    )
     parser.add_argument(
         "--worker", default=f"{os.uname().nodename}-{os.getpid()}", help="name that no other worker has"
     )

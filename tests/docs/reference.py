@@ -28,6 +28,7 @@ PLACES = {
     "Command": "spec.commands[]",
     "Batch": "spec.commands[].batch",
     "Breaker": "spec.commands[].breaker",
+    "ShadowQueue": "spec.commands[].shadow_queue",
     "Queue": "spec.commands[].queue",
     "Deploy": "spec.commands[].deploy",
     "Scale": "spec.commands[].deploy.scale",
