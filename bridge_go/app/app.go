@@ -97,7 +97,7 @@ func (b *bridge) open() (err error) {
 	b.nonce = binary.BigEndian.Uint64(nonce[:]) >> 1 // a uint of the wire has 63 bits
 	b.streams = &streams{
 		program: b.program, stateDir: b.state.Path(), sync: b.Fsync, log: b.Log, metrics: b.metrics,
-		open: map[string]messaging.Connection{},
+		open: map[string]*slot[messaging.Connection]{},
 	}
 	if err := b.openRoutes(); err != nil {
 		return err

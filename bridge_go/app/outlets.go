@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -66,9 +67,14 @@ func (b *bridge) streamOutlet(c program.Command) (_ dispatch.Outlet, err error) 
 		if b.exactlyOnce(c) && !b.besideOutput(c, name) {
 			continue // an output routed there is refused: no transaction covers it
 		}
-		if config.Routed[name], err = b.target(ctx, c, name); err != nil {
+		to, err := b.target(ctx, c, name)
+		if errors.Is(err, messaging.ErrNotSupported) {
+			continue // it is received and not written, as webhooks are: an output routed there is refused
+		}
+		if err != nil {
 			return nil, err
 		}
+		config.Routed[name] = to
 	}
 	return dispatch.NewStreamOutlet(config), nil
 }

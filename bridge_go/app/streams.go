@@ -24,8 +24,9 @@ type streams struct {
 	log      *slog.Logger
 	metrics  prometheus.Registerer
 
-	mu   sync.Mutex
-	open map[string]messaging.Connection
+	mu     sync.Mutex
+	closed bool
+	open   map[string]*slot[messaging.Connection]
 }
 
 // Names implements control.Streams.
@@ -54,21 +55,17 @@ func (s *streams) Open(ctx context.Context, name string) (messaging.Connection, 
 
 // connect opens a connection of program.yaml, with its secrets in place. They go to the connector and nowhere else.
 func (s *streams) connect(ctx context.Context, name string) (messaging.Connection, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if conn, ok := s.open[name]; ok {
+	return s.once(ctx, name, func() (messaging.Connection, error) {
+		revealed, err := s.program.Reveal(name)
+		if err != nil {
+			return nil, err
+		}
+		conn, err := s.dial(ctx, name, revealed.URL, revealed.Settings)
+		if err != nil {
+			return nil, errors.New(revealed.Mask(fmt.Sprintf("connection %s: %v", name, err)))
+		}
 		return conn, nil
-	}
-	revealed, err := s.program.Reveal(name)
-	if err != nil {
-		return nil, err
-	}
-	conn, err := s.dial(ctx, name, revealed.URL, revealed.Settings)
-	if err != nil {
-		return nil, errors.New(revealed.Mask(fmt.Sprintf("connection %s: %v", name, err)))
-	}
-	s.open[name] = conn
-	return conn, nil
+	})
 }
 
 // at opens the connection of a URL that names its topic too, such as file:///data/in.jsonl.
@@ -77,18 +74,39 @@ func (s *streams) at(ctx context.Context, url string) (messaging.Connection, str
 	if err != nil {
 		return nil, "", err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	name := "url " + base
-	if conn, ok := s.open[name]; ok {
-		return conn, topic, nil
+	conn, err := s.once(ctx, name, func() (messaging.Connection, error) { return s.dial(ctx, name, base, nil) })
+	return conn, topic, err
+}
+
+// once gives the connection that is open, or opens it. One that is slow to open keeps those alone waiting who ask for it.
+func (s *streams) once(ctx context.Context, name string, dial func() (messaging.Connection, error)) (messaging.Connection, error) {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil, messaging.ErrClosed
 	}
-	conn, err := s.dial(ctx, name, base, nil)
+	found := s.open[name]
+	if found == nil {
+		found = &slot[messaging.Connection]{turn: make(chan struct{}, 1)}
+		s.open[name] = found
+	}
+	s.mu.Unlock()
+	select {
+	case found.turn <- struct{}{}:
+		defer func() { <-found.turn }()
+	case <-ctx.Done():
+		return nil, fmt.Errorf("connection %s is being opened: %w", name, ctx.Err())
+	}
+	if found.ready {
+		return found.value, nil
+	}
+	conn, err := dial()
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
-	s.open[name] = conn
-	return conn, topic, nil
+	found.value, found.ready = conn, true
+	return conn, nil
 }
 
 // dial opens a connection. How often the embedded store syncs is the operator's to say, unless the program does.
@@ -106,17 +124,25 @@ func (s *streams) dial(ctx context.Context, name, url string, settings map[strin
 func (s *streams) options(name, url string, settings map[string]string) messaging.Options {
 	return messaging.Options{
 		Name: name, URL: url, Settings: settings, Dir: s.program.Folder(), StateDir: s.stateDir, Log: s.log, Metrics: s.metrics,
+		Other: s.connect,
 	}
 }
 
-// close closes every connection that was opened.
+// close closes every connection that was opened. Those that wrap others have closed what they opened there.
 func (s *streams) close(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.closed = true
 	var errs []error
-	for _, conn := range s.open {
-		errs = append(errs, conn.Close(ctx))
+	for _, found := range s.open {
+		select {
+		case found.turn <- struct{}{}:
+			if found.ready {
+				errs = append(errs, found.value.Close(ctx))
+			}
+		case <-ctx.Done():
+			errs = append(errs, ctx.Err())
+		}
 	}
-	clear(s.open)
 	return errors.Join(errs...)
 }

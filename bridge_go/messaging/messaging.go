@@ -131,6 +131,10 @@ type Options struct {
 	Settings map[string]string // the connection's further keys
 	Log      *slog.Logger      // nil for none
 	Metrics  prometheus.Registerer
+	// Other opens another connection of program.yaml by its name, or gives the one that is open: for connectors that wrap others.
+	// It may take as long as the context lets it, and is not to be called while this one is being opened. Nil where there
+	// are no others.
+	Other func(ctx context.Context, name string) (Connection, error)
 }
 
 // Connect opens a connection. The context bounds the opening alone.

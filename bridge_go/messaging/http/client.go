@@ -198,7 +198,7 @@ type tlsFiles struct {
 
 func (e *endpoint) dialer(files tlsFiles) error {
 	if e.base.Scheme == "http" && (files != tlsFiles{}) {
-		return errors.New("tls settings are given, and the address begins with http:, not with https:")
+		return errors.New("tls settings are given, and the scheme of the address is http, not https")
 	}
 	trust, err := files.config(e.options.Dir)
 	if err != nil {

@@ -380,7 +380,7 @@ func TestMistakesInSettingsAreNamedAndSecretsAreNot(t *testing.T) {
 	for url, want := range map[string]string{
 		"http:": "no address of an endpoint", "http://h/#x": "no address", "http://h?retry=x": "retry is", "http://h?retry=200": "retry is",
 		"http://h?headers=nope": "headers is no list", "http://h?token=a%0Ahunter2": "token: cannot be a header",
-		"http://u:hunter2@h?token=x": "a user and a token", "http://h?pass_headers=Authorization": "pass_headers names", "http://h?tls_ca=x": "not with https:",
+		"http://u:hunter2@h?token=x": "a user and a token", "http://h?pass_headers=Authorization": "pass_headers names", "http://h?tls_ca=x": "not https",
 		"https://h?tls_ca=missing.pem": "tls_ca", "https://h?tls_cert=missing.pem": "tls_cert", "http://h?body=xml": "body is", "http://h?x=1": `no setting "x"`,
 		"http://h:hunter2": "no address",
 	} {
