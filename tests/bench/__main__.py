@@ -18,13 +18,15 @@ import sys
 import time
 from pathlib import Path
 
-from . import api, codec, kafka_rows, scoring, stream_rows
+from . import api, codec, jetstream_rows, kafka_rows, scoring, sql_rows, stream_rows
 from .row import Row
 
 RESULTS = Path(__file__).parent / "results" / "latest.json"
 GROUPS = {
     "stream": stream_rows.rows,
     "kafka": kafka_rows.rows,
+    "jetstream": jetstream_rows.rows,
+    "sql": sql_rows.rows,
     "codec": codec.rows,
     "scoring": scoring.rows,
     "api": api.rows,

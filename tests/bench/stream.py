@@ -74,20 +74,24 @@ class StreamBench:
     """A bridge and a runner with one worker, as processes of their own."""
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
-        log = stack.enter_context((folder / "log").open("wb"))
+        self.folder, self._stack = folder, stack
+        self._log = log = stack.enter_context((folder / "log").open("wb"))
         self.bridge = subprocess.Popen(
             [find_bridge(), "run", "--program", "program.yaml", "--command", "score-stream",
              "--listen", "tcp://127.0.0.1:0", "--token-file", "token", "--state", "state"],
             cwd=folder, stdout=log, stderr=log,
         )  # fmt: skip
         stack.callback(ended, self.bridge)
-        url = self._address(folder)
+        self._url = self._address(folder)
+        self.control = stack.enter_context(ControlClient(self._url, folder / "token"))
+
+    def start_runner(self) -> None:
+        """One worker, under its parent."""
         self._runner = subprocess.Popen(
-            [sys.executable, "-m", "pyrunner.cli", "score-stream", "--bridge", url, "--token-file", "token"],
-            cwd=folder, env={**os.environ, **SINGLE}, stdout=log, stderr=log,
+            [sys.executable, "-m", "pyrunner.cli", "score-stream", "--bridge", self._url, "--token-file", "token"],
+            cwd=self.folder, env={**os.environ, **SINGLE}, stdout=self._log, stderr=self._log,
         )  # fmt: skip
-        stack.callback(ended, self._runner)
-        self.control = stack.enter_context(ControlClient(url, folder / "token"))
+        self._stack.callback(ended, self._runner)
 
     @classmethod
     def cycling(cls, repeat: int) -> Any:
@@ -103,8 +107,8 @@ class StreamBench:
 
     @classmethod
     @contextmanager
-    def of(cls, program: str) -> Iterator[StreamBench]:
-        """Started for the one stream of a program whose model is bench_science:Scorer."""
+    def of(cls, program: str, *, workers: bool = True) -> Iterator[StreamBench]:
+        """Started for the one stream of a program whose model is bench_science:Scorer; the runner later where the caller wants."""
         with tempfile.TemporaryDirectory(prefix="ds-bench-") as name, ExitStack() as stack:
             folder = Path(name)
             (folder / "events.jsonl").write_bytes(b"\n".join(payloads(PRELOADED)) + b"\n")
@@ -113,7 +117,10 @@ class StreamBench:
             (folder / "token").write_text("0123456789abcdef0123456789abcdef")
             (folder / "token").chmod(0o600)
             try:
-                yield cls(folder, stack)
+                bench = cls(folder, stack)
+                if workers:
+                    bench.start_runner()
+                yield bench
             except BaseException:
                 print((folder / "log").read_text()[-4000:], file=sys.stderr)
                 raise
