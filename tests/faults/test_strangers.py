@@ -323,7 +323,7 @@ def test_T23_connections_that_send_a_byte_a_second_are_closed_at_their_deadline(
 def test_T23_a_thousand_slow_connections_do_not_slow_those_that_are_live(rig: Callable[..., Rig]) -> None:
     """The 99th percentile of each round, quiet and crowded in turn, so that what else the machine does meets both alike.
 
-    Rounds are added until their medians agree, up to a bound: what is slowed stays so in all of them.
+    Rounds are added until both agree, up to a bound: what is slowed stays so in all of them.
     """
     pod = rig(DOUBLE)
     serve(pod)
@@ -354,7 +354,12 @@ def test_T23_a_thousand_slow_connections_do_not_slow_those_that_are_live(rig: Ca
 
 
 def alike(quiet: list[float], busy: list[float]) -> bool:
-    return statistics.median(busy) < 1.10 * statistics.median(quiet)
+    return typical(busy) < 1.10 * typical(quiet)
+
+
+def typical(rounds: list[float]) -> float:
+    """The lower quartile: other load on the machine only adds to a round, and to some of them much."""
+    return statistics.quantiles(rounds, n=4)[0]
 
 
 def hiccup(pod: Rig, stop: threading.Event) -> None:
