@@ -53,8 +53,7 @@ STORED = ("half-results", "dead-lettering", "after-produce", "before-commit")
 
 def end_at(pod: WatchedRig, step: str, n: int) -> None:
     """One life of the bridge, which ends when it comes to the step for the n-th time."""
-    pod.environment["DS_STEP"] = f"{step}:{n}"
-    pod.start_bridge()
+    pod.start_bridge(DS_STEP=f"{step}:{n}")
     assert pod.bridge is not None
     if pod.runner is None:
         pod.start_runner()
@@ -66,7 +65,6 @@ def end_at(pod: WatchedRig, step: str, n: int) -> None:
     except subprocess.TimeoutExpired:
         raise AssertionError(f"the bridge did not come to {step} for the {n}. time") from None
     pod.kills += 1
-    del pod.environment["DS_STEP"]
 
 
 def walk(pod: WatchedRig, steps: Sequence[str], *, passes: int = 4) -> Verdict:

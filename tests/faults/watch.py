@@ -1,52 +1,43 @@
-"""What a rig's parts cost while a test kills them: memory at its peak, results that did not come, ends by force."""
+"""What a rig's parts cost while a test kills them: ends by force, results that did not come, memory at its peak."""
 
 from __future__ import annotations
 
-import contextlib
 import random
-import threading
-from itertools import pairwise
-from pathlib import Path
+from typing import Any
+
+from pyrunner.audit.gauges import Memory, longest_stall
 
 from .rig import Rig
 from .science import twice
-
-_LOOK = 0.1  # seconds between two looks at the processes
 
 
 class WatchedRig(Rig):
     """A rig that knows its row of the report. Starting and killing is as of any rig."""
 
-    kills = 0
-    peak = 0  # bytes that the bridge held at most, over all of its lives
-    _times: list[int]  # when results were stored, in nanoseconds
-    _over: threading.Event | None = None
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.kills = 0
+        self.memory = Memory(self)
+        self.memory.start()
+        self._times: list[float] = []  # when results were stored
 
-    def start_bridge(self) -> None:
-        super().start_bridge()
-        if self._over is None:
-            self._times, self._over = [], threading.Event()
-            threading.Thread(target=self._look, args=(self._over,), daemon=True).start()
-
-    def kill_bridge(self) -> None:
+    def kill_bridge(self, **environment: str) -> None:
         self.kills += 1
-        super().kill_bridge()
+        super().kill_bridge(**environment)
 
     def kill_worker(self, rng: random.Random) -> bool:
         killed = super().kill_worker(rng)
         self.kills += killed
         return killed
 
-    def call(self, method: str, *arguments: object, seconds: float = 30.0) -> object:
+    def call(self, method: str, *arguments: object, seconds: float = 30.0) -> Any:
         answer = super().call(method, *arguments, seconds=seconds)
-        if method == "tail" and arguments[0] == "answers" and self._over:
-            records, _ = answer  # type: ignore[misc]
-            self._times.extend(record[2] for record in records)
+        if method == "tail" and arguments[0] == "answers":
+            self._times.extend(record[2] / 1e9 for record in answer[0])
         return answer
 
     def close(self) -> None:
-        if self._over:
-            self._over.set()
+        self.memory.stop()
         super().close()
 
     def row(self) -> dict[str, object]:
@@ -63,25 +54,10 @@ class WatchedRig(Rig):
             "DUP": verdict.duplicates,
             "WRONG": len(verdict.wrong),
             "stall": round(self.stall(), 1),
-            "RSS": self.peak >> 20,
+            "RSS": self.memory.bridge >> 20,
         }
 
     def stall(self) -> float:
         """Seconds between two results, the longest time."""
         times = sorted(self._times)
-        gaps = (b - a for a, b in pairwise(times))
-        return max(gaps, default=0) / 1e9
-
-    def _look(self, over: threading.Event) -> None:
-        while not over.wait(_LOOK):
-            if self.bridge is not None:
-                self.peak = max(self.peak, _resident(self.bridge.pid))
-
-
-def _resident(pid: int) -> int:
-    """The peak of a process's resident memory; 0 when it has ended."""
-    with contextlib.suppress(OSError):
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) << 10
-    return 0
+        return longest_stall(times[1:], times[0]) if times else 0.0
