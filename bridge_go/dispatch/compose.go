@@ -22,6 +22,10 @@ type Composer interface {
 
 // Transact implements [Composer].
 func (o *StreamOutlet) Transact(ctx context.Context, t messaging.Transactor, fates []Fate, upTo []messaging.Position) ([]Refusal, error) {
+	misfits := refusals{}
+	if err := o.encode(ctx, fates, misfits); err != nil || len(misfits) > 0 {
+		return misfits.sorted(), err
+	}
 	for pause := o.first; ; pause = min(2*pause, 10*time.Second) {
 		writes, owners, refused := o.compose(fates)
 		if len(refused) > 0 {

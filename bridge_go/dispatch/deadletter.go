@@ -105,7 +105,7 @@ func (o *StreamOutlet) reduce(ctx context.Context, to Target, f *Fate) error {
 
 // letter is an event with why it is here.
 func (o *StreamOutlet) letter(to Target, f *Fate, how form) messaging.Outgoing {
-	out := messaging.Outgoing{Record: messaging.Record{Key: f.Record.Key, Value: f.Record.Value, Time: f.Record.Time}}
+	out := messaging.Outgoing{Record: messaging.Record{Key: f.Record.Key, Value: f.Record.Stored(), Time: f.Record.Time}}
 	if how == whole {
 		out.Headers = append(out.Headers, f.Record.Headers...)
 	}
@@ -150,6 +150,6 @@ func pointer(f *Fate) []byte {
 		Note   string `json:"ds-note"`
 		Source string `json:"source"`
 		Bytes  int    `json:"bytes"`
-	}{"the payload is left out: the stream of dead letters refuses it", string(appendSource(nil, f)), len(f.Record.Value)})
+	}{"the payload is left out: the stream of dead letters refuses it", string(appendSource(nil, f)), len(f.Record.Stored())})
 	return note
 }

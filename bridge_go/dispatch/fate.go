@@ -29,6 +29,8 @@ type Fate struct {
 	Detail   []byte // JSON or nil
 	Attempts int    // deliveries that it took
 	Model    string // version that scored it last
+
+	carried [][]byte // Outputs as their streams carry them, where those have formats of their own
 }
 
 // Routed sends one output of a fate to another stream.

@@ -117,6 +117,11 @@ func (r *Route) read(ctx context.Context, f *feed, describe []byte) {
 		case limit := <-f.limits:
 			records, err := src.Read(ctx, limit)
 			steps.At(steps.AfterPoll)
+			if r.cfg.Decode != nil && len(records) > 0 {
+				if failed := r.cfg.Decode(ctx, records); failed != nil {
+					records, err = nil, failed
+				}
+			}
 			r.post(func() { r.received(f, records, err) })
 			if err != nil {
 				return

@@ -132,6 +132,14 @@ func (r refusals) add(i int, code, reason string) {
 	}
 }
 
+func (r refusals) has(i int) bool {
+	if len(r) == 0 {
+		return false
+	}
+	_, known := r[i]
+	return known
+}
+
 func (r refusals) sorted() (list []Refusal) {
 	for _, x := range r {
 		list = append(list, x)

@@ -19,6 +19,7 @@ import (
 type Target struct {
 	Stream, Topic string
 	Sink          messaging.Sink
+	Encode        Encoder // of outputs, nil where the stream carries them as they are
 }
 
 // StreamConfig says where fates go.
@@ -44,11 +45,12 @@ type StreamConfig struct {
 // A StreamOutlet writes outputs, routed outputs, rejected events and dead letters to sinks. Outputs are written before dead
 // letters. It retries for ever what may pass, with back-off: the events behind wait, and the source with them.
 type StreamOutlet struct {
-	c     StreamConfig
-	made  outgoing
-	whole bundle
-	forms map[delivery.Ticket]form // of letters that were refused, where a fate is stored as one or in a transaction
-	first time.Duration            // of the back-off
+	c       StreamConfig
+	made    outgoing
+	encodes bool // some target has a format of its own
+	whole   bundle
+	forms   map[delivery.Ticket]form // of letters that were refused, where a fate is stored as one or in a transaction
+	first   time.Duration            // of the back-off
 
 	generation atomic.Int64
 }
@@ -62,7 +64,7 @@ func NewStreamOutlet(c StreamConfig) *StreamOutlet {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	o := &StreamOutlet{c: c, first: 50 * time.Millisecond}
+	o := &StreamOutlet{c: c, encodes: encodesAny(c), first: 50 * time.Millisecond}
 	o.generation.Store(int64(c.Generation))
 	return o
 }
@@ -88,11 +90,14 @@ func (o *StreamOutlet) Window() (shortest time.Duration) {
 func (o *StreamOutlet) Settle(ctx context.Context, fates []Fate) ([]Refusal, error) {
 	refused := refusals{}
 	o.begin()
+	if err := o.encode(ctx, fates, refused); err != nil {
+		return nil, err
+	}
 	if o.c.Fates != nil {
-		return o.settleWhole(ctx, fates)
+		return o.settleWhole(ctx, fates, refused)
 	}
 	for i := range fates {
-		if fates[i].Kind == Scored {
+		if fates[i].Kind == Scored && !refused.has(i) {
 			o.outputs(i, &fates[i], refused)
 		}
 	}
@@ -110,7 +115,7 @@ func (o *StreamOutlet) Settle(ctx context.Context, fates []Fate) ([]Refusal, err
 // outputs queues the outputs of one event for their sinks.
 func (o *StreamOutlet) outputs(i int, f *Fate, refused refusals) {
 	routes := f.Routes
-	for j, value := range f.Outputs {
+	for j, value := range f.toStore() {
 		to := o.c.Main
 		if len(routes) > 0 && routes[0].Index == j {
 			to = o.c.Routed[routes[0].Stream]

@@ -32,11 +32,13 @@ func (b *bundle) reset() {
 	b.writes, b.owners, b.records, b.headers, b.text = b.writes[:0], b.owners[:0], b.records[:0], b.headers[:0], b.text[:0]
 }
 
-// settleWhole is Settle where all records of a fate are stored as one.
-func (o *StreamOutlet) settleWhole(ctx context.Context, fates []Fate) ([]Refusal, error) {
-	todo, refused := make([]int, len(fates)), refusals{}
+// settleWhole is Settle where all records of a fate are stored as one. Some may be refused already.
+func (o *StreamOutlet) settleWhole(ctx context.Context, fates []Fate, refused refusals) ([]Refusal, error) {
+	todo := make([]int, 0, len(fates))
 	for i := range fates {
-		todo[i] = i
+		if !refused.has(i) {
+			todo = append(todo, i)
+		}
 	}
 	for pause := o.first; ; pause = min(2*pause, 10*time.Second) {
 		todo = o.bundle(fates, todo, refused)
@@ -101,7 +103,7 @@ func (o *StreamOutlet) results(i int, f *Fate, refused refusals) bool {
 		messaging.Header{Name: HeaderModel, Value: bytesOf(f.Model)})
 	headers := b.headers[at:len(b.headers):len(b.headers)]
 	routes := f.Routes
-	for j, value := range f.Outputs {
+	for j, value := range f.toStore() {
 		to := o.c.Main
 		if len(routes) > 0 && routes[0].Index == j {
 			if to = o.c.Routed[routes[0].Stream]; to.Topic == "" {

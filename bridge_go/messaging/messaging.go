@@ -23,14 +23,24 @@ type Record struct {
 	Headers    []Header
 	Time       int64 // nanoseconds since 1970 UTC; 0 where the system keeps none
 	Partition  int32
-	Offset     int64 // increasing within a partition, not necessarily by one
 	// Epoch is the assignment of the partition under which the record was read. It belongs to the source alone, which
 	// refuses positions of an assignment that is over; 0 where partitions are never taken away.
-	Epoch int32
+	Epoch  int32
+	Offset int64 // increasing within a partition, not necessarily by one
 	// Fault, when not nil, says why the source could not read this one record (a line above the limit, a broken row). Such
 	// a record has a position like any other, is never scored, and goes to the dead letters with this reason; Value holds
 	// what there is of it.
 	Fault *Fault
+	// Original, when not nil, is the value as the system keeps it, where Value was decoded by the stream's format. Sources leave it.
+	Original *[]byte
+}
+
+// Stored is the value as the system keeps it.
+func (r *Record) Stored() []byte {
+	if r.Original != nil {
+		return *r.Original
+	}
+	return r.Value
 }
 
 // A Fault is what is wrong with a record that a source could not read.
