@@ -64,18 +64,26 @@ func (c *Core) Return(now int64, w *Worker, lease wire.Lease, retry int64) {
 }
 
 // Crowded says that a batch that is about to be given back was too large for its worker's memory: batches are smaller than it for
-// a while, or it would come again for ever.
-func (c *Core) Crowded(now int64, w *Worker, id wire.Lease) {
+// a while, or it would come again for ever. An event that does so alone cannot be helped from here, and is never a verdict
+// (memory is the surroundings'): it is returned, so that somebody is told.
+func (c *Core) Crowded(now int64, w *Worker, id wire.Lease) (alone *Event) {
 	c.now = now
 	for _, l := range w.line {
 		if l.Batch != id.Batch || l.Epoch != id.Epoch || id.Nonce != c.cfg.Nonce {
 			continue
 		}
-		for n := len(l.unanswered()); n > 1 && c.batch().Events >= n; {
+		left := l.unanswered()
+		for len(left) > 1 && c.batch().Events >= len(left) {
 			c.shrink++
 		}
 		c.calmAt = now + c.cfg.Calm
+		c.stats.Crowded++
+		if len(left) == 1 {
+			c.stats.CrowdedAlone++
+			alone = left[0]
+		}
 	}
+	return alone
 }
 
 // find looks a lease up in its worker's line; (nil, nil) is one that has ended. In order means that only the oldest will do.

@@ -90,6 +90,24 @@ func TestABatchThatIsTooLargeForAWorkersMemoryComesAgainInParts(t *testing.T) { 
 	p.want("calm again", len(p.holds(w)[0]), 8)
 }
 
+func TestAnEventThatFitsIntoNoMemoryComesAgainAndIsTold(t *testing.T) { // T7, DELIVERY 16
+	p := stage(t, Config{Batch: Room{Events: 2}, Breaker: BreakerConfig{Off: true}})
+	w := p.hire("w", 8)
+	p.offer(2)
+	for _, want := range []struct{ held, alone int }{{2, 0}, {1, 1}, {1, 1}} {
+		p.want("events", len(p.holds(w)[0]), want.held)
+		lease := p.leases[w][0]
+		p.leases[w] = p.leases[w][1:]
+		e := p.Crowded(p.now, w, lease.Lease)
+		p.want("alone", e != nil, want.alone == 1)
+		p.Return(p.now, w, lease.Lease, ms)
+		p.wait(minutes)
+	}
+	s := p.Stats()
+	p.want("counted", []uint64{s.Crowded, s.CrowdedAlone}, []uint64{3, 2})
+	p.want("fates", len(p.fates), 0)
+}
+
 func TestAReturnedBatchComesAgainWholeAndIsNeverAVerdict(t *testing.T) {
 	p := stage(t, Config{Breaker: BreakerConfig{Off: true}})
 	w := p.hire("w", 8)

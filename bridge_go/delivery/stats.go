@@ -13,6 +13,9 @@ type Stats struct {
 	Discarded uint64 // answers thrown away since the lane has to be scored again
 	Overdue   uint64
 
+	Crowded      uint64 // batches that did not fit into a worker's memory
+	CrowdedAlone uint64 // those of one event
+
 	Dropped map[string]uint64 // results, by reason
 	Deaths  map[string]uint64 // workers, by cause
 

@@ -116,7 +116,7 @@ func (r *Route) Return(w Worker, x *wire.Return) {
 		if m := r.members[w]; m != nil {
 			retry := time.Duration(min(x.RetryMS, uint64(time.Hour.Milliseconds()))) * time.Millisecond
 			if x.Code == codeCrowded {
-				r.core.Crowded(r.now, m.core, x.Lease)
+				r.crowded(m, x)
 			}
 			counts := r.recorder != nil && r.core.Alive(x.Nonce, x.Batch, x.Epoch)
 			r.core.Return(r.now, m.core, x.Lease, int64(retry))
@@ -126,6 +126,14 @@ func (r *Route) Return(w Worker, x *wire.Return) {
 			r.log.Warn("batch given back", "worker", m.ID(), "code", x.Code, "reason", x.Reason, "retry", retry)
 		}
 	})
+}
+
+// crowded makes batches smaller, and tells of an event that does not fit even alone: it comes again until somebody helps.
+func (r *Route) crowded(m *member, x *wire.Return) {
+	if e := r.core.Crowded(r.now, m.core, x.Lease); e != nil {
+		r.log.Error("an event does not fit into a worker's memory even alone, and holds up those behind it",
+			"stream", r.cfg.Stream, "partition", e.Record.Partition, "offset", e.Record.Offset, "bytes", len(e.Record.Value), "tries", e.Tries+1)
+	}
 }
 
 // Leave implements [Pool].

@@ -62,6 +62,7 @@ var Table = []Metric{
 	counter("ds_outputs_total", "Outputs that were stored.", func(s *Snapshot) uint64 { return s.Outputs }),
 	counter("ds_frames_total", "Batches sent to workers.", func(s *Snapshot) uint64 { return s.Frames }),
 	counter("ds_batches_returned_total", "Batches that workers gave back.", func(s *Snapshot) uint64 { return s.Returned }),
+	{"ds_out_of_memory_total", "counter", "Batches that did not fit into a worker's memory, by size: several events, or one alone, which nothing here can help.", []string{"size"}, eachCrowded},
 	{"ds_results_dropped_total", "counter", "Results of leases that had ended, by reason: other_bridge, epoch, ended.", []string{"reason"}, eachDropped},
 	counter("ds_answers_discarded_total", "Answers thrown away to keep the order of a lane.", func(s *Snapshot) uint64 { return s.Discarded }),
 	{"ds_worker_deaths_total", "counter", "Workers lost, by cause: exit, signal, oom, hang, killed, load, link, unknown, malformed.", []string{"cause"}, eachDeath},
@@ -111,6 +112,11 @@ func eachFate(s *Snapshot, e emit) {
 	for kind, n := range s.Settled {
 		e(float64(n), delivery.Kind(kind).String())
 	}
+}
+
+func eachCrowded(s *Snapshot, e emit) {
+	e(float64(s.Crowded-s.CrowdedAlone), "several")
+	e(float64(s.CrowdedAlone), "one")
 }
 
 func eachDropped(s *Snapshot, e emit) { eachOf(s.Dropped, e) }
