@@ -71,6 +71,8 @@ func New(c Config) *Control {
 		"status":      k.status,
 		"shadow":      k.shadow,
 		"drain":       k.drain,
+
+		"audit.remove": k.auditRemove,
 	}
 	return k
 }

@@ -93,6 +93,12 @@ type Move struct {
 	From, To, End int64 // From is -1 where the group has no position yet
 }
 
+// A Remover is a [Connection] that can delete a topic with all that it holds, and with what a group keeps of it. Nobody
+// reads or writes it meanwhile. What is not there is no error.
+type Remover interface {
+	Remove(ctx context.Context, topic, group string) error
+}
+
 // A FateKeeper is a [Connection] that can store the fate of an event as one: all of its records, on whichever topics, or none,
 // and only once. It needs topics that share one store (one stream of JetStream), which is why it opens them together; an
 // error says what keeps them from it. The topics are what the writer may be given, dead letters and rejected events included.

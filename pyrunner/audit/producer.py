@@ -22,7 +22,8 @@ from pyrunner.client.pending import CallError
 
 KEYS = 50  # producers, each a key of its own
 BATCH = 500
-AHEAD = 20_000  # acknowledged events that may be open: so that events flow until the last kill
+AHEAD = 10_000  # acknowledged events that may be open,
+_PARTS = 20  # and at most this part of all: so that events flow until the last kill
 _SECONDS = 15.0  # one call
 _OURS = ("bad_arguments", "unknown_stream", "unknown_method", "not_supported")  # codes that no waiting mends
 _encode = msgspec.json.Encoder().encode
@@ -35,7 +36,11 @@ class Flow:
     events: int
     rate: float | None = None
     poisons: int = 0
-    ahead: int = AHEAD
+
+    @property
+    def ahead(self) -> int:
+        """How many acknowledged events may be open."""
+        return min(AHEAD, max(BATCH, self.events // _PARTS))
 
 
 @dataclass

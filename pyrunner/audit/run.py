@@ -24,11 +24,13 @@ from pyrunner.audit.pod import Disorderly, Pod
 from pyrunner.audit.producer import Flow, Producer
 from pyrunner.audit.promise import Promise, broken, promise_of
 from pyrunner.audit.reader import Reader
-from pyrunner.audit.route import COMMAND, Route
+from pyrunner.audit.route import ANSWERS, COMMAND, LETTERS, NUMBERS, Route
 from pyrunner.bridge import Options, Unavailable
 from pyrunner.client.control import ControlClient
+from pyrunner.client.pending import CallError
 
 _FIRST, _LAST = 0.02, 0.95  # between these shares of the events parts are killed
+_RECOVERED = 0.8  # of the kills come when something has come out since the one before
 _JITTER = 0.3  # seconds that pass at most between a kill's being due and its coming
 _QUIET = 1.5  # seconds without anything new after which nothing comes twice any more
 _LOOK = 0.02
@@ -46,6 +48,8 @@ class Plan:
     broker: Broker | None = None
     patience: float = 120.0  # seconds without any progress after which what is missing is lost
     deadline: float = 1800.0  # of all
+    keep: bool = False  # the topics
+    warn: Callable[[str], None] = lambda _: None  # hears of what is left to the user
     environment: dict[str, str] = field(default_factory=dict)
 
 
@@ -78,14 +82,13 @@ def audit(plan: Plan, folder: Path, tell: Callable[[int, int, int], None] = lamb
     """
     (folder / "program.yaml").write_text(plan.route.text())
     pod = Pod(folder, commands=[COMMAND], environment=plan.environment)
+    rng = random.Random(plan.seed)
+    steps = Steps(step_names(), rng) if plan.at_steps else None
     with ExitStack() as ending:
-        ending.callback(pod.close)
-        rng = random.Random(plan.seed)
-        steps = Steps(step_names(), rng) if plan.at_steps else None
-        parts = Parts(pod, rng, plan.broker, steps)
         client = ending.enter_context(_witness(plan, pod, folder))
-        run = _Run(plan, pod, parts, client, rng, tell)
-        return run.outcome(steps)
+        ending.callback(pod.close)  # before the witness, who removes what it leaves
+        parts = Parts(pod, rng, plan.broker, steps)
+        return _Run(plan, pod, parts, client, rng, tell).outcome(steps)
 
 
 @contextmanager
@@ -95,7 +98,25 @@ def _witness(plan: Plan, pod: Pod, folder: Path) -> Iterator[Callable[[], Contro
         return
     options = Options(program=folder / "program.yaml", commands=[], state=folder / "witness", data_only=True)
     with bridges.running(options, log=folder / "witness.log") as child:
-        yield lambda: ControlClient(child.wire, options.token_file)
+
+        def client() -> ControlClient:
+            return ControlClient(child.wire, options.token_file)
+
+        try:
+            yield client
+        finally:
+            if not plan.keep:
+                _remove(plan.route, client, plan.warn)
+
+
+def _remove(route: Route, client: Callable[[], ControlClient], warn: Callable[[str], None]) -> None:
+    """The audit's topics. What cannot be removed is told: the user has to."""
+    with client() as asking:
+        for stream in (NUMBERS, ANSWERS, LETTERS):
+            try:
+                asking.call("audit.remove", stream, f"{route.name}/{COMMAND}", deadline=30.0)
+            except (CallError, OSError, EOFError) as error:
+                warn(f"the topic {route.topic(stream)} is left: {error}")
 
 
 class _Run:
@@ -142,11 +163,17 @@ class _Run:
         events = self._plan.flow.events
         dues = sorted(self._rng.uniform(_FIRST, _LAST) * events for _ in deeds)
         for due, (verb, part) in zip(dues, deeds, strict=True):
-            if not self._until(lambda due=due: self._tally.settled >= due):  # type: ignore[misc]
+            if self._rng.random() < _RECOVERED:  # the others may hit a part that is just coming back
+                due = max(due, self._tally.settled + 1)
+            if not self._until(lambda due=due: self._tally.settled >= due or self._no_more()):  # type: ignore[misc]
                 return False
             time.sleep(self._rng.uniform(0, _JITTER))
             self._do(verb, part)
         return self._until(lambda: not self._producer.is_alive())
+
+    def _no_more(self) -> bool:
+        """Whether all is published and settled: nothing further will be."""
+        return not self._producer.is_alive() and self._tally.settled >= self._tally.acknowledged
 
     def _do(self, verb: str, part: str) -> None:
         """At this moment, or as soon as there is somebody to do it to."""

@@ -129,6 +129,8 @@ def audit(
         broker=_broker(route, kill, broker_pid, broker_kill, broker_start),
         patience=_seconds("--patience", patience),
         deadline=_seconds("--deadline", deadline),
+        keep=keep,
+        warn=note,
     )
     with _folder(keep) as folder, _interruptible(), progress() as bar:
         task = bar.add_task("audit", total=events)

@@ -25,7 +25,7 @@ func TestConformance(t *testing.T) {
 		},
 		Can: messagingtest.Capabilities{
 			Persistent: true, Keys: true, Headers: true, Nulls: true, Empty: true, Binary: true,
-			Deletes: true, Hides: true, Seeks: true, Pauses: true, Shares: true, Transacts: true, MaxBytes: 1_000_000,
+			Deletes: true, Hides: true, Seeks: true, Removes: true, Pauses: true, Shares: true, Transacts: true, MaxBytes: 1_000_000,
 		},
 	})
 }

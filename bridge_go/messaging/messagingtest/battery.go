@@ -47,6 +47,7 @@ type Capabilities struct {
 	Deletes      bool // single records
 	Hides        bool // what is deleted is hidden from Browse alone: a source still reads it
 	Seeks        bool // the connection is a Seeker
+	Removes      bool // the connection is a Remover
 	Pauses       bool // sources are Pausers
 	Shares       bool // sources of one group on two connections share a topic's partitions (Partitioned is given)
 	Transacts    bool // a source with SourceConfig.Transactional is a Transactor, over topics of its connection
@@ -66,6 +67,7 @@ func Run(t *testing.T, h Harness) {
 	t.Run("topics", func(t *testing.T) { topics(t, h) })
 	t.Run("partitions", func(t *testing.T) { partitions(t, h) })
 	t.Run("seeking", func(t *testing.T) { seeking(t, h) })
+	t.Run("removing", func(t *testing.T) { removing(t, h) })
 	t.Run("pausing", func(t *testing.T) { pausing(t, h) })
 	t.Run("sharing", func(t *testing.T) { sharing(t, h) })
 	t.Run("transactions", func(t *testing.T) { transactions(t, h) })

@@ -39,7 +39,7 @@ func TestConformance(t *testing.T) {
 		},
 		Can: messagingtest.Capabilities{
 			Persistent: true, Keys: true, Headers: true, Nulls: true, Empty: true, Binary: true, Times: true, Deduplicates: true,
-			Deletes: true, Seeks: true, Pauses: true, Shares: true, MaxBytes: 1<<20 - headerRoom,
+			Deletes: true, Seeks: true, Removes: true, Pauses: true, Shares: true, MaxBytes: 1<<20 - headerRoom,
 		},
 	})
 }
@@ -52,7 +52,7 @@ func TestConformanceOfTopicsThatShareAStream(t *testing.T) {
 		Topic:   func(*testing.T) string { return topicName() },
 		Can: messagingtest.Capabilities{
 			Persistent: true, Keys: true, Headers: true, Nulls: true, Empty: true, Binary: true, Times: true, Deduplicates: true,
-			Deletes: true, Seeks: true, Pauses: true, Fates: true, MaxBytes: 1<<20 - headerRoom,
+			Deletes: true, Seeks: true, Removes: true, Pauses: true, Fates: true, MaxBytes: 1<<20 - headerRoom,
 		},
 	})
 }

@@ -21,7 +21,7 @@ func harness(t *testing.T, settings ...string) messagingtest.Harness {
 		Topic: func(*testing.T) string { topics++; return fmt.Sprintf("flights.Late %d", topics) },
 		Can: messagingtest.Capabilities{
 			Persistent: true, Keys: true, Headers: true, Nulls: true, Empty: true, Binary: true, Deduplicates: true, Deletes: true,
-			Seeks: true, Keeps: true, Fences: true, MaxBytes: 1 << 20,
+			Seeks: true, Removes: true, Keeps: true, Fences: true, MaxBytes: 1 << 20,
 		},
 	}
 }

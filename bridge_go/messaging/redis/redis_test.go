@@ -33,7 +33,7 @@ func open(t *testing.T, url, state string, settings map[string]string) *connecti
 
 func harness(t *testing.T, settings map[string]string, can messagingtest.Capabilities) messagingtest.Harness {
 	url, state := providers.URL(t, "redis"), t.TempDir()
-	can.Persistent, can.Keys, can.Headers, can.Nulls, can.Empty, can.Binary, can.Times, can.Deletes, can.Seeks, can.Pauses = true, true, true, true, true, true, true, true, true, true
+	can.Persistent, can.Keys, can.Headers, can.Nulls, can.Empty, can.Binary, can.Times, can.Deletes, can.Seeks, can.Removes, can.Pauses = true, true, true, true, true, true, true, true, true, true, true
 	return messagingtest.Harness{
 		Connect: func(t *testing.T) messaging.Connection { return open(t, url, state, settings) },
 		Topic:   newTopic,

@@ -1,0 +1,30 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+)
+
+// Remove implements messaging.Remover.
+func (c *connection) Remove(ctx context.Context, name, group string) error {
+	answer, err := c.admin.DeleteTopic(ctx, name)
+	if err == nil {
+		err = answer.Err
+	}
+	if err != nil && !errors.Is(err, kerr.UnknownTopicOrPartition) {
+		return c.explain("remove "+name, err)
+	}
+	if group == "" {
+		return nil
+	}
+	gone, err := c.admin.DeleteGroup(ctx, group)
+	if err == nil {
+		err = gone.Err
+	}
+	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
+		return c.explain("remove group "+group, err)
+	}
+	return nil
+}

@@ -1,0 +1,44 @@
+package messagingtest
+
+import (
+	"testing"
+	"time"
+
+	"ds-runner.dev/ds-runner/bridge_go/messaging"
+)
+
+func removing(t *testing.T, h Harness) {
+	t.Run("is as declared", func(t *testing.T) {
+		if _, can := start(t, h).conn.(messaging.Remover); can != h.Can.Removes {
+			t.Fatalf("the connection is a Remover: %v, declared %v", can, h.Can.Removes)
+		}
+	})
+	if !h.Can.Removes {
+		return
+	}
+	t.Run("takes the records and the group's position", func(t *testing.T) {
+		b, _ := settled(t, h, 10)
+		before, err := b.conn.Incarnation(b.ctx, b.topic)
+		b.must(err)
+		b.must(b.conn.(messaging.Remover).Remove(b.ctx, b.topic, group))
+		b.remade(before)
+		b.write(numbered(20, 3)...)
+		b.values(b.read(b.source(group), 3), numbers(20, 3)...)
+	})
+	t.Run("of what is not there is no error", func(t *testing.T) {
+		b := start(t, h)
+		b.must(b.conn.(messaging.Remover).Remove(b.ctx, b.topic, group))
+	})
+}
+
+// remade waits until a topic that was removed is another one: some systems take their time.
+func (b *bench) remade(before string) {
+	b.Helper()
+	for b.ctx.Err() == nil {
+		if now, err := b.conn.Incarnation(b.ctx, b.topic); err == nil && now != before {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	b.Fatal("the topic is still the one that was removed")
+}
