@@ -217,37 +217,39 @@ def test_T30_frames_of_the_future_are_skipped_or_refused_by_their_number(rig: Ca
 
 # ---- slow ones
 
-# A byte a second on each connection; when all stand, "ready" is printed, and at their end how long each lived.
+# A byte a second on each connection, spread over the second as strangers are. When all stand, "ready" is printed, and at their
+# end how long each lived.
 CROWD = """
 import json, select, socket, sys, time
 
 port, count = int(sys.argv[1]), int(sys.argv[2])
 hello = b"DSWIRE\\r\\n" + bytes((1, 1, 0, 1)) + bytes(36)
-poll, open_, lived = select.epoll(), {}, []
+poll, crowd, open_, lived = select.epoll(), [], {}, []
 for _ in range(count):
     sock = socket.create_connection(("127.0.0.1", port))
     sock.setblocking(False)
+    crowd.append(sock)
     open_[sock.fileno()] = (sock, time.monotonic())
     poll.register(sock, select.EPOLLIN)
     time.sleep(0.0005)
 print("ready", flush=True)
-at, due = 0, time.monotonic()
+began, sent = time.monotonic(), 0
 while open_:
-    if (now := time.monotonic()) >= due:
-        for sock, _ in open_.values():
-            try:
-                sock.send(hello[at : at + 1])
-            except OSError:
-                pass
-        at, due = min(at + 1, 40), due + 1
-    for number, _ in poll.poll(max(0, due - time.monotonic())):
-        sock, began = open_[number]
+    while sent < (time.monotonic() - began) * count:
+        second, number = divmod(sent, count)
+        try:
+            crowd[number].send(hello[second : second + 1])
+        except OSError:
+            pass
+        sent += 1
+    for number, _ in poll.poll(0.002):
+        sock, since = open_[number]
         try:
             data = sock.recv(100)
         except OSError:
             data = b""
         if not data:
-            lived.append(time.monotonic() - began)
+            lived.append(time.monotonic() - since)
             poll.unregister(number)
             open_.pop(number)[0].close()
 print(json.dumps(lived), flush=True)
