@@ -39,6 +39,7 @@ from pyrunner.commands import score_batch as score_batch_verb
 from pyrunner.commands import score_stream as score_stream_verb
 from pyrunner.commands import seek as seek_verb
 from pyrunner.commands import serve_api as serve_api_verb
+from pyrunner.commands import shadow as shadow_verb
 from pyrunner.commands import sql as sql_verb
 from pyrunner.commands import tail as tail_verb
 from pyrunner.commands import train as train_verb
@@ -157,6 +158,7 @@ def _assemble(name: str, verbs: type[Verbs]) -> typer.Typer:
     app.command("pause")(pause_verbs.pause)
     app.command("resume")(pause_verbs.resume)
     app.command("seek")(seek_verb.seek)
+    app.command("shadow")(shadow_verb.shadow)
     app.command("score-stream")(score_stream_verb.score_stream)
     app.command("stream-score", hidden=True)(score_stream_verb.score_stream)
     app.command("serve-api")(serve_api_verb.serve_api)

@@ -26,7 +26,7 @@ func TestEveryMetricOfTheTableIsCollectedUnderItsNameAndType(t *testing.T) {
 	for _, f := range families {
 		seen[f.GetName()] = strings.ToLower(f.GetType().String())
 	}
-	for _, m := range Table {
+	for _, m := range table {
 		if seen[m.Name] != m.Type {
 			t.Errorf("%s is %q in the registry and %q in the table", m.Name, seen[m.Name], m.Type)
 		}
@@ -34,7 +34,7 @@ func TestEveryMetricOfTheTableIsCollectedUnderItsNameAndType(t *testing.T) {
 			t.Errorf("%s: its name", m.Name)
 		}
 	}
-	if len(seen) != len(Table) {
-		t.Errorf("%d metrics collected, %d in the table", len(seen), len(Table))
+	if len(seen) != len(table) {
+		t.Errorf("%d metrics collected, %d in the table", len(seen), len(table))
 	}
 }

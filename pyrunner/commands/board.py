@@ -6,17 +6,18 @@ The figures are those of the bridge's `status`. A bridge that does not answer fo
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 
 from pyrunner.commands.console import note
+from pyrunner.commands.shadow import sentence
 from pyrunner.statuswatch import StatusWatch, settled
 
 TABLE_SECONDS = 0.5
@@ -45,6 +46,12 @@ def rows(status: dict[str, Any], rates: Rates, now: float) -> dict[str, list[str
 def line(table: dict[str, list[str]]) -> str:
     """The table in one line, without what is not known."""
     return "; ".join(f"{name}: {_said(cells)}" for name, cells in table.items())
+
+
+def shadows(status: dict[str, Any]) -> list[str]:
+    """A sentence for each command that has a shadow."""
+    commands = status.get("commands", {})
+    return [f"{name}: {sentence(c['shadow'])}" for name, c in commands.items() if c.get("shadow")]
 
 
 def _said(cells: list[str]) -> str:
@@ -83,7 +90,7 @@ def shown(bridge: str, token_file: Path) -> Iterator[None]:
     if not console.is_terminal:
         printer = _Printer()
         with StatusWatch(
-            bridge, token_file, LINE_SECONDS, lambda s: printer(rows(s, rates, time.monotonic()))
+            bridge, token_file, LINE_SECONDS, lambda s: printer(rows(s, rates, time.monotonic()), shadows(s))
         ):
             yield
         return
@@ -92,7 +99,8 @@ def shown(bridge: str, token_file: Path) -> Iterator[None]:
     ) as live:  # its stand-in for stderr keeps log lines above the table
 
         def draw(status: dict[str, Any]) -> None:
-            live.update(_rendered(rows(status, rates, time.monotonic())), refresh=True)
+            table = _rendered(rows(status, rates, time.monotonic()))
+            live.update(Group(table, *shadows(status)), refresh=True)
 
         with StatusWatch(bridge, token_file, TABLE_SECONDS, draw):
             yield
@@ -104,9 +112,9 @@ class _Printer:
     def __init__(self) -> None:
         self.last: dict[str, list[str]] = {}
 
-    def __call__(self, table: dict[str, list[str]]) -> None:
+    def __call__(self, table: dict[str, list[str]], more: Sequence[str] = ()) -> None:
         if any(cells[:4] != self.last.get(name, ["0"] * 4)[:4] for name, cells in table.items()):
-            note(line(table))
+            note("; ".join([line(table), *more]))
         self.last = table
 
 

@@ -21,6 +21,7 @@ import (
 	"ds-runner.dev/ds-runner/bridge_go/metrics"
 	"ds-runner.dev/ds-runner/bridge_go/providers"
 	"ds-runner.dev/ds-runner/bridge_go/server"
+	"ds-runner.dev/ds-runner/bridge_go/shadow"
 )
 
 // The pages in docs/ tell of every flag, connector, setting and metric; these tests ask for it. Tables between two
@@ -72,6 +73,7 @@ func code(words ...string) string {
 
 func TestTheTablesOfMetricsAreCurrent(t *testing.T) {
 	current(t, "metrics.md", "route", table(metrics.Table))
+	current(t, "metrics.md", "shadow", table(shadow.Table()))
 	current(t, "metrics.md", "front", table(front.Table))
 	current(t, "metrics.md", "wire", table(wireMetrics(t)))
 	var connections []metrics.Metric

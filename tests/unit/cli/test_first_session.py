@@ -186,6 +186,7 @@ def test_every_verb_explains_itself(shell: Shell) -> None:
         "pause",
         "resume",
         "seek",
+        "shadow",
         "score-stream",
         "serve-api",
         "score-batch",
