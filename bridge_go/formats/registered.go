@@ -1,0 +1,179 @@
+package formats
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/twmb/franz-go/pkg/sr"
+)
+
+// Config is what a stream says of its registry.
+type Config struct {
+	Stream   string // its name
+	Format   string
+	Registry *Registry
+	Subject  string // TOPIC-value when empty
+	Topic    string
+	// Schema is the text that results are written by; empty for the subject's latest version.
+	Schema   string
+	Register bool   // Schema, if it is not; otherwise it is only looked up
+	Message  string // of Protobuf: which one results are, the file's first when empty
+	Log      *slog.Logger
+}
+
+// NewRegistered is a format behind a registry. A schema that is given is compiled now, when it needs no others.
+func NewRegistered(c Config) (*Stream, error) {
+	kind, ok := kinds[c.Format]
+	if !ok {
+		return nil, fmt.Errorf("stream %s: no format %q", c.Stream, c.Format)
+	}
+	if c.Subject == "" {
+		c.Subject = c.Topic + "-value"
+	}
+	r := &registered{Config: c, kind: kind, readers: map[int]reader{}}
+	if c.Schema != "" {
+		if _, err := kind.compile(c.Schema, nil, c.Message); err != nil {
+			return nil, fmt.Errorf("stream %s: schema: %w", c.Stream, err)
+		}
+	}
+	return newStream(c.Stream, r, c.Log), nil
+}
+
+// A kind compiles schemas of one language.
+type kind struct {
+	is      sr.SchemaType
+	compile func(text string, needs []dependency, message string) (schema, error)
+}
+
+var kinds = map[string]kind{
+	Avro:       {sr.TypeAvro, compileAvro},
+	Protobuf:   {sr.TypeProtobuf, compileProtobuf},
+	JSONSchema: {sr.TypeJSON, compileJSONSchema},
+}
+
+// A schema is one that is compiled. It is safe from any goroutine. Its errors are mistakes.
+type schema interface {
+	decode(payload []byte) (json []byte, err error)
+	// encode appends, behind the id, all that follows it.
+	encode(b, json []byte) ([]byte, error)
+}
+
+// A reader is what became of an id: a schema, or why it is none that this stream can be read by.
+type reader struct {
+	schema schema
+	err    error
+}
+
+type registered struct {
+	Config
+	kind kind
+
+	mu      sync.Mutex
+	readers map[int]reader
+	writer  schema
+	written int // id of writer
+}
+
+const (
+	magic  = 0
+	header = 5
+)
+
+func (r *registered) decode(ctx context.Context, value []byte) ([]byte, error) {
+	if len(value) < header || value[0] != magic {
+		return nil, mistakef("not the wire format of a schema registry: %d bytes, and they do not begin with 0 and a schema's id", len(value))
+	}
+	id := int(binary.BigEndian.Uint32(value[1:header]))
+	by, err := r.reader(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	json, err := by.decode(value[header:])
+	if err != nil {
+		return nil, mistakef("schema %d: %v", id, err)
+	}
+	return json, nil
+}
+
+// reader is the schema of an id. What cannot be compiled is remembered too.
+func (r *registered) reader(ctx context.Context, id int) (schema, error) {
+	r.mu.Lock()
+	known, ok := r.readers[id]
+	r.mu.Unlock()
+	if ok {
+		return known.schema, known.err
+	}
+	text, err := r.Registry.byNumber(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	needs, err := r.Registry.dependencies(ctx, text)
+	if err != nil {
+		return nil, err
+	}
+	known.schema, known.err = r.compile(text, needs)
+	if known.err != nil {
+		known.err = mistakef("schema %d: %v", id, known.err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.readers) >= maxKept {
+		clear(r.readers)
+	}
+	r.readers[id] = known
+	return known.schema, known.err
+}
+
+func (r *registered) compile(s sr.Schema, needs []dependency) (schema, error) {
+	if s.Type != r.kind.is {
+		return nil, mistakef("it is %s, and the stream's format is %s", s.Type, r.Format)
+	}
+	return r.kind.compile(s.Schema, needs, r.Message)
+}
+
+func (r *registered) encode(ctx context.Context, json []byte) ([]byte, error) {
+	by, id, err := r.writing(ctx)
+	if err != nil {
+		return nil, err
+	}
+	b := make([]byte, header, header+len(json))
+	binary.BigEndian.PutUint32(b[1:], uint32(id))
+	b, err = by.encode(b, json)
+	if err != nil {
+		return nil, mistakef("the result does not fit schema %d (%s): %v", id, r.Subject, err)
+	}
+	return b, nil
+}
+
+// writing is the schema of results. It is asked for once: all results of one life of the bridge are written by the same.
+func (r *registered) writing(ctx context.Context) (schema, int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.writer != nil {
+		return r.writer, r.written, nil
+	}
+	found, err := r.find(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	needs, err := r.Registry.dependencies(ctx, found.Schema)
+	if err != nil {
+		return nil, 0, err
+	}
+	compiled, err := r.compile(found.Schema, needs)
+	if err != nil { // not the result's fault, and nothing that another result would mend
+		return nil, 0, fmt.Errorf("schema registry %s: schema %d of %s: %s", r.Registry.name, found.ID, r.Subject, err)
+	}
+	r.writer, r.written = compiled, found.ID
+	return compiled, found.ID, nil
+}
+
+func (r *registered) find(ctx context.Context) (sr.SubjectSchema, error) {
+	if r.Schema == "" {
+		return r.Registry.latest(ctx, r.Subject)
+	}
+	return r.Registry.registered(ctx, r.Subject, sr.Schema{Schema: r.Schema, Type: r.kind.is}, r.Register)
+}
