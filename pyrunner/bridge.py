@@ -108,6 +108,8 @@ class Options:
     input: str | None = None
     output: str | None = None
     ledger: Path | None = None
+    tape: Path | None = None
+    speed: float | None = None
     only: Sequence[str] = ()
     exit_at_end: bool = False
     data_only: bool = False
@@ -135,6 +137,8 @@ class Options:
             ("--input", self.input),
             ("--output", self.output),
             ("--ledger", self.ledger),
+            ("--tape", self.tape),
+            ("--speed", self.speed),
             ("--summary", self.summary),
         ):
             if value is not None:

@@ -32,6 +32,7 @@ from pyrunner.commands import new as new_verb
 from pyrunner.commands import pause as pause_verbs
 from pyrunner.commands import predict as predict_verb
 from pyrunner.commands import publish as publish_verb
+from pyrunner.commands import record as record_verb
 from pyrunner.commands import replay as replay_verb
 from pyrunner.commands import sample as sample_verb
 from pyrunner.commands import schema as schema_verb
@@ -154,6 +155,7 @@ def _assemble(name: str, verbs: type[Verbs]) -> typer.Typer:
     app.command("publish")(publish_verb.publish)
     app.command("tail")(tail_verb.tail)
     app.command("sample")(sample_verb.sample)
+    app.command("record")(record_verb.record)
     app.add_typer(dead_verb.app, name="dead")
     app.command("pause")(pause_verbs.pause)
     app.command("resume")(pause_verbs.resume)

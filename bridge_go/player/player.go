@@ -13,6 +13,7 @@ package player
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -48,6 +49,8 @@ type Report struct {
 	Unkept     int      `json:"unkept"`     // of these, calls whose answers the recording did not keep
 	Unasked    int      `json:"unasked"`    // recorded calls that were not made again
 	Calls      []Asked  `json:"calls"`      // the first of the unrecorded
+
+	Environment json.RawMessage `json:"environment,omitempty"` // under which the worker scored, as it said in its HELLO
 }
 
 // Asked is a call that the tape has no answer to.

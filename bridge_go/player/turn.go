@@ -2,6 +2,7 @@ package player
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
 	"ds-runner.dev/ds-runner/bridge_go/dispatch"
@@ -53,12 +54,24 @@ func (p *Player) begin(index int, b *tape.Batch, w dispatch.Worker) *turn {
 	}
 	p.mu.Lock()
 	p.turn = t
+	p.report.Environment = environmentOf(w.Hello().Describe)
 	p.mu.Unlock()
 	if p.began.IsZero() {
 		p.began = time.Now()
 	}
 	w.Send(&frame)
 	return t
+}
+
+// environmentOf is that part of a description; nil where it has none.
+func environmentOf(describe []byte) json.RawMessage {
+	var described struct {
+		Environment json.RawMessage `json:"environment"`
+	}
+	if json.Unmarshal(describe, &described) != nil {
+		return nil
+	}
+	return described.Environment
 }
 
 // hear takes a part of an answer.

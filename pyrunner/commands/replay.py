@@ -1,10 +1,12 @@
-"""`ds-runner replay`: a file of events through bridge, wire and one worker, and the golden diff of what came out."""
+"""`ds-runner replay`: a file of events, or a tape, through bridge, wire and one worker, and the golden diff of what came out."""
 
 import json as jsonlib
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,9 +20,11 @@ from pyrunner.commands.running import control
 from pyrunner.data.connect import access_to
 from pyrunner.errors import UserError
 from pyrunner.project import Project, open_project
-from pyrunner.replay.diff import TOLERANCE, Comparison, compare
+from pyrunner.replay.diff import compare
 from pyrunner.replay.ledger import Fate, read_ledger
 from pyrunner.replay.run import Request, Result, run
+from pyrunner.replay.tapes import Findings, Golden, Verdict, model_for, read_tape, verdict, with_code
+from pyrunner.tape.contents import Contents
 
 if TYPE_CHECKING:
     from pyrunner.replay.inprocess import EventId
@@ -33,7 +37,9 @@ Output = Annotated[
 ]
 Expect = Annotated[
     Path | None,
-    typer.Option("--expect", metavar="FILE", help="Compare with this ledger; exit code 1 if it differs."),
+    typer.Option(
+        "--expect", metavar="FILE", help="Compare with this ledger or tape; exit code 1 if it differs."
+    ),
 ]
 Only = Annotated[
     list[str] | None,
@@ -43,20 +49,40 @@ Pdb = Annotated[
     bool, typer.Option("--pdb", help="In this process, with a debugger at your frame. Needs --only.")
 ]
 Tolerance = Annotated[
-    float, typer.Option("--tolerance", min=0, help="By how much floats may differ, absolute or relative.")
+    float | None,
+    typer.Option(
+        "--tolerance",
+        min=0,
+        help="By how much floats may differ, absolute or relative. Default: the class's; 0 for a tape and itself.",
+    ),
 ]
-CommandName = Annotated[str, typer.Option("--command", help="The command whose input the file stands for.")]
+CommandName = Annotated[
+    str | None,
+    typer.Option(
+        "--command",
+        help="The command whose input the file stands for. Default: the recorded one, or score-stream.",
+    ),
+]
+Speed = Annotated[
+    str | None,
+    typer.Option(
+        "--speed", metavar="1x|10x|max", help="Of a tape: as fast as it was recorded. Default: max."
+    ),
+]
 
 
 def replay(
-    file: Annotated[Path | None, typer.Argument(help="Events as jsonl or csv, also gzipped.")] = None,
+    file: Annotated[
+        Path | None, typer.Argument(help="A tape, or events as jsonl or csv, also gzipped.")
+    ] = None,
     output: Output = None,
     expect: Expect = None,
     only: Only = None,
     pdb: Pdb = False,
-    tolerance: Tolerance = TOLERANCE,
+    tolerance: Tolerance = None,
+    speed: Speed = None,
     model: ModelRef = None,
-    command: CommandName = "score-stream",
+    command: CommandName = None,
     program: ProgramPath = None,
     env: Env = None,
     param: Params = None,
@@ -64,32 +90,95 @@ def replay(
 ) -> None:
     """Send a file through the wire and diff.
 
-    The file goes through bridge, wire and one worker, as a stream does. With --expect the first difference is explained
-    and the exit code is 1.
+    The file goes through bridge, wire and one worker, as a stream does; a tape with its recorded batches, and with the recorded answers to
+    what the model asks. With --expect the first difference is explained and the exit code is 1.
     """
     project = open_project(program, env, param)
     if file is None or pdb:
         _one_by_one(project, file, only or [], model, pdb)
         return
-    _require(file, expect)
+    tape = read_tape(_existing(file))
+    _require(file, expect, tape, speed)
+    request = _request(project, file, tape, only, model, command, speed)
     with _ledger(output) as ledger:
-        done = _run(project, Request(file, ledger, tuple(only or ()), model, command))
-        outcome = compare(_expected(expect, only), read_ledger(ledger), tolerance) if expect else None
+        done = _run(project, replace(request, ledger=ledger), len(tape.fates) if tape else None)
+        outcome = (
+            _compared(project, done, ledger, Golden.read(expect, tape, file).chosen(only), tape, tolerance)
+            if expect
+            else None
+        )
         dead = _first_dead(ledger) if done.dead else None
     _require_found(only or [], done.events, file)
     _tell(done, outcome, file, output, json)
-    for sentence in done.unknown:
+    for sentence in _sentences(done, outcome, tape):
         note(sentence)
-    if dead:
+    if dead and tape is None:
         note(explained(dead, file))
-    if outcome and not outcome.same:
+    if outcome and not outcome.comparison.same:
         raise typer.Exit(NOT_SO)
 
 
-def _require(file: Path, expect: Path | None) -> None:
-    if not _existing(file).name.removesuffix(".gz").endswith(FORMATS):
+def _request(
+    project: Project,
+    file: Path,
+    tape: Contents | None,
+    only: list[str] | None,
+    model: str | None,
+    command: str | None,
+    speed: str | None,
+) -> Request:
+    if tape is None:
+        return Request(file, file, tuple(only or ()), model, command or "score-stream")
+    return Request(
+        file,
+        file,
+        tuple(only or ()),
+        model_for(project, tape, model),
+        command or tape.recording.command,
+        tape=True,
+        speed=_times(speed or "max"),
+        threads=tape.environment.threads,
+    )
+
+
+def _times(speed: str) -> float:
+    """`10x` as a number, `max` as 0."""
+    if speed == "max":
+        return 0.0
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)x", speed)
+    if not found or float(found[1]) <= 0:
+        raise UserError(f"replay: --speed {speed}: write 1x, 10x or max")
+    return float(found[1])
+
+
+def _compared(
+    project: Project, done: Result, ledger: Path, golden: Golden, tape: Contents | None, given: float | None
+) -> Verdict:
+    tolerance = golden.tolerance(tape, project.model_class()) if given is None else given
+    got = read_ledger(ledger)
+    if done.report is not None:
+        got = with_code(got, Findings(done.report).environment)
+    return verdict(done, golden, compare(golden.fates, got, tolerance), tolerance)
+
+
+def _sentences(done: Result, outcome: Verdict | None, tape: Contents | None) -> list[str]:
+    """What to know besides the result."""
+    found = list(done.unknown)
+    if tape is not None and done.report is not None:
+        found += Findings(done.report).sentences(tape)
+    if outcome and outcome.elsewhere:
+        found.append(f"not as it was recorded: {'; '.join(outcome.elsewhere)}")
+    if outcome and outcome.distrust:
+        found.append(outcome.distrust)
+    return found
+
+
+def _require(file: Path, expect: Path | None, tape: Contents | None, speed: str | None) -> None:
+    if tape is None and speed is not None:
+        raise UserError(f"replay: --speed is for tapes: {file} does not say when its events came")
+    if tape is None and not file.name.removesuffix(".gz").endswith(FORMATS):
         raise UserError(
-            f"replay: {file}: events are read from {', '.join(FORMATS)}, also with .gz. "
+            f"replay: {file}: it is no tape, and events are read from {', '.join(FORMATS)}, also with .gz. "
             f"To score a dataset: ds-runner score-batch --input {file} --output scored.parquet"
         )
     if expect and not expect.is_file():
@@ -139,9 +228,9 @@ def _existing(file: Path | None) -> Path:
     return file
 
 
-def _run(project: Project, request: Request) -> Result:
+def _run(project: Project, request: Request, events: int | None) -> Result:
     with progress() as bar:
-        task = bar.add_task("replaying", total=_count(request))
+        task = bar.add_task("replaying", total=_count(request) if events is None else events)
         return run(project, request, lambda events: bar.update(task, completed=events))
 
 
@@ -172,29 +261,30 @@ def _ledger(output: Path | None) -> Iterator[Path]:
             partial.replace(output)
 
 
-def _expected(expect: Path, only: list[str] | None) -> dict[str, Fate]:
-    fates = read_ledger(expect)
-    return {i: f for i, f in fates.items() if i in only} if only else fates
-
-
-def _tell(done: Result, outcome: Comparison | None, file: Path, output: Path | None, json: bool) -> None:
+def _tell(done: Result, outcome: Verdict | None, file: Path, output: Path | None, json: bool) -> None:
     if json:
-        emit(
-            {**done.as_json(), **({"differences": [vars(d) for d in outcome.differences]} if outcome else {})}
-        )
+        emit({**done.as_json(), **(outcome.as_json() if outcome else {})})
         return
     say(
         f"replayed {count(done.events, 'event')} in {done.seconds:.1f} s: {done.scored:,} scored, {done.rejected:,} rejected, "
         f"{done.dead:,} dead, model {done.model or '?'}" + (f", ledger in {output}" if output else "")
     )
-    if outcome and outcome.same:
-        say(f"same as expected: {count(outcome.events, 'event')} compared")
-    elif outcome:
-        first = outcome.differences[0]
-        n = len(outcome.differences)
-        say(f"first difference: {first.explain()}")
-        say(f"{n:,} of {count(outcome.events, 'event')} {'differs' if n == 1 else 'differ'}. "
-            f"Look closer: ds-runner replay {file} --only {first.event} --pdb")  # fmt: skip
+    if outcome:
+        _tell_outcome(outcome, file, "--expect" if done.report else "--pdb")
+
+
+def _tell_outcome(outcome: Verdict, file: Path, closer: str) -> None:
+    compared = outcome.comparison
+    if compared.same:
+        exactly = ", to the bit" if outcome.to_the_bit else ""
+        say(f"same as expected{exactly}: {count(compared.events, 'event')} compared")
+        return
+    first = compared.differences[0]
+    n = len({d.event for d in compared.differences})
+    look = f"{closer} {file}" if closer == "--expect" else closer
+    say(f"first difference: {first.explain()}")
+    say(f"{n:,} of {count(compared.events, 'event')} {'differs' if n == 1 else 'differ'}. "
+        f"Look closer: ds-runner replay {file} --only {first.event} {look}")  # fmt: skip
 
 
 def explained(dead: Fate, file: Path) -> str:

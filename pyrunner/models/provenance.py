@@ -53,6 +53,11 @@ def git_commit(cls: type[Any]) -> str:
     return f"{commit}-dirty" if _git(folder, "status", "--porcelain", "--untracked-files=no") else commit
 
 
+def head_commit(folder: Path) -> str:
+    """The commit that is checked out around a folder; empty if there is none."""
+    return _git(folder, "rev-parse", "HEAD")
+
+
 def _git(folder: Path, *arguments: str) -> str:
     try:
         done = subprocess.run(

@@ -2,7 +2,8 @@
 
 Pure. Two ledgers are compared by event id. Integers, strings and booleans must be equal; floats may differ by the
 tolerance, absolute or relative, whichever allows more (a model's own answers differ by 1e-14 between batches of 1 and of
-4096, so the default asks for 1e-9). For dead letters only the code counts: reasons and details name lines of code.
+4096, so the default asks for 1e-9). A tolerance of 0 means the same bits: -0.0 is not 0.0 then, and 1 is not 1.0. For dead letters only the
+code counts: reasons and details name lines of code.
 """
 
 import json
@@ -29,16 +30,22 @@ class Difference:
     got: str
     expected_model: str = ""
     model: str = ""
+    expected_code: str = ""
+    code: str = ""
 
     def explain(self) -> str:
-        """One sentence: event, field, both values, and the models if they are not the same."""
+        """One sentence: event, field, both values, and the models and the code, of both sides if they are not the same."""
         where = f"{self.event} {self.field}" if self.field else self.event
         text = f"{where}: expected {self.expected}, got {self.got}"
-        if self.model != self.expected_model:
-            return (
-                f"{text} (expected by model {self.expected_model or '?'}, got from model {self.model or '?'})"
-            )
-        return f"{text} (model {self.model})" if self.model else text
+        before, now = _made_by(self.expected_model, self.expected_code), _made_by(self.model, self.code)
+        if before != now:
+            return f"{text} (expected by {before or 'model ?'}, got from {now or 'model ?'})"
+        return f"{text} ({now})" if now else text
+
+
+def _made_by(model: str, code: str) -> str:
+    """`model 3, code 1a2b3c4d`, as far as it is known."""
+    return ", ".join(f"{what} {which}" for what, which in (("model", model), ("code", code[:8])) if which)
 
 
 @dataclass(frozen=True)
@@ -63,20 +70,26 @@ def compare(
 
 
 def _of_event(event: str, expected: Fate | None, got: Fate | None, tolerance: float) -> Difference | None:
-    if expected is None or got is None:
-        return Difference(
-            event,
-            "",
-            _whole(expected),
-            _whole(got),
-            expected.model if expected else "",
-            got.model if got else "",
-        )
-    if expected.kind != got.kind:
-        return Difference(event, "", _whole(expected), _whole(got), expected.model, got.model)
+    if expected is None or got is None or expected.kind != got.kind:
+        return _difference(event, "", _whole(expected), _whole(got), expected, got)
     for field, a, b in _differences(_comparable(expected), _comparable(got), "", tolerance):
-        return Difference(event, field, _shown(a), _shown(b), expected.model, got.model)
+        return _difference(event, field, _shown(a), _shown(b), expected, got)
     return None
+
+
+def _difference(
+    event: str, field: str, before: str, now: str, expected: Fate | None, got: Fate | None
+) -> Difference:
+    return Difference(
+        event,
+        field,
+        before,
+        now,
+        expected.model if expected else "",
+        got.model if got else "",
+        expected.code if expected else "",
+        got.code if got else "",
+    )
 
 
 def _comparable(fate: Fate) -> Any:
@@ -106,6 +119,8 @@ def _differences(a: Any, b: Any, path: str, tolerance: float) -> Iterator[tuple[
 def _same(a: Any, b: Any, tolerance: float) -> bool:
     if isinstance(a, bool) or isinstance(b, bool):
         return a is b
+    if tolerance == 0:
+        return type(a) is type(b) and (repr(a) == repr(b) if isinstance(a, float) else bool(a == b))
     if isinstance(a, float) or isinstance(b, float):
         return _is_number(a) and _is_number(b) and math.isclose(a, b, rel_tol=tolerance, abs_tol=tolerance)
     return type(a) is type(b) and bool(a == b)

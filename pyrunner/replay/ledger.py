@@ -27,6 +27,7 @@ class Fate:
     kind: str
     value: Any
     model: str = ""
+    code: str = ""  # hash of the code that answered, where it is known
 
 
 def read_ledger(path: Path) -> dict[str, Fate]:

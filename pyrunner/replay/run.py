@@ -6,9 +6,11 @@ The bridge's state is a temporary folder, so that a replay neither needs nor dis
 from __future__ import annotations
 
 import json
+import os
 import tempfile
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,9 @@ class Request:
     only: tuple[str, ...] = ()
     model: str | None = None
     command: str = "score-stream"
+    tape: bool = False
+    speed: float = 0.0  # of a tape: 1 as it was recorded, 0 as fast as it goes
+    threads: Mapping[str, str] = field(default_factory=dict)  # for numpy's libraries, by variable
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,8 @@ class Result:
     seconds: float
     model: str
     unknown: tuple[str, ...] = ()  # fields that events had and the class has not, a sentence each
+    lookups: int = 0  # calls of the model while it scored
+    report: dict[str, Any] | None = None  # of a tape: what bridge_go/player found out besides the answers
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -66,14 +73,19 @@ def run(
             state=state,
             env=project.env,
             params=project.params,
-            input=request.file.resolve().as_uri(),
+            input=None if request.tape else request.file.resolve().as_uri(),
+            tape=request.file.resolve() if request.tape else None,
+            speed=request.speed or None,
             ledger=request.ledger.resolve(),
             only=request.only,
             exit_at_end=True,
             summary=state / "summary.json",
         )
         with bridges.running(options, log=state / "bridge.log") as child:
-            with StatusWatch(child.wire, options.token_file, LOOK_SECONDS, _told(command.name, on_settled)):
+            with (
+                _environment(request.threads),
+                StatusWatch(child.wire, options.token_file, LOOK_SECONDS, _told(command.name, on_settled)),
+            ):
                 unknown = _score(project, request, child, options)
             _await_end(child)
         return _result(state / "summary.json", version, unknown)
@@ -107,4 +119,21 @@ def _result(summary: Path, version: str, unknown: tuple[str, ...]) -> Result:
         seconds=said["seconds"],
         model=version,
         unknown=unknown,
+        lookups=said.get("lookups", 0),
+        report=said.get("replay"),
     )
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Within, the workers that are started have these variables."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pyrunner.client.sockets import raise_descriptor
 
-_THREADS = (
+THREADS = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
     "MKL_NUM_THREADS",
@@ -28,7 +28,7 @@ def thread_settings(
 ) -> dict[str, str]:
     """One share of the processors for each worker, unless the user has said otherwise. To be set before exec: numpy's libraries read them once."""
     share = str(max(1, (processors or os.cpu_count() or 1) // max(1, workers)))
-    return {name: environment.get(name, share) for name in _THREADS}
+    return {name: environment.get(name, share) for name in THREADS}
 
 
 def worker_environment(workers: int, secrets: frozenset[str], environment: dict[str, str]) -> dict[str, str]:

@@ -89,16 +89,25 @@ class _Loaded:
     """A program with its model behind a scorer, warm."""
 
     def __init__(
-        self, program: str, version: str, scorer: Scorer, window: tuple[int, int], *, kept: bool
+        self,
+        program: str,
+        version: str,
+        scorer: Scorer,
+        window: tuple[int, int],
+        *,
+        kept: bool,
+        describe: bytes,
     ) -> None:
         self.program, self.version, self.scorer, self.window = program, version, scorer, window
         self.kept = kept  # its events stay in a stream
+        self.describe = describe  # schemas and environment, for HELLO
 
     @classmethod
     def load(cls, options: argparse.Namespace, project: Project, calls: Calls) -> _Loaded:
         from pyrunner.data import Access
         from pyrunner.program.kinds import kind_of
         from pyrunner.scoring import Scorer
+        from pyrunner.tape.environment import described, environment_of
 
         access = Access(calls, project.connections)
         if project.program.spec.model_store is not None:
@@ -116,6 +125,7 @@ class _Loaded:
             scorer,
             (_BATCHES_AHEAD * events, _BATCHES_AHEAD * max(size, 256 * 1024)),
             kept=kind_of(command.name, command.kind or "") != "serve-api",
+            describe=described(scorer.signature.describe(), environment_of(project.folder, trained)),
         )
 
 
@@ -142,7 +152,7 @@ def _score(
         options.slot,
         loaded.version,
         signature.wants,
-        signature.describe(),
+        loaded.describe,
     )
     waker = Waker()
     metrics = WorkerMetrics(loaded.program, options.shadow or options.command)

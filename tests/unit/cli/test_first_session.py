@@ -182,6 +182,7 @@ def test_every_verb_explains_itself(shell: Shell) -> None:
         "publish",
         "tail",
         "sample",
+        "record",
         "dead",
         "pause",
         "resume",
