@@ -269,9 +269,8 @@ class Supervisor:
         if death.detail not in {s.told for s in self._slots if s.spec.route == slot.spec.route}:
             self._log.error("worker could not load its model", reason=death.detail, **values)
         slot.told = death.detail
-        if slot.spec.shadow:
-            return
-        if self._fail_fast and not any(s.process is not None and s.process.ready for s in self._slots):
+        own = [s.process for s in self._slots if s.process is not None and not s.spec.shadow]
+        if self._fail_fast and not slot.spec.shadow and not any(process.ready for process in own):
             self._exit = 2
             self.stop()
 

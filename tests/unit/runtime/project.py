@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -119,10 +119,12 @@ def project(folder: Path, model: str = MODEL) -> Iterator[Path]:
 class Running:
     """A supervisor on a thread, with what it told and logged."""
 
-    def __init__(self, program: Path, bridge: FakeBridge, workers: int, **options: Any) -> None:
+    def __init__(
+        self, program: Path, bridge: FakeBridge, workers: int, more: Sequence[WorkerSpec] = (), **options: Any
+    ) -> None:
         self.events: list[WorkerEvent] = []
         self.supervisor = Supervisor(
-            [WorkerSpec(program, "score-stream", workers)],
+            [*([WorkerSpec(program, "score-stream", workers)] if workers else []), *more],
             bridge=bridge.address,
             token_file=bridge.token_file,
             log=logs.get(),
