@@ -40,6 +40,7 @@ func checkNames(root *node, ps *problems) {
 	checkCircles(root, ps)
 	checkGuarantees(root, ps)
 	checkOrder(root, ps)
+	checkFormats(root, ps)
 }
 
 type names struct {
@@ -116,6 +117,7 @@ func (c names) streams() {
 		if dead := stream.get("dead_letter"); dead.text() != name+".dead" {
 			c.reference(p.with("dead_letter"), dead, "stream")
 		}
+		c.reference(p.with("registry"), stream.get("registry"), "connection")
 	}
 }
 

@@ -59,6 +59,14 @@ type Stream struct {
 	Topic       string `json:"topic"`
 	Description string `json:"description"`
 	DeadLetter  string `json:"dead_letter"`
+	Format      string `json:"format"` // json when empty
+
+	// Of formats behind a schema registry; SchemaFile is relative to [Program.Folder].
+	Registry   string `json:"registry"`
+	Subject    string `json:"subject"`
+	SchemaFile string `json:"schema_file"`
+	Register   bool   `json:"register_schema"`
+	Message    string `json:"message"` // of results, of protobuf
 }
 
 // A Command is one entry point. What its kind does not take is zero.

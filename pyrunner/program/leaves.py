@@ -154,6 +154,14 @@ Run = _count(1, 1_000_000, "a number from 1 to 1000000")
 Replicas = _count(0, 10_000, "a number from 0 to 10000")
 Lag = _count(1, 10**12, "a number from 1")
 Order = _choice("key", "partition", "none")
+Format = _choice("json", "raw", "avro", "protobuf", "json-schema")
+Flag = leaf(bool, "true or false", type="boolean")
+Message = leaf(
+    str,
+    "the name of a message, such as flights.Departure",
+    type="string",
+    pattern=r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*",
+)
 Guarantee = _choice("at-least-once", "exactly-once")
 Cron = leaf(
     str,

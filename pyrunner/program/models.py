@@ -75,6 +75,18 @@ class Stream(_Strict):
     """What it carries, for readers."""
     dead_letter: is_.Name | None = None
     """The stream for events of this one that could not be scored. Default: its name with .dead."""
+    format: is_.Format | None = None
+    """How its payloads are written. Default: json."""
+    registry: is_.Name | None = None
+    """The connection to the schema registry, one of connections; of avro, protobuf and json-schema."""
+    subject: is_.Word | None = None
+    """The subject of results in the registry. Default: the topic with -value."""
+    schema_file: is_.Word | None = Field(default=None, examples=["schemas/estimate.avsc"])
+    """The schema of results, relative to program.yaml. Default: the subject's latest version."""
+    register_schema: is_.Flag | None = None
+    """Register the schema of schema_file. Default: false, it is only looked up."""
+    message: is_.Message | None = None
+    """The message of results, of protobuf. Default: the first of the schema."""
 
 
 class Batch(_Strict):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pyrunner.program.circles import check_circles
+from pyrunner.program.formats import check_formats
 from pyrunner.program.guarantee import check_guarantees
 from pyrunner.program.kinds import COMMON_FIELDS, DATASET, KINDS, STREAM
 from pyrunner.program.order import check_order
@@ -44,6 +45,7 @@ def check_names(root: Node, problems: Problems) -> None:
     check_circles(root, problems)
     check_guarantees(root, problems)
     check_order(root, problems)
+    check_formats(root, problems)
 
 
 def _commands(root: Node) -> Iterator[tuple[Path, Node]]:
@@ -109,6 +111,7 @@ def _check_streams(root: Node, problems: Problems) -> None:
         dead = stream.get("dead_letter")
         if dead and dead.text != f"{name}.dead":
             _check_reference(root, (*path, "dead_letter"), dead, "stream", problems)
+        _check_reference(root, (*path, "registry"), stream.get("registry"), "connection", problems)
 
 
 def _lacks_connection(stream: Node) -> bool:
