@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import logging
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,7 +26,7 @@ class Context:
     """One call of a model's method.
 
     `ctx.reject(where, reason, code=)` rejects rows of a frame: `ctx.reject(X["dep_delay"].isna(), "cancelled flight")`.
-    `log` is a standard logger, `seed` the model's seed, `random` a generator drawn from it. `ids`, and when the class asks for them
+    `log` is a standard logger, `seed` the model's seed, `random` a generator drawn from it, `now()` the time. `ids`, and when the class asks for them
     in `metadata` also `keys`, `headers` and `timestamps`, hold one value an event.
 
     `read_sql`, `iter_sql`, `kv`, `objects` and `publish` ask the bridge, by the names of program.yaml's connections. Each takes a
@@ -78,6 +79,16 @@ class Context:
         if self._random is None:
             self._random = random.Random(self.seed)
         return self._random
+
+    def now(self) -> datetime.datetime:
+        """The time, in UTC. In predict behind a stream it is the same for all events of a batch, and the same again in a replay.
+
+        That costs a round trip for each batch in which it is asked for.
+        """
+        nanoseconds = self._data().now("ctx.now")
+        return datetime.datetime.fromtimestamp(
+            nanoseconds // 1_000_000_000, datetime.UTC
+        ) + datetime.timedelta(microseconds=nanoseconds // 1000 % 1_000_000)
 
     def reject(self, where: Any, reason: str, *, code: str = "rejected", retry: bool = False) -> None:
         """Reject the rows at `where`: an index, a list of them, or a mask with one bool a row.

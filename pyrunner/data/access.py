@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -24,7 +25,7 @@ class Access:
     predicting: what it writes waits there.
     """
 
-    __slots__ = ("connections", "lease", "reach", "writes")
+    __slots__ = ("_moment", "connections", "lease", "reach", "writes")
 
     def __init__(
         self,
@@ -33,15 +34,25 @@ class Access:
         *,
         lease: Lease | None = None,
         writes: Writes | None = None,
+        moment: _Moment | None = None,
     ) -> None:
         self.reach = reach
         self.connections = connections
         self.lease = lease
         self.writes = writes
+        self._moment = moment or _Moment()
 
     def under(self, lease: Lease | None, writes: Writes | None) -> Access:
         """The same for one batch."""
-        return Access(self.reach, self.connections, lease=lease, writes=writes)
+        return Access(self.reach, self.connections, lease=lease, writes=writes, moment=self._moment)
+
+    def now(self, what: str) -> int:
+        """Nanoseconds since 1970 UTC. Under a lease it is the bridge's time of the first who asks, and the same for the whole batch."""
+        if self.lease is None or self.reach is None:
+            return time.time_ns()
+        if self._moment.lease != self.lease:
+            self._moment.take(self.lease, self.ask(what, "clock", timeout=5.0))
+        return self._moment.nanoseconds
 
     def ask(self, what: str, method: str, *args: Any, timeout: float) -> Any:
         """The bridge's answer. Raises DataError, which begins with `what`."""
@@ -102,6 +113,19 @@ class Access:
                     upload(self, "the writes of predict", con, key, data, timeout)
                 else:
                     self.ask("the writes of predict", method, *args, timeout=timeout)
+
+
+class _Moment:
+    """When a batch is scored; shared by all that ask on behalf of one scorer."""
+
+    __slots__ = ("lease", "nanoseconds")
+
+    def __init__(self) -> None:
+        self.lease: Lease | None = None
+        self.nanoseconds = 0
+
+    def take(self, lease: Lease, nanoseconds: int) -> None:
+        self.lease, self.nanoseconds = lease, nanoseconds
 
 
 class Asked:

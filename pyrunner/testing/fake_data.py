@@ -12,6 +12,7 @@ from __future__ import annotations
 import datetime
 import decimal
 import hashlib
+import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import Any
@@ -42,6 +43,8 @@ class FakeData:
     published  stream -> [(value, key, headers), ...], filled by ctx.publish
     executed, written   what ctx.execute_sql and ctx.write_sql were given: (con, sql, params) and (con, table, mode, Arrow table)
 
+    now        what `ctx.now` is told; None: the time
+
     `outage` makes every call fail as an unreachable database does. Safe from one thread at a time.
     """
 
@@ -51,7 +54,9 @@ class FakeData:
         sql: Mapping[str, Rows] | Query | None = None,
         kv: Mapping[str, dict[str, Any]] | None = None,
         objects: Mapping[str, dict[str, bytes]] | None = None,
+        now: datetime.datetime | None = None,
     ) -> None:
+        self.now = now
         self.sql = sql or {}
         self.kv: dict[str, dict[str, Any]] = dict(kv or {})
         self.objects: dict[str, dict[str, bytes]] = dict(objects or {})
@@ -158,6 +163,11 @@ class FakeData:
         if con not in self.kv:
             raise Refused("unknown_connection", f"the test has no keys for {con}. Give kv={{{con!r}: {{}}}}")
         return self.kv[con]
+
+    def _clock(self) -> int:
+        if self.now is None:
+            return time.time_ns()
+        return int(self.now.timestamp() * 1_000_000) * 1000
 
     def _kv_get(self, con: str, keys: list[str]) -> list[bytes | None]:
         return [_bytes(self._keys(con).get(key)) for key in keys]

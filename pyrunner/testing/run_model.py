@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -43,6 +44,7 @@ def run_model(
     sql: Any = None,
     kv: Any = None,
     objects: Any = None,
+    now: datetime.datetime | None = None,
     data: FakeData | None = None,
 ) -> list[Answer]:
     """The fate of each event, in order.
@@ -51,13 +53,13 @@ def run_model(
     codec in batches of `batch`, so what the model sees and answers is what it would see and answer behind a bridge.
 
     `sql`, `kv` and `objects` are what `ctx` finds: rows by the text of the query (or a function of text and params), and keys and
-    objects by the name of their connection. Or give a `FakeData`, which also tells what was published and called.
+    objects by the name of their connection; `now` is the time that it tells. Or give a `FakeData`, which also tells what was published and called.
     A batch that goes back, because `ctx` could not be answered, raises Surroundings.
     """
     from pyrunner.data import Access
     from pyrunner.scoring import Scorer
 
-    data = data or FakeData(sql=sql, kv=kv, objects=objects)
+    data = data or FakeData(sql=sql, kv=kv, objects=objects, now=now)
     scorer = Scorer(model, access=Access(InProcess(data)))
     payloads = [
         event if event is None or isinstance(event, bytes) else msgspec.json.encode(event) for event in events

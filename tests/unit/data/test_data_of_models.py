@@ -43,6 +43,11 @@ class Enriched(Model[Departure, Estimate]):
         return [Estimate(minutes=float(rate or 0)) for rate in rates]
 
 
+class Clocked(Model[Departure, Estimate]):
+    def predict_one(self, event: Departure, *, ctx: Context) -> Estimate:
+        return Estimate(minutes=ctx.now().timestamp())
+
+
 def context(data: FakeData, **connections: str) -> Context:
     return Context(access=Access(InProcess(data), connections or None))
 
@@ -372,3 +377,27 @@ def test_an_event_is_published_under_its_own_key() -> None:
 def test_without_a_bridge_it_says_what_to_do() -> None:
     with pytest.raises(DataError, match=r"run_model\(model, events, sql=.*pyrunner.connect"):
         Context().read_sql("select 1", "warehouse")
+
+
+# ---- the time
+
+
+def test_the_time_is_asked_for_once_a_batch_and_the_same_for_all_of_its_events() -> None:
+    data = FakeData()
+    events = [{"id": str(n), "carrier": "UA"} for n in range(6)]
+    times = [answer.output["minutes"] for answer in run_model(Clocked(), events, batch=3, data=data)]
+    assert times[:3] == [times[0]] * 3
+    assert times[3:] == [times[3]] * 3
+    assert times[0] < times[3]
+    assert data.calls.count("clock") == 2
+
+
+def test_a_test_may_say_what_time_it_is() -> None:
+    noon = datetime.datetime(2026, 11, 21, 12, 0, 0, 123456, datetime.UTC)
+    (answer,) = run_model(Clocked(), [{"id": "1", "carrier": "UA"}], now=noon)
+    assert answer.output == {"minutes": noon.timestamp()}
+
+
+def test_outside_of_a_batch_the_time_is_this_machines() -> None:
+    before = datetime.datetime.now(datetime.UTC)
+    assert before <= Context().now() <= datetime.datetime.now(datetime.UTC)
