@@ -90,7 +90,7 @@ var sameAs = map[string]string{"kafka+tls": "kafka", "rediss": "redis", "postgre
 var connected = []string{"nats", "postgres", "redis"}
 
 // addressed are schemes that cannot do without an address, though nothing is asked there.
-var addressed = map[string]string{"http": "http://127.0.0.1:1", "webhook": "webhook://127.0.0.1:0"}
+var addressed = map[string]string{"http": "http://127.0.0.1:1", "webhook": "webhook://127.0.0.1:0", "failover": "failover:?primary=a&secondary=b&id=key"}
 
 func ofTheirOwn(schemes []string) []string {
 	return slices.DeleteFunc(schemes, func(scheme string) bool { return sameAs[scheme] != "" })

@@ -22,6 +22,7 @@ import (
 	_ "ds-runner.dev/ds-runner/bridge_go/data/sql/postgres"
 	_ "ds-runner.dev/ds-runner/bridge_go/data/sql/sqlite"
 	_ "ds-runner.dev/ds-runner/bridge_go/messaging/embedded"
+	_ "ds-runner.dev/ds-runner/bridge_go/messaging/failover"
 	_ "ds-runner.dev/ds-runner/bridge_go/messaging/file"
 	_ "ds-runner.dev/ds-runner/bridge_go/messaging/http"
 	_ "ds-runner.dev/ds-runner/bridge_go/messaging/kafka"

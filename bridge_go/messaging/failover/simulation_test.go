@@ -17,7 +17,7 @@ import (
 )
 
 var (
-	seeds = flag.Int("seeds", 300, "number of simulated schedules")
+	seeds = flag.Int("seeds", 100, "number of simulated schedules")
 	seed  = flag.Uint64("seed", 0, "run this one alone")
 )
 
@@ -48,7 +48,6 @@ type world struct {
 	onlyOne  bool
 	total    counts
 	kills    int
-	fail     string
 }
 
 const second = int64(1e9)
