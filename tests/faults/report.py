@@ -27,7 +27,7 @@ from tests.providers.choice import provider
 
 from .catalogue import CATALOGUE, numbers
 
-COLUMNS = ("seed", "kills", "acked", "out", "dead", "LOST", "DUP", "WRONG", "stall", "RSS")
+COLUMNS = ("seed", "kills", "acked", "out", "dead", "LOST", "DUP", "WRONG", "stall", "p95", "RSS")
 _ROOT = Path(__file__).parents[2]
 _BAD = ("failed", "skipped")  # a skipped test shows nothing
 
@@ -190,7 +190,7 @@ def write(tests: Sequence[Shown], ran: Mapping[str, str], began: float) -> str:
         "# What the faults did",
         "",
         "Written by `make faults`; [catalogue.py](catalogue.py) has the numbers. LOST, DUP and WRONG are counted by the auditor of"
-        " [auditor.py](auditor.py); *stall* is the longest time between two results, in seconds, and *RSS* the bridge's peak in MiB.",
+        " [auditor.py](auditor.py); *stall* is the longest time between two results, *p95* that of the recovery from a kill, both in seconds, and *RSS* the bridge's peak in MiB.",
         "",
         f"{len(tests)} tests, {len(tests) - len(bad)} passed, {time.strftime('%Y-%m-%d %H:%M', time.gmtime(began))} UTC,"
         f" {max(0.0, time.time() - began) / 60:.0f} minutes.",

@@ -35,7 +35,7 @@ def test_a_test_that_failed_or_was_skipped_shows_nothing() -> None:
 def test_rows_of_the_ledger_stand_in_the_report() -> None:
     row = {"seed": 7, "kills": 50, "acked": 100_000, "LOST": 0}
     text = write([Shown("test_T1_x", "p", "passed", 1.0, [row], ["T1"])], {}, 0.0)
-    assert "| `test_T1_x` | 7 | 50 | 100000 |  |  | 0 |  |  |  |  |" in text
+    assert "| `test_T1_x` | 7 | 50 | 100000 |  |  | 0 |  |  |  |  |  |" in text
 
 
 def test_results_of_go_are_read_from_its_events() -> None:
