@@ -52,7 +52,7 @@ func (d *data) Streams() []string { return d.Names() }
 
 // Stream implements [calls.Data].
 func (d *data) Stream(ctx context.Context, name string) (messaging.Connection, string, error) {
-	return d.Open(ctx, name)
+	return d.OpenJSON(ctx, name)
 }
 
 // Database implements [calls.Data].

@@ -48,7 +48,7 @@ func (b *bridge) streamOutlet(c program.Command) (_ dispatch.Outlet, err error) 
 	}
 	if b.exactlyOnce(c) {
 		if whole, err := b.whole(ctx, c, &config); whole || err != nil {
-			return dispatch.NewStreamOutlet(config), err
+			return b.outletOf(config, err)
 		}
 	}
 	if config.Main, err = b.main(ctx, c); err != nil {
@@ -76,7 +76,15 @@ func (b *bridge) streamOutlet(c program.Command) (_ dispatch.Outlet, err error) 
 		}
 		config.Routed[name] = to
 	}
-	return dispatch.NewStreamOutlet(config), nil
+	return b.outletOf(config, nil)
+}
+
+// outletOf makes an outlet that writes streams in their formats.
+func (b *bridge) outletOf(config dispatch.StreamConfig, err error) (dispatch.Outlet, error) {
+	if err == nil {
+		err = b.encoders(&config)
+	}
+	return dispatch.NewStreamOutlet(config), err
 }
 
 // target opens the sink of a stream. No name is no sink.

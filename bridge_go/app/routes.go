@@ -112,6 +112,9 @@ func (b *bridge) openStream(c program.Command) (*route, error) {
 	r.outlet, _ = outlet.(*dispatch.StreamOutlet)
 	config := b.config(c)
 	config.Stream, config.Outlet, config.Sinks = c.Input, seededOutlet(outlet), b.counts[c.Name]
+	if config.Decode, err = b.decoder(c); err != nil {
+		return nil, err
+	}
 	config.Open = b.opener(c, func(partitions []int32) { r.stream.Revoke(partitions) })
 	config.Bounded = b.ExitAtEnd
 	if b.operable(c) {

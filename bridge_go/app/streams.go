@@ -27,6 +27,8 @@ type streams struct {
 	mu     sync.Mutex
 	closed bool
 	open   map[string]*slot[messaging.Connection]
+
+	known known // formats
 }
 
 // Names implements control.Streams.

@@ -27,6 +27,8 @@ type Streams interface {
 	Names() []string
 	// Open is the connection and topic of a stream.
 	Open(ctx context.Context, name string) (conn messaging.Connection, topic string, err error)
+	// OpenJSON is Open, but what is written and looked at is JSON, whatever the stream carries.
+	OpenJSON(ctx context.Context, name string) (conn messaging.Connection, topic string, err error)
 	// DeadLetters tells for each stream of dead letters of which input they are. Of several inputs it may name any.
 	DeadLetters() map[string]string
 }
@@ -131,10 +133,19 @@ type stream struct {
 }
 
 func (k *Control) stream(ctx context.Context, name string) (*stream, error) {
+	return k.opened(ctx, name, k.c.Streams.Open)
+}
+
+// spoken is a stream for those who write and look at JSON.
+func (k *Control) spoken(ctx context.Context, name string) (*stream, error) {
+	return k.opened(ctx, name, k.c.Streams.OpenJSON)
+}
+
+func (k *Control) opened(ctx context.Context, name string, open func(context.Context, string) (messaging.Connection, string, error)) (*stream, error) {
 	if names := k.c.Streams.Names(); !slices.Contains(names, name) {
 		return nil, &wire.CallError{Code: "unknown_stream", Reason: program.Unknown("no stream", name, names, "Declared")}
 	}
-	conn, topic, err := k.c.Streams.Open(ctx, name)
+	conn, topic, err := open(ctx, name)
 	return &stream{name, conn, topic}, err
 }
 

@@ -33,6 +33,10 @@ func (f *fixture) Names() []string { return []string{"departures", "estimates", 
 func (f *fixture) DeadLetters() map[string]string {
 	return map[string]string{"departures.dead": "departures"}
 }
+func (f *fixture) OpenJSON(ctx context.Context, name string) (messaging.Connection, string, error) {
+	return f.Open(ctx, name)
+}
+
 func (f *fixture) Open(_ context.Context, name string) (messaging.Connection, string, error) {
 	return f.conn, "topic-of-" + name + f.suffix(), nil
 }

@@ -26,7 +26,7 @@ func (k *Control) publish(ctx context.Context, r *request) ([]byte, error) {
 	if r.End(); r.Err != nil {
 		return nil, r.Err
 	}
-	s, err := k.stream(ctx, name)
+	s, err := k.spoken(ctx, name)
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +92,7 @@ func (k *Control) tail(ctx context.Context, r *request) ([]byte, error) {
 	if _, err := from.Next(); err != nil && from != messaging.Newest {
 		return nil, badArguments("tail: cursor", err)
 	}
-	s, err := k.stream(ctx, name)
+	s, err := k.spoken(ctx, name)
 	if err != nil {
 		return nil, err
 	}

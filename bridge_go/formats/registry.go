@@ -198,7 +198,7 @@ func (r *Registry) failed(what string, err error) error {
 	case errors.As(err, &answer) && slices.Contains(authFailures, answer.StatusCode):
 		advice = ". Correct user, password or token of the connection"
 	case errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound && strings.HasPrefix(what, "look up"):
-		advice = ". Register this schema, or set register: true on the stream"
+		advice = ". Register this schema, or set register_schema: true on the stream"
 	case errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound:
 		advice = ". Is it another registry than the one that the writer of these events uses?"
 	case errors.As(err, &answer) && answer.StatusCode == http.StatusConflict:
