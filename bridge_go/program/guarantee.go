@@ -48,7 +48,7 @@ func notExactlyOnce(root, command *node) string {
 	case slices.Contains(jetStreams, scheme):
 		return notInOneStream(root, first, connection, input, from)
 	case slices.Contains([]string{"", "postgres", "postgresql"}, scheme):
-		return ""
+		return withoutPosition(root, input, from)
 	case scheme == "kafka" && from == connection:
 		return ""
 	case scheme == "kafka":
@@ -70,6 +70,15 @@ func notInOneStream(root *node, first, connection, input, from string) string {
 		return fmt.Sprintf("%s is on connection %s, whose topics have partitions: write to a connection without", first, connection)
 	case source != "" && source != "kafka" && !slices.Contains(jetStreams, source):
 		return fmt.Sprintf("%s is on connection %s, which is %s:, whose events are not known again for certain", input, from, source)
+	}
+	return ""
+}
+
+// withoutPosition says why no database can keep the position of an input beside its rows, "" if one can.
+func withoutPosition(root *node, input, from string) string {
+	switch source := schemeOf(root, from); source {
+	case "webhook", "failover":
+		return fmt.Sprintf("%s is on connection %s, which is %s:, and has not one position", input, from, source)
 	}
 	return ""
 }

@@ -39,6 +39,8 @@ func checkNames(root *node, ps *problems) {
 	}
 	checkCircles(root, ps)
 	checkGuarantees(root, ps)
+	checkEnds(root, ps)
+	checkFailovers(root, ps)
 	checkOrder(root, ps)
 	checkFormats(root, ps)
 }

@@ -45,7 +45,7 @@ def _why_not(root: Node, command: Node) -> str:
     if scheme in _JETSTREAMS:
         return _not_in_one_stream(root, first, connection, source, origin)
     if scheme in ("", "postgres", "postgresql"):
-        return ""
+        return _without_position(root, source, origin)
     if scheme == "kafka":
         if origin == connection:
             return ""
@@ -68,6 +68,14 @@ def _not_in_one_stream(root: Node, first: str, connection: str, source: str, ori
         )
     if (scheme := scheme_of(root, origin)) and scheme not in ("kafka", *_JETSTREAMS):
         return f"{source} is on connection {origin}, which is {scheme}:, whose events are not known again for certain"
+    return ""
+
+
+def _without_position(root: Node, source: str, origin: str) -> str:
+    """No database can keep the position of such an input beside its rows."""
+    scheme = scheme_of(root, origin)
+    if scheme in ("webhook", "failover"):
+        return f"{source} is on connection {origin}, which is {scheme}:, and has not one position"
     return ""
 
 

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 from pyrunner.program.circles import check_circles
 from pyrunner.program.formats import check_formats
+from pyrunner.program.ends import check_ends
+from pyrunner.program.failover import check_failovers
 from pyrunner.program.guarantee import check_guarantees
 from pyrunner.program.kinds import COMMON_FIELDS, DATASET, KINDS, STREAM
 from pyrunner.program.order import check_order
@@ -44,6 +46,8 @@ def check_names(root: Node, problems: Problems) -> None:
             _unknown_kind(root, path, command, problems)
     check_circles(root, problems)
     check_guarantees(root, problems)
+    check_ends(root, problems)
+    check_failovers(root, problems)
     check_order(root, problems)
     check_formats(root, problems)
 
