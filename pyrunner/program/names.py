@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pyrunner.program.circles import check_circles
-from pyrunner.program.formats import check_formats
 from pyrunner.program.ends import check_ends
 from pyrunner.program.failover import check_failovers
+from pyrunner.program.formats import check_formats
 from pyrunner.program.guarantee import check_guarantees
 from pyrunner.program.kinds import COMMON_FIELDS, DATASET, KINDS, STREAM
 from pyrunner.program.order import check_order
