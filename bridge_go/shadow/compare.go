@@ -76,10 +76,21 @@ func (d *differ) output(a, b []byte) {
 	if bytes.Equal(a, b) {
 		return
 	}
+	if !json.Valid(a) || !json.Valid(b) {
+		d.note(ofWhole, math.NaN(), nil, nil) // not the same, and no JSON
+		return
+	}
+	if !d.inStep(a, b) {
+		d.wholes(a, b)
+	}
+}
+
+// wholes compares two JSON texts by their values.
+func (d *differ) wholes(a, b []byte) {
 	x, errX := parsed(a)
 	y, errY := parsed(b)
 	if errX != nil || errY != nil {
-		d.note(ofWhole, math.NaN(), nil, nil) // no JSON, and not the same
+		d.note(ofWhole, math.NaN(), nil, nil) // valid, but too deep
 		return
 	}
 	d.values("", 0, x, y)

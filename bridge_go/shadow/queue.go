@@ -3,6 +3,7 @@ package shadow
 import (
 	"context"
 	"io"
+	"slices"
 	"sync"
 
 	"ds-runner.dev/ds-runner/bridge_go/dispatch"
@@ -17,11 +18,17 @@ type queue struct {
 
 	mu       sync.Mutex
 	used     messaging.Limit // waiting and being scored
-	waiting  [][]messaging.Record
-	answers  map[*messaging.Record]*answer // the primary's, by the record that the route was given
+	waiting  []chunk
+	answers  map[*messaging.Record]*answer // the primary's, of what is being scored, by the record that the route was given
 	dropped  uint64
 	ended    bool
 	arrivals chan struct{} // has room for one
+}
+
+// A chunk is what one offer brought: events, and for each the primary's answer.
+type chunk struct {
+	records []messaging.Record
+	answers []answer
 }
 
 // An answer is what the primary made of an event.
@@ -43,13 +50,10 @@ func (q *queue) offer(fates []dispatch.Fate) {
 	if n == 0 {
 		return
 	}
-	records, answers := copied(fates[:n], bytes)
+	c := copied(fates[:n], bytes)
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.waiting = append(q.waiting, records)
-	for i := range records {
-		q.answers[&records[i]] = &answers[i]
-	}
+	q.waiting = append(q.waiting, c)
 	q.tell()
 }
 
@@ -82,8 +86,8 @@ func size(f *dispatch.Fate) int {
 	return n
 }
 
-// copied are the events and answers of fates, in one block of the bytes that size counted.
-func copied(fates []dispatch.Fate, bytes int) ([]messaging.Record, []answer) {
+// copied is a chunk of the events and answers of fates, in one block of the bytes that size counted.
+func copied(fates []dispatch.Fate, bytes int) chunk {
 	block := make([]byte, 0, bytes)
 	keep := func(b []byte) []byte {
 		if b == nil {
@@ -93,23 +97,35 @@ func copied(fates []dispatch.Fate, bytes int) ([]messaging.Record, []answer) {
 		block = append(block, b...)
 		return block[from:len(block):len(block)]
 	}
-	records, answers := make([]messaging.Record, len(fates)), make([]answer, len(fates))
+	c := chunk{make([]messaging.Record, len(fates)), make([]answer, len(fates))}
+	outputs := make([][]byte, 0, outputsOf(fates))
 	for i := range fates {
 		f := &fates[i]
-		r, a := &records[i], &answers[i]
-		*r = *f.Record
-		r.Epoch = 0 // the primary's source's affair
-		r.Key, r.Value = keep(r.Key), keep(r.Value)
-		r.Headers = append([]messaging.Header(nil), r.Headers...)
-		for h := range r.Headers {
-			r.Headers[h].Value = keep(r.Headers[h].Value)
+		c.records[i] = record(f.Record, keep)
+		from := len(outputs)
+		for _, o := range f.Outputs {
+			outputs = append(outputs, keep(o))
 		}
-		*a = answer{kind: f.Kind, routes: f.Routes, model: f.Model, size: size(f), outputs: make([][]byte, len(f.Outputs))}
-		for o := range f.Outputs {
-			a.outputs[o] = keep(f.Outputs[o])
-		}
+		c.answers[i] = answer{f.Kind, outputs[from:len(outputs):len(outputs)], f.Routes, f.Model, size(f)}
 	}
-	return records, answers
+	return c
+}
+
+func outputsOf(fates []dispatch.Fate) (n int) {
+	for i := range fates {
+		n += len(fates[i].Outputs)
+	}
+	return n
+}
+
+func record(r *messaging.Record, keep func([]byte) []byte) messaging.Record {
+	mine := *r
+	mine.Epoch = 0 // the affair of the primary's source
+	mine.Key, mine.Value, mine.Headers = keep(r.Key), keep(r.Value), slices.Clone(r.Headers)
+	for i := range mine.Headers {
+		mine.Headers[i].Value = keep(mine.Headers[i].Value)
+	}
+	return mine
 }
 
 // answered gives the primary's answer for an event that the shadow has answered, and makes room.
@@ -177,17 +193,21 @@ func (q *queue) next(limit messaging.Limit) (records []messaging.Record, over bo
 	if len(q.waiting) == 0 {
 		return nil, q.ended
 	}
-	first := q.waiting[0]
-	n, bytes := 1, len(first[0].Value)
-	for n < min(len(first), limit.Events) && bytes < limit.Bytes {
-		bytes += len(first[n].Value)
+	first := &q.waiting[0]
+	n, bytes := 1, len(first.records[0].Value)
+	for n < min(len(first.records), limit.Events) && bytes < limit.Bytes {
+		bytes += len(first.records[n].Value)
 		n++
 	}
-	if q.waiting[0] = first[n:]; n == len(first) {
-		q.waiting[0] = nil
+	records = first.records[:n:n]
+	for i := range records {
+		q.answers[&records[i]] = &first.answers[i]
+	}
+	if first.records, first.answers = first.records[n:], first.answers[n:]; len(first.records) == 0 {
+		*first = chunk{}
 		q.waiting = q.waiting[1:]
 	}
-	return first[:n:n], false
+	return records, false
 }
 
 // Commit implements messaging.Source: there is no position, an event that was offered is never read again.
