@@ -183,6 +183,6 @@ func (r *Route) narrate(was, is delivery.Stats) {
 		r.log.Warn("workers died of batches, which are tried again alone", "batches", n)
 	}
 	if n := is.Settled[Dead] - was.Settled[Dead]; n > 0 {
-		r.log.Warn("events dead-lettered", "events", n, "in_all", is.Settled[Dead])
+		r.log.Warn("events failed for the last time", "events", n, "in_all", is.Settled[Dead])
 	}
 }
