@@ -4,10 +4,14 @@ A large transfer or a slow answer here never delays events there. The thread rea
 begin further calls before the first is answered. One lock guards the session and the order of bytes sent; nobody holds it while
 waiting for the bridge, except for a write that the bridge's reader takes (it never waits for its own writer). A frame of
 a large transfer is at most a few megabytes, so that a pulse behind it is not late.
+
+A call under a lease ends before the batch's deadline does, whatever time it was given: a database that does not answer would
+otherwise look like a model that hangs, and the batch's events like its cause.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from typing import Any
@@ -19,6 +23,8 @@ from pyrunner.protocol import Answer, Drain, Lease, LocalError, Role
 from pyrunner.protocol.frames import MAX_CALLS
 
 _GRACE = 0.5  # the bridge keeps the deadline; this is for the way back
+# Of a batch's time: when its calls end, and when nobody waits for them any more.
+_LAST_CALL, _LAST_ANSWER = 0.75, 0.9
 _LOST = "the connection to the bridge ended before the answer"
 
 
@@ -31,7 +37,7 @@ class Begun:
 
     def wait(self) -> Any:
         """The bridge's answer. Raises CallError."""
-        return self._pending.wait(max(0.0, self._until - time.monotonic()) + _GRACE)
+        return self._pending.wait(max(0.0, self._until - time.monotonic()))
 
 
 class Calls:
@@ -44,6 +50,7 @@ class Calls:
         self._changed = threading.Condition(self._lock)
         self._connection: Connection | None = None
         self._pending: dict[int, Pending] = {}
+        self._last_call = self._last_answer = math.inf
         self._thread = threading.Thread(target=self._run, name="ds-runner-calls", daemon=True)
 
     def start(self) -> None:
@@ -60,6 +67,11 @@ class Calls:
         if self._thread.ident is not None:
             self._thread.join(timeout=2)
 
+    def batch_begins(self, seconds: float) -> None:
+        """So long the batch has that is being answered from now on; calls under its lease keep within it."""
+        now, seconds = time.monotonic(), seconds or math.inf
+        self._last_call, self._last_answer = now + _LAST_CALL * seconds, now + _LAST_ANSWER * seconds
+
     def call(self, method: str, *args: Any, lease: Lease | None = None, deadline: float = 5.0) -> Any:
         """The bridge's answer. Raises CallError; safe from any thread."""
         return self.begin(method, *args, lease=lease, deadline=deadline).wait()
@@ -69,11 +81,16 @@ class Calls:
 
         Raises CallError when the call could not be sent; safe from any thread.
         """
-        until = time.monotonic() + deadline
+        now = time.monotonic()
+        until, answered = now + deadline, now + deadline + _GRACE
+        if lease is not None:
+            until, answered = min(until, self._last_call), min(answered, self._last_answer)
         with self._changed:
-            if not self._changed.wait_for(self._may_send, deadline):
+            if not self._changed.wait_for(self._may_send, max(0.0, until - now)):
                 raise _crowded() if self._connection else Unreachable("no connection to the bridge")
-            return Begun(self._send(method, args, lease, until), until)
+            if lease is not None and time.monotonic() >= self._last_call:
+                raise CallError("deadline", "the batch's deadline is too near for another call", True)
+            return Begun(self._send(method, args, lease, until), answered)
 
     def _may_send(self) -> bool:
         return self._stop.is_set() or (self._connection is not None and len(self._pending) < MAX_CALLS)

@@ -57,7 +57,8 @@ class Robbed(Exception):
 class Loop:
     """`run` returns when the worker is to end: drained, replaced by another, or left by its parent.
 
-    `kept` says whether events can be had again by their id; requests over HTTP cannot.
+    `kept` says whether events can be had again by their id; requests over HTTP cannot. `on_batch` hears before each batch of the
+    seconds that it has.
     """
 
     def __init__(
@@ -71,13 +72,15 @@ class Loop:
         metrics: WorkerMetrics,
         log: Any,
         on_ready: Callable[[int], None] = lambda bridge: None,
+        on_batch: Callable[[float], None] = lambda seconds: None,
         orphaned: Callable[[], bool] = lambda: False,
         lifeline: int | None = None,
         kept: bool = True,
     ) -> None:
         self._dialler, self._score, self._meta = dialler, score, meta
         self._window, self._waker, self._metrics, self._log = window, waker, metrics, log
-        self._on_ready, self._orphaned, self._lifeline = on_ready, orphaned, lifeline
+        self._on_ready, self._on_batch = on_ready, on_batch
+        self._orphaned, self._lifeline = orphaned, lifeline
         self._mishaps = Mishaps(log, kept)
         self._ending = False
         self._ended = False
@@ -141,6 +144,7 @@ class Loop:
 
     def _answer(self, connection: Connection, batch: Batch) -> None:
         began = time.perf_counter()
+        self._on_batch(batch.deadline_ms / 1000)
         try:
             scored = self._score(batch.payloads, self._meta_of(batch))
         except GiveBack as back:

@@ -167,6 +167,7 @@ def _score(
         metrics=metrics,
         log=log,
         on_ready=lambda bridge: reporter.tell("ready", model=loaded.version, stack_fd=stack, bridge=bridge),
+        on_batch=calls.batch_begins,
         orphaned=lambda: lifeline is not None and _at_end(lifeline),
         lifeline=lifeline,
         kept=loaded.kept,
