@@ -22,7 +22,6 @@ type plan struct {
 	last   map[place]int // the batch with the event's last answer
 	only   map[string]bool
 	seen   int // batches that can be read
-	first  int64
 	report Report
 }
 
@@ -58,9 +57,6 @@ func (p *plan) take(f tape.Frame, lost map[place]int) {
 	case *tape.Recording:
 		p.stream = f.Stream
 	case *tape.Batch:
-		if p.first == 0 {
-			p.first = f.Sent
-		}
 		p.answered(f, lost)
 		p.seen++
 	case *tape.Fates:

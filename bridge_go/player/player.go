@@ -67,7 +67,8 @@ type Player struct {
 	log   *slog.Logger
 	plan  *plan
 	tape  io.Closer
-	began time.Time
+	began time.Time // when the first batch was sent
+	first int64     // when it was in the recording
 	ended chan struct{}
 	over  chan struct{} // closed when it is asked to end
 	end   sync.Once
@@ -171,7 +172,7 @@ func (p *Player) due(b *tape.Batch) time.Time {
 	if p.began.IsZero() {
 		return p.began
 	}
-	return p.began.Add(time.Duration(float64(b.Sent-p.plan.first) / p.c.Speed))
+	return p.began.Add(time.Duration(float64(b.Sent-p.first) / p.c.Speed))
 }
 
 func (p *Player) waitFor(ctx context.Context, due time.Time) error {

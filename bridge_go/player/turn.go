@@ -57,7 +57,7 @@ func (p *Player) begin(index int, b *tape.Batch, w dispatch.Worker) *turn {
 	p.report.Environment = environmentOf(w.Hello().Describe)
 	p.mu.Unlock()
 	if p.began.IsZero() {
-		p.began = time.Now()
+		p.began, p.first = time.Now(), b.Sent
 	}
 	w.Send(&frame)
 	return t
