@@ -61,7 +61,7 @@ func TestATapeIsTakenOffInPieces(t *testing.T) {
 	for deadline := time.Now().Add(10 * time.Second); last == nil || last[6] != true; {
 		last = f.ask("record.next", number, 100).(list)
 		data = append(data, last[0].([]byte)...)
-		if fmt.Sprint(last[2]) == "1000" {
+		if fmt.Sprint(last[2], last[6]) == "1000 false" {
 			f.ask("record.stop", number)
 		}
 		if time.Now().After(deadline) {
