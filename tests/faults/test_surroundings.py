@@ -70,7 +70,7 @@ def test_T42_an_outage_in_which_every_call_of_a_model_hangs_pauses_the_source_an
     redis = own_component("redis")
     connection = '    events: {{url: "embedded:"}}\n'
     program = PROGRAM.replace(connection, f'{connection}    features: {{{{url: "{redis.url}"}}}}\n')
-    pod = rig(LOOKUP, model="Lookup", workers=2, program=program, deadline="2s")
+    pod = rig(LOOKUP, model="Lookup", workers=2, program=program, deadline="4s")
     outage(pod, redis.kill, redis.restart, 60)
     assert pod.metric("ds_worker_deaths_total") == 0
     assert pod.status()["suspects"] == 0
