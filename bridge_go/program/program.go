@@ -87,9 +87,10 @@ type Command struct {
 	Breaker   Breaker  `json:"breaker"`
 	Guarantee string   `json:"guarantee"`
 
-	Shadow        Setting     `json:"shadow"` // version or alias; none when empty
-	ShadowWorkers int         `json:"shadow_workers"`
-	ShadowQueue   ShadowQueue `json:"shadow_queue"`
+	Shadow          Setting     `json:"shadow"` // version or alias; none when empty
+	ShadowWorkers   int         `json:"shadow_workers"`
+	ShadowQueue     ShadowQueue `json:"shadow_queue"`
+	ShadowTolerance float64     `json:"shadow_tolerance"`
 
 	Host           string   `json:"host"`
 	Port           int      `json:"port"`

@@ -150,9 +150,10 @@ func fitsType(rule object, value any) bool {
 	case bool:
 		return rule.text("type") == "boolean"
 	case int64:
-		return rule.text("type") == "number" || rule.text("type") == "integer" && inBounds(rule, v)
+		return (rule.text("type") == "number" || rule.text("type") == "integer") && inBounds(rule, v)
 	case float64:
-		return rule.text("type") == "number"
+		least, bounded := rule.get("minimum").(int64)
+		return rule.text("type") == "number" && (!bounded || v >= float64(least))
 	}
 	return false
 }

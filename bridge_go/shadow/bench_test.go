@@ -42,7 +42,7 @@ func BenchmarkCompare(b *testing.B) {
 			for b.Loop() {
 				for i := range primary {
 					a := &answer{kind: dispatch.Scored, outputs: primary[i].Outputs}
-					tally.add(a, &shadows[i], compare(a, &shadows[i], 1e-9))
+					tally.add(a, &shadows[i], compare(a, &shadows[i], tolerance{rounding: 1e-9}))
 				}
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(primary)), "ns/event")

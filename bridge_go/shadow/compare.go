@@ -31,12 +31,12 @@ type difference struct {
 }
 
 // compare lists in which fields the shadow's fate of an event is not the primary's, each field once. Text, booleans and whole
-// numbers are equal or are not; numbers with a fraction may be apart by the tolerance, absolute or relative.
-func compare(primary *answer, f *dispatch.Fate, tolerance float64) []difference {
+// numbers are equal or are not; numbers with a fraction are the same within a tolerance.
+func compare(primary *answer, f *dispatch.Fate, within tolerance) []difference {
 	if primary.kind != f.Kind {
 		return []difference{{ofFate, math.NaN(), kinds[primary.kind], kinds[f.Kind]}}
 	}
-	d := differ{tolerance: tolerance}
+	d := differ{tolerance: within}
 	if !slices.Equal(primary.routes, f.Routes) {
 		d.note(ofStream, math.NaN(), len(primary.routes), len(f.Routes))
 	}
@@ -53,8 +53,20 @@ var kinds = map[dispatch.FateKind]string{dispatch.Scored: "scored", dispatch.Rej
 
 // A differ collects the differences of one event.
 type differ struct {
-	tolerance float64
-	found     []difference
+	tolerance
+	found []difference
+}
+
+// A tolerance is how far two numbers with a fraction may be apart and still be the same.
+type tolerance struct {
+	apart float64
+	// rounding is how far sums of the same numbers come apart, absolute or relative: the class says it.
+	rounding float64
+}
+
+func (t tolerance) same(x, y float64) bool {
+	amount := math.Abs(x - y)
+	return !math.IsInf(amount, 0) && (amount <= t.apart || amount <= t.rounding*max(1, math.Abs(x), math.Abs(y)))
 }
 
 func (d *differ) note(field string, amount float64, primary, shadows any) {
@@ -161,11 +173,10 @@ func (d *differ) numbers(path string, a, b json.Number) {
 	}
 	x, _ := a.Float64() // out of range is infinite
 	y, _ := b.Float64()
-	amount := math.Abs(x - y)
-	if (fractional(a) || fractional(b)) && !math.IsInf(amount, 0) && amount <= d.tolerance*max(1, math.Abs(x), math.Abs(y)) {
+	if (fractional(a) || fractional(b)) && d.same(x, y) {
 		return
 	}
-	d.note(named(path), amount, a, b)
+	d.note(named(path), math.Abs(x-y), a, b)
 }
 
 // fractional says whether a number is written as one that has a fraction.

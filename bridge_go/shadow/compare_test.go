@@ -52,7 +52,7 @@ func TestAnswersAreComparedFieldByField(t *testing.T) {
 	} {
 		a := &answer{kind: dispatch.Scored, outputs: [][]byte{[]byte(c.primary)}}
 		f := &dispatch.Fate{Kind: dispatch.Scored, Outputs: [][]byte{[]byte(c.shadow)}}
-		if got := told(compare(a, f, 1e-9)); got != c.want {
+		if got := told(compare(a, f, tolerance{rounding: 1e-9})); got != c.want {
 			t.Errorf("%s and %s: %q, wants %q", c.primary, c.shadow, got, c.want)
 		}
 	}
@@ -71,7 +71,7 @@ func TestFatesOutputsAndStreamsAreComparedToo(t *testing.T) {
 		{answer{outputs: one}, dispatch.Fate{}, "(outputs)"},
 		{answer{outputs: one}, dispatch.Fate{Outputs: one, Routes: []dispatch.Routed{{Index: 0, Stream: "alerts"}}}, "(stream)"},
 	} {
-		if got := told(compare(&c.primary, &c.shadow, 0)); got != c.want {
+		if got := told(compare(&c.primary, &c.shadow, tolerance{})); got != c.want {
 			t.Errorf("%+v: %q, wants %q", c.primary, got, c.want)
 		}
 	}
@@ -82,7 +82,7 @@ func TestWhatLiesDeepIsComparedAsAWhole(t *testing.T) {
 		return []byte(strings.Repeat(`{"a":`, 5_000) + leaf + strings.Repeat("}", 5_000))
 	}
 	a := &answer{outputs: [][]byte{deep("1")}}
-	got := compare(a, &dispatch.Fate{Outputs: [][]byte{deep("2")}}, 0)
+	got := compare(a, &dispatch.Fate{Outputs: [][]byte{deep("2")}}, tolerance{})
 	if len(got) != 1 || got[0].field != strings.TrimSuffix(strings.Repeat("a.", maxDepth), ".") {
 		t.Fatalf("%q", told(got))
 	}
@@ -123,5 +123,13 @@ func TestAnInfiniteDistanceCountsAndSpoilsNoMean(t *testing.T) {
 	tally.into(&s, false)
 	if x := s.Fields[0]; x.Differs != 2 || *x.Mean != 2 || *x.Max != 2 {
 		t.Fatalf("%+v", x)
+	}
+}
+
+func TestNumbersMayBeApartByTheToleranceUnlessTheyAreWhole(t *testing.T) {
+	a := &answer{outputs: [][]byte{[]byte(`{"a":1000.5,"b":1000.5,"n":3}`)}}
+	f := &dispatch.Fate{Outputs: [][]byte{[]byte(`{"a":1001.0,"b":1001.1,"n":4}`)}}
+	if got := told(compare(a, f, tolerance{apart: 0.5, rounding: 1e-9})); !strings.HasPrefix(got, "b by 0.6") || !strings.HasSuffix(got, ", n by 1") {
+		t.Fatal(got)
 	}
 }

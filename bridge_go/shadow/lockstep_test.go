@@ -22,7 +22,7 @@ func FuzzWalkingInStepFindsWhatReadingFinds(f *testing.F) {
 		if !json.Valid([]byte(a)) || !json.Valid([]byte(b)) || repeats(a) || repeats(b) {
 			return
 		}
-		quick, plain := differ{tolerance: 1e-9}, differ{tolerance: 1e-9}
+		quick, plain := differ{tolerance: tolerance{rounding: 1e-9}}, differ{tolerance: tolerance{rounding: 1e-9}}
 		if !quick.inStep([]byte(a), []byte(b)) {
 			if len(quick.found) > 0 {
 				t.Fatalf("%s and %s: differences of a walk that was given up", a, b)

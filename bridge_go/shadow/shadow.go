@@ -36,6 +36,8 @@ type Config struct {
 	Program, Command, Stream string
 	Model                    string // version or alias, as program.yaml has it
 
+	Tolerance float64 // how far two numbers with a fraction may be apart
+
 	Queue    messaging.Limit // events and bytes that wait or are being scored
 	Nonce    uint64
 	Batch    dispatch.Batch
@@ -70,7 +72,7 @@ func New(c Config) (*Shadow, error) {
 	s.route = dispatch.New(dispatch.Config{
 		Program: c.Program, Command: c.Command + suffix, Stream: c.Stream, Nonce: c.Nonce,
 		Open:   s.open,
-		Outlet: &comparison{s.queue, s.tally, &s.tolerance},
+		Outlet: &comparison{s.queue, s.tally, c.Tolerance, &s.tolerance},
 		Batch:  c.Batch, Order: c.Order, Deadline: c.Deadline,
 		// What fails is counted: there is nothing to protect from being dead-lettered.
 		Attempts: 1, Breaker: dispatch.Breaker{Off: true},

@@ -32,6 +32,7 @@ KINDS: dict[str, dict[str, Any]] = {
             "shadow": VALUE,
             "shadow_workers": VALUE,
             "shadow_queue": VALUE,
+            "shadow_tolerance": VALUE,
         },
         "defaults": {
             "workers": 1,
@@ -42,7 +43,13 @@ KINDS: dict[str, dict[str, Any]] = {
             "breaker": _BREAKER,
             "guarantee": "at-least-once",
         },
-        "with": {"shadow": {"shadow_workers": 1, "shadow_queue": {"events": 8192, "bytes": "16MiB"}}},
+        "with": {
+            "shadow": {
+                "shadow_workers": 1,
+                "shadow_queue": {"events": 8192, "bytes": "16MiB"},
+                "shadow_tolerance": 0,
+            }
+        },
     },
     "serve-api": {
         "fields": {

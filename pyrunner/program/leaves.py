@@ -145,6 +145,7 @@ ModelRef = leaf(
     "a model's version or alias, such as 3 or latest",
     anyOf=[{"type": "integer", "minimum": 1, "maximum": 10**9}, {"type": "string", "pattern": _NAME}],
 )
+Distance = leaf(int | float, "a number from 0", type="number", minimum=0)
 Processes = _count(1, 1024, "a number from 1 to 1024")
 Port = _count(0, 65535, "a port from 0 to 65535")
 Events = _count(1, 16384, "a number from 1 to 16384")

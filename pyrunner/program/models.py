@@ -184,6 +184,8 @@ class Command(_Strict):
     shadow_workers: is_.Processes | None = None
     """Processes that hold the shadow's model."""
     shadow_queue: ShadowQueue | None = None
+    shadow_tolerance: is_.Distance | None = None
+    """How far two numbers with a fraction may be apart and still count as the same."""
     host: is_.Word | None = None
     """The address to listen on; 0.0.0.0 is all."""
     port: is_.Port | None = None
