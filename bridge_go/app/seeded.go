@@ -87,17 +87,28 @@ func (s commitFirst) Read(ctx context.Context, limit messaging.Limit) ([]messagi
 	return records, s.Source.Commit(ctx, []messaging.Position{{Partition: last.Partition, Offset: last.Offset}})
 }
 
+// writeTwice is a Composer whatever it holds: transactions are asked of those alone that are one.
 type writeTwice struct{ dispatch.Outlet }
 
 func (o writeTwice) Settle(ctx context.Context, fates []dispatch.Fate) ([]dispatch.Refusal, error) {
-	again := slices.Clone(fates)
-	for i := range again {
-		another := *again[i].Record
-		another.Offset += 1 << 40 // message ids are made of it
-		again[i].Record = &another
-	}
-	if refused, err := o.Outlet.Settle(ctx, again); err != nil {
+	if refused, err := o.Outlet.Settle(ctx, renumbered(fates)); err != nil {
 		return refused, err
 	}
 	return o.Outlet.Settle(ctx, fates)
+}
+
+func (o writeTwice) Transact(ctx context.Context, t messaging.Transactor, fates []dispatch.Fate, upTo []messaging.Position) ([]dispatch.Refusal, error) {
+	refused, err := o.Outlet.(dispatch.Composer).Transact(ctx, t, append(slices.Clone(fates), renumbered(fates)...), upTo)
+	return slices.DeleteFunc(refused, func(r dispatch.Refusal) bool { return r.Index >= len(fates) }), err
+}
+
+// renumbered are the same fates of other events: message ids are made of their offsets.
+func renumbered(fates []dispatch.Fate) []dispatch.Fate {
+	again := slices.Clone(fates)
+	for i := range again {
+		another := *again[i].Record
+		another.Offset += 1 << 40
+		again[i].Record = &another
+	}
+	return again
 }

@@ -2,8 +2,10 @@ package jetstream
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 
 	"github.com/nats-io/nats.go"
@@ -25,6 +27,12 @@ const (
 // batchesAtOnce is how many batches are on their way: the server takes 50 of a stream, from all its writers.
 const batchesAtOnce = 16
 
+// Bounds of a batch of several fates. The server takes 1,000 messages unless it is told otherwise.
+const (
+	parcelMessages = 1000
+	parcelBytes    = 4 << 20
+)
+
 // Fates writes the fates of events to one stream. The first record of a fate always has the same message id, and so has the
 // mark that stands for a fate without records. So the server refuses the second fate of an event: a single record as
 // a duplicate, several as a batch that holds a duplicate, of which nothing is stored.
@@ -34,11 +42,12 @@ type Fates struct {
 	subjects map[string]string // by topic
 	mark     string            // subject of marks
 	log      *slog.Logger
+	largest  int // messages of a batch of several fates
 }
 
 // Fates makes a writer of fates to a stream. The publisher is closed with it.
 func (p *Publisher) Fates(stream string, subjects map[string]string, mark string, log *slog.Logger) *Fates {
-	return &Fates{p: p, stream: stream, subjects: subjects, mark: mark, log: log}
+	return &Fates{p: p, stream: stream, subjects: subjects, mark: mark, log: log, largest: parcelMessages}
 }
 
 // Info implements messaging.FateWriter.
@@ -53,7 +62,105 @@ func (w *Fates) Close(context.Context) error {
 }
 
 // WriteFates implements messaging.FateWriter.
+//
+// A batch costs the server milliseconds, whatever its size. So where a fate has several records, it shares a batch with others: all
+// of a parcel is stored or nothing, and parcels go one after the other. One that holds a fate which was stored before is refused as
+// a whole; then each of its fates is stored alone.
 func (w *Fates) WriteFates(ctx context.Context, fates []messaging.FateWrite) error {
+	if !slices.ContainsFunc(fates, func(f messaging.FateWrite) bool { return len(f.Records) > 1 }) {
+		return w.each(ctx, fates)
+	}
+	var failed []messaging.WriteFailure
+	for first := 0; first < len(fates); {
+		end := first + w.parcel(fates[first:])
+		err := w.together(ctx, fates[first:end])
+		var partial *messaging.WriteError
+		if err != nil && !errors.As(err, &partial) {
+			return err
+		}
+		stop := false
+		if partial != nil {
+			for _, x := range partial.Failed {
+				stop = stop || !x.Permanent
+				x.Index += first
+				failed = append(failed, x)
+			}
+		}
+		for first = end; stop && first < len(fates); first++ { // what is behind would overtake them
+			failed = append(failed, messaging.WriteFailure{Index: first, Err: errBehind})
+		}
+	}
+	if failed == nil {
+		return nil
+	}
+	return &messaging.WriteError{Failed: failed}
+}
+
+// parcel is how many of the next fates go into one batch.
+func (w *Fates) parcel(fates []messaging.FateWrite) (n int) {
+	messages, bytes := 0, 0
+	for ; n < len(fates); n++ {
+		messages += max(1, len(fates[n].Records))
+		for i := range fates[n].Records {
+			bytes += len(fates[n].Records[i].Value)
+		}
+		if n > 0 && (messages > w.largest || bytes > parcelBytes) {
+			break
+		}
+	}
+	return n
+}
+
+// together stores fates as one batch, or else each alone.
+func (w *Fates) together(ctx context.Context, fates []messaging.FateWrite) error {
+	if len(fates) == 1 {
+		return w.each(ctx, fates)
+	}
+	f := w.p.flight(1)
+	defer f.end()
+	var refused error
+	f.settled = func(_ int, _ ack, err error) { refused = err }
+	var all []*nats.Msg
+	size := 0
+	for i := range fates {
+		messages, bytes, err := w.messages(&fates[i], "")
+		if err != nil {
+			return w.each(ctx, fates) // which tells it of the one that it is true of
+		}
+		all, size = append(all, messages...), size+bytes
+	}
+	inBatch(all, f.reply(0))
+	if err := f.send(ctx, 0, size, all...); err != nil {
+		return err
+	}
+	if err := f.await(ctx, func() bool { return f.count == 0 }); err != nil {
+		return err
+	}
+	switch {
+	case HasCode(refused, CodeBatchTooLarge):
+		w.largest = max(1, min(w.largest, len(all))/2)
+		return w.each(ctx, fates)
+	case HasCode(refused, CodeBatchDuplicate) || permanent(refused) || f.hopeless():
+		return w.each(ctx, fates)
+	case refused != nil:
+		return noneOf(len(fates), w.p.Explain(refused))
+	case f.failed != nil:
+		return noneOf(len(fates), f.failed[0].Err)
+	}
+	return nil
+}
+
+// noneOf says that none of n was stored, for now.
+func noneOf(n int, err error) error {
+	e := &messaging.WriteError{Failed: make([]messaging.WriteFailure, n)}
+	for i := range e.Failed {
+		e.Failed[i] = messaging.WriteFailure{Index: i, Err: err}
+	}
+	return e
+}
+
+// each stores fates on their own, many of them on their way at a time.
+func (w *Fates) each(ctx context.Context, fates []messaging.FateWrite) error {
 	f := w.p.flight(len(fates))
 	defer f.end()
 	var mend []int
@@ -89,7 +196,7 @@ func (w *Fates) WriteFates(ctx context.Context, fates []messaging.FateWrite) err
 	return f.outcome()
 }
 
-// messages are those of a fate. The last one asks for the acknowledgement: it speaks for all.
+// messages are those of a fate, as one batch where they are several.
 func (w *Fates) messages(fate *messaging.FateWrite, reply string) (all []*nats.Msg, size int, err error) {
 	n := len(fate.Records)
 	if n == 0 {
@@ -98,28 +205,32 @@ func (w *Fates) messages(fate *messaging.FateWrite, reply string) (all []*nats.M
 		}}
 		return []*nats.Msg{m}, packAbove, nil
 	}
-	batch := ""
-	if n > 1 {
-		batch = nuid.Next()
-	}
 	for k := range fate.Records {
 		m, bytes, err := w.message(fate, k, n)
 		if err != nil {
 			return nil, 0, fmt.Errorf("record %d of %d: %w", k+1, n, err)
 		}
-		if n > 1 {
-			m.Header[headerBatch] = []string{batch}
-			m.Header[headerBatchNumber] = []string{strconv.Itoa(k + 1)}
-		}
 		size += bytes
 		all = append(all, m)
 	}
-	last := all[n-1]
-	last.Reply = reply
-	if n > 1 {
-		last.Header[headerBatchCommit] = []string{"1"}
-	}
+	inBatch(all, reply)
 	return all, size, nil
+}
+
+// inBatch has messages stored as one, where they are several. The last one asks for the acknowledgement: it speaks for all.
+func inBatch(all []*nats.Msg, reply string) {
+	last := all[len(all)-1]
+	last.Reply = reply
+	if len(all) == 1 {
+		return
+	}
+	batch := nuid.Next()
+	for i, m := range all {
+		m.Header[headerBatch] = []string{batch}
+		m.Header[headerBatchNumber] = []string{strconv.Itoa(i + 1)}
+		delete(m.Header, headerBatchCommit)
+	}
+	last.Header[headerBatchCommit] = []string{"1"}
 }
 
 // message is record k of a fate of n, without a batch.

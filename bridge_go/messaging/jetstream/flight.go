@@ -30,29 +30,43 @@ type flight struct {
 	size    []int // of each, 0 when it is not on its way, negative for batches
 	failed  []messaging.WriteFailure
 	stale   *time.Timer
+	stopped bool   // something is to be sent again
+	dialled uint64 // how often the server had been dialled when it began
 	settled func(i int, a ack, err error)
 }
 
 func (p *Publisher) flight(n int) *flight {
 	p.writes++
-	return &flight{
+	f := &flight{
 		p: p, size: make([]int, n), stale: time.NewTimer(p.api.Patience),
 		prefix: p.inbox + "." + strconv.Itoa(p.writes) + "-",
 	}
+	f.dialled = f.dials()
+	return f
 }
+
+func (f *flight) dials() uint64 { return f.p.api.Conn.Stats().Reconnects }
 
 func (f *flight) end() { f.stale.Stop() }
 
 // reply is where the acknowledgement of number i is to come.
 func (f *flight) reply(i int) string { return f.prefix + strconv.Itoa(i) }
 
-// send publishes the messages of number i when there is room. One of them says where its acknowledgement is to go.
+// errBehind is said of what was not sent, since something in front of it may have to be sent again.
+var errBehind = errors.New("a record in front of it was not stored")
+
+// send publishes the messages of number i when there is room. One of them says where its acknowledgement is to go. Behind one that
+// is to be sent again nothing is sent, nor on another connection than what went before: records would overtake each other.
 func (f *flight) send(ctx context.Context, i, size int, messages ...*nats.Msg) error {
 	batch := len(messages) > 1
 	if !f.room(size, batch) {
 		if err := f.await(ctx, func() bool { return f.room(size, batch) }); err != nil {
 			return err
 		}
+	}
+	if f.stopped || f.dials() != f.dialled {
+		f.fail(i, false, errBehind)
+		return nil
 	}
 	for _, m := range messages {
 		err := f.p.api.Conn.PublishMsg(m)
@@ -130,6 +144,12 @@ func (f *flight) giveUp() {
 
 func (f *flight) fail(i int, permanent bool, err error) {
 	f.failed = append(f.failed, messaging.WriteFailure{Index: i, Permanent: permanent, Err: err})
+	f.stopped = f.stopped || !permanent
+}
+
+// hopeless says that something in it can never be stored.
+func (f *flight) hopeless() bool {
+	return slices.ContainsFunc(f.failed, func(x messaging.WriteFailure) bool { return x.Permanent })
 }
 
 // outcome is what came of all, once nothing is on its way.

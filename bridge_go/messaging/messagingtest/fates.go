@@ -88,6 +88,23 @@ func fates(t *testing.T, h Harness) {
 		f.put(all...)
 		f.values(f.read(f.source("g"), 600), want...)
 	})
+	t.Run("of which the first are stored already keep their order", func(t *testing.T) {
+		f := startFates(t, h)
+		var all []messaging.FateWrite
+		var want []string
+		for i := range 1500 {
+			v := fmt.Sprint(i)
+			want = append(want, v)
+			if all = append(all, f.fate(v, f.topic, v)); i%5 == 0 {
+				all[i] = f.several(v, f.topic, v, f.dead, "d")
+			}
+		}
+		f.put(all[:501]...)
+		f.reopen()
+		f.open()
+		f.put(all...)
+		f.values(f.read(f.source("g"), 1500), want...)
+	})
 	t.Run("of topics that were not opened are refused", func(t *testing.T) {
 		f := startFates(t, h)
 		var refused *messaging.WriteError
