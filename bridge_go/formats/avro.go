@@ -1,7 +1,9 @@
 package formats
 
 import (
+	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -61,10 +63,32 @@ func (s *avroSchema) encode(b, text []byte) ([]byte, error) {
 	}
 	b, err = s.schema.AppendEncode(b, value)
 	if err != nil {
-		return nil, mistakef("%v", err)
+		return nil, mistakef("%s", inJSON(err))
 	}
 	return b, nil
 }
+
+// inJSON tells an encoder's error in the words of JSON: Go's types are nothing that a model has.
+func inJSON(err error) string {
+	said := strings.TrimPrefix(err.Error(), "avro: ")
+	if found := goType.FindStringSubmatchIndex(said); found != nil {
+		got, wanted, rest := said[found[2]:found[3]], said[found[4]:found[5]], said[found[1]:]
+		if detail, ok := strings.CutPrefix(rest, ": "); ok {
+			return said[:found[0]] + detail
+		}
+		if word, ok := jsonTypes[got]; ok {
+			return fmt.Sprintf("%s%s, and the schema has %s%s", said[:found[0]], word, wanted, rest)
+		}
+	}
+	return said
+}
+
+var (
+	goType    = regexp.MustCompile(`cannot use (\S+) with Avro type (\w+)`)
+	jsonTypes = map[string]string{
+		"string": "a text", "json.Number": "a number", "bool": "true or false", "nil": "null", "[]any": "a list", "map[string]any": "an object",
+	}
+)
 
 // A shape is what of a schema says which fields there are: a result's field that the schema does not have would be dropped without
 // a word. Nil is anything.
