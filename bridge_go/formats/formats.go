@@ -107,21 +107,33 @@ func (s *Stream) Encode(ctx context.Context, json []byte) ([]byte, error) {
 
 // patiently tries again what is not the value's own fault.
 func patiently(ctx context.Context, s *Stream, value []byte, do func(context.Context, []byte) ([]byte, error)) ([]byte, error) {
+	var why error
 	for wait := s.first; ; wait = min(2*wait, lastWait) {
 		out, err := do(ctx, value)
 		var mistake *Mistake
 		if err == nil || errors.As(err, &mistake) {
 			return out, err
 		}
+		if why == nil || ctx.Err() == nil { // one that was cut off says nothing
+			why = err
+		}
 		if ctx.Err() == nil && (wait == s.first || wait == lastWait) {
 			s.log.Warn("waiting for the schema registry", "stream", s.name, "error", err)
 		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return nil, fmt.Errorf("stream %s: %w: %w", s.name, ctx.Err(), err)
+		if !sleep(ctx, wait) {
+			return nil, fmt.Errorf("stream %s: %w: %w", s.name, ctx.Err(), why)
 		}
+	}
+}
+
+// sleep says whether the context has outlived it.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }

@@ -73,6 +73,8 @@ type registered struct {
 
 	mu      sync.Mutex
 	readers map[int]reader
+
+	turn    sync.Mutex // held while the registry is asked for the writer, by one at a time
 	writer  schema
 	written int // id of writer
 }
@@ -150,8 +152,8 @@ func (r *registered) encode(ctx context.Context, json []byte) ([]byte, error) {
 
 // writing is the schema of results. It is asked for once: all results of one life of the bridge are written by the same.
 func (r *registered) writing(ctx context.Context) (schema, int, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	r.turn.Lock()
+	defer r.turn.Unlock()
 	if r.writer != nil {
 		return r.writer, r.written, nil
 	}
