@@ -12,7 +12,7 @@ from .rig import Rig
 
 
 @contextmanager
-def publishing(pod: Rig, *, batch: int = 200, pause: float = 0.02) -> Iterator[None]:
+def publishing(pod: Rig, *, batch: int = 200, pause: float = 0.1) -> Iterator[None]:
     """Publishes by this pod, batch after batch, whatever becomes of its bridge. Fifty keys, numbers from 0 on."""
     over = threading.Event()
 
