@@ -50,7 +50,7 @@ def recoveries(arrivals: Sequence[float], kills: Sequence[float]) -> list[float]
     """For each kill the longest time without a result between it and the next one."""
     found = []
     ends = [*kills[1:], float("inf")]
-    for kill, end in zip(kills, ends, strict=True):
+    for kill, end in zip(kills, ends, strict=False):
         times = [kill, *(t for t in arrivals if kill < t <= end)]
         after = next((t for t in arrivals if t > end), None)
         if after is not None and len(times) == 1:

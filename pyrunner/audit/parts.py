@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from pyrunner.audit.pod import Pod
+from pyrunner.audit.route import Route
 from pyrunner.bridge import Unavailable, find_bridge
 from pyrunner.errors import UserError
 
@@ -21,7 +22,8 @@ STOPPABLE = ("bridge", "worker")
 _DOWN = (0.0, 1.0)  # seconds for which a broker stays away
 _PAUSED = (0.5, 3.0)  # seconds for which a part stands still
 _STEP_SECONDS = 20.0  # in which a bridge comes to the step at which it is to end
-_PASSES = 12  # how often at most it passes the step before
+_PASSES = {"draining": 2, "dead-lettering": 2}  # how often at most it comes there before it ends; elsewhere
+_MOST_PASSES = 4
 
 
 class Broker(Protocol):
@@ -68,19 +70,25 @@ def _shell(command: str, option: str) -> None:
 
 @dataclass
 class Steps:
-    """The named steps of a bridge that is built with them, in turn."""
+    """The named steps of a bridge that is built with them, in turn; `left` lives of it are to end at one."""
 
     names: Sequence[str]
     rng: random.Random
+    left: int
     reached: dict[str, int] = field(default_factory=dict)
     missed: dict[str, int] = field(default_factory=dict)
     armed: str = ""
+    ahead: int = 0  # ends that came before somebody asked for them
 
     def arm(self) -> dict[str, str]:
         """The environment of the next bridge: where it is to end."""
+        if not self.left:
+            self.armed = ""
+            return {}
+        self.left -= 1
         turn = sum(self.reached.values()) + sum(self.missed.values())
         self.armed = self.names[turn % len(self.names)]
-        passes = 1 if self.armed == "draining" else self.rng.randint(1, _PASSES)
+        passes = self.rng.randint(1, _PASSES.get(self.armed, _MOST_PASSES))
         return {"DS_STEP": f"{self.armed}:{passes}"}
 
     def note(self, reached: bool) -> None:
@@ -88,8 +96,8 @@ class Steps:
         counts[self.armed] = counts.get(self.armed, 0) + 1
 
 
-def step_names() -> list[str]:
-    """The steps at which the bridge can be made to end."""
+def steps_of(route: Route, *, poisons: bool) -> list[str]:
+    """The steps of this bridge that events come to on a route. UserError where it is built without."""
     binary = find_bridge()
     done = subprocess.run([binary, "steps"], capture_output=True, text=True, timeout=30, check=False)
     if done.returncode or not done.stdout.split():
@@ -97,7 +105,10 @@ def step_names() -> list[str]:
             f"audit: --at steps: {binary} has no named steps. Build one that has, and name it: "
             "go build -tags faults -o ds-bridge-faults ./bridge_go/cmd/ds-bridge; DS_BRIDGE=./ds-bridge-faults"
         )
-    return done.stdout.split()
+    elsewhere = set() if poisons else {"dead-lettering"}
+    transactions = route.guarantee == "exactly-once" and route.sink.scheme in ("kafka", "postgres")
+    elsewhere |= {"before-commit"} if transactions else {"transaction-end", "transaction-sent"}
+    return [step for step in done.stdout.split() if step not in elsewhere]
 
 
 class Parts:
@@ -128,8 +139,9 @@ class Parts:
         """Start again what has ended by itself, as a kubelet does, and remember it."""
         bridge, runner = self._pod.bridge, self._pod.runner
         if bridge is not None and bridge.poll() is not None:
-            if self._steps is not None and bridge.returncode == -signal.SIGKILL:
+            if self._steps is not None and self._steps.armed and bridge.returncode == -signal.SIGKILL:
                 self._steps.note(reached=True)
+                self._steps.ahead += 1
             else:
                 self.ended.append(f"bridge: exit code {bridge.returncode}. {self._pod.words('bridge')}")
             self._pod.start_bridge(**self._armed())
@@ -137,17 +149,14 @@ class Parts:
             self.ended.append(f"runner: exit code {runner.returncode}. {self._pod.words('runner')}")
             self._pod.start_runner()
 
-    def disarm(self) -> None:
-        """No more steps: what runs from now on is to live."""
-        if self._steps is not None:
-            self._steps = None
-            self._pod.kill_bridge()
-
     def _armed(self) -> dict[str, str]:
         return {} if self._steps is None else self._steps.arm()
 
     def _kill_bridge(self) -> bool:
         if self._steps is not None:
+            if self._steps.ahead:
+                self._steps.ahead -= 1
+                return True
             self._steps.note(self._comes_to_its_step(self._steps.armed))
         self._pod.kill_bridge(**self._armed())
         return True
@@ -157,6 +166,7 @@ class Parts:
         bridge = self._pod.bridge
         assert bridge is not None
         if step == "draining":
+            self._pod.call("status")  # it is up
             bridge.terminate()
         deadline = time.monotonic() + _STEP_SECONDS
         while bridge.poll() is None and time.monotonic() < deadline:
@@ -171,11 +181,17 @@ class Parts:
         return True
 
     def _stop_bridge(self) -> bool:
+        if not self._pod.bridge_is_up():
+            return False
         self._pod.stop_bridge()
         self._pod.start_bridge(**self._armed())
         return True
 
     def _stop_runner(self) -> bool:
+        if (
+            not self._pod.workers()
+        ):  # one that is just coming up knows nothing of signals, and has nothing to end in order
+            return False
         self._pod.stop_runner()
         self._pod.start_runner()
         return True

@@ -71,10 +71,14 @@ class Pod:
         (self.folder / "state" / "bridge.json").unlink(missing_ok=True)  # a killed one's
         self.bridge = self._spawn(command, 0, environment)
 
+    def bridge_is_up(self) -> bool:
+        """Whether it has said that it is ready."""
+        return (self.folder / "state" / "bridge.json").exists()
+
     def await_bridge(self, seconds: float = PATIENCE) -> None:
         """Until it is there, so that the first events are published under their own ids."""
         deadline = time.monotonic() + seconds
-        while not (self.folder / "state" / "bridge.json").exists():
+        while not self.bridge_is_up():
             if self.bridge is not None and self.bridge.poll() is not None:
                 raise Unavailable(
                     f"the bridge ended with exit code {self.bridge.returncode}. {self.words('bridge')}"

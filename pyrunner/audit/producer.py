@@ -59,13 +59,19 @@ class _Numbering:
 
 
 class Producer(threading.Thread):
-    """Publishes a flow; `failure` says why it could not."""
+    """Publishes a flow, and goes on as long as there is a need for `more`; `failure` says why it could not."""
 
     def __init__(
-        self, client: Callable[[], ControlClient], tally: Tally, flow: Flow, patience: float
+        self,
+        client: Callable[[], ControlClient],
+        tally: Tally,
+        flow: Flow,
+        patience: float,
+        more: Callable[[], bool] = lambda: False,
     ) -> None:
         super().__init__(name="audit-producer", daemon=True)
         self._open, self._tally, self._flow, self._patience = client, tally, flow, patience
+        self._more = more
         self._ids = _Numbering()
         self._halt = threading.Event()
         self._every = max(1, flow.events // flow.poisons) if flow.poisons else 0
@@ -86,9 +92,9 @@ class Producer(threading.Thread):
     def _publish(self, client: ControlClient) -> None:
         began, done = time.monotonic(), 0
         size = BATCH if self._flow.rate is None else max(1, min(BATCH, int(self._flow.rate / 20)))
-        while done < self._flow.events and not self._halt.is_set():
+        while (done < self._flow.events or self._more()) and not self._halt.is_set():
             self._hold(began, done)
-            some = min(size, self._flow.events - done)
+            some = min(size, self._flow.events - done) if done < self._flow.events else size
             if self._deliver(client, done, some):
                 done += some
 

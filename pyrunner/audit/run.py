@@ -19,7 +19,7 @@ from pathlib import Path
 from pyrunner import bridge as bridges
 from pyrunner.audit.gauges import Memory, longest_stall, percentile, recoveries
 from pyrunner.audit.ledger import Tally, Verdict
-from pyrunner.audit.parts import Broker, Parts, Steps, step_names
+from pyrunner.audit.parts import Broker, Parts, Steps, steps_of
 from pyrunner.audit.pod import Disorderly, Pod
 from pyrunner.audit.producer import Flow, Producer
 from pyrunner.audit.promise import Promise, broken, promise_of
@@ -83,12 +83,17 @@ def audit(plan: Plan, folder: Path, tell: Callable[[int, int, int], None] = lamb
     (folder / "program.yaml").write_text(plan.route.text())
     pod = Pod(folder, commands=[COMMAND], environment=plan.environment)
     rng = random.Random(plan.seed)
-    steps = Steps(step_names(), rng) if plan.at_steps else None
+    steps = _steps(plan, rng) if plan.at_steps else None
     with ExitStack() as ending:
         client = ending.enter_context(_witness(plan, pod, folder))
         ending.callback(pod.close)  # before the witness, who removes what it leaves
         parts = Parts(pod, rng, plan.broker, steps)
         return _Run(plan, pod, parts, client, rng, tell).outcome(steps)
+
+
+def _steps(plan: Plan, rng: random.Random) -> Steps:
+    names = steps_of(plan.route, poisons=plan.flow.poisons > 0)
+    return Steps(names, rng, left=plan.deeds.count(("kill", "bridge")))
 
 
 @contextmanager
@@ -116,7 +121,7 @@ def _remove(route: Route, client: Callable[[], ControlClient], warn: Callable[[s
             try:
                 asking.call("audit.remove", stream, f"{route.name}/{COMMAND}", deadline=30.0)
             except (CallError, OSError, EOFError) as error:
-                warn(f"the topic {route.topic(stream)} is left: {error}")
+                warn(f"the topic {route.topic(stream)}, or what its group keeps, is left: {error}")
 
 
 class _Run:
@@ -133,7 +138,8 @@ class _Run:
     ) -> None:
         self._plan, self._pod, self._parts, self._rng, self._tell = plan, pod, parts, rng, tell
         self._tally = Tally()
-        self._producer = Producer(client, self._tally, plan.flow, plan.patience)
+        self._due = len(plan.deeds) if plan.at_steps else 0  # a bridge comes to its steps while events flow
+        self._producer = Producer(client, self._tally, plan.flow, plan.patience, more=lambda: self._due > 0)
         self._reader = Reader(client, self._tally, plan.patience)
         self._memory = Memory(pod)
         self._began = time.monotonic()
@@ -149,7 +155,6 @@ class _Run:
             thread.start()
         try:
             if self._storm():
-                self._parts.disarm()
                 self._settle()
         finally:
             self._halt()
@@ -169,6 +174,7 @@ class _Run:
                 return False
             time.sleep(self._rng.uniform(0, _JITTER))
             self._do(verb, part)
+            self._due -= 1
         return self._until(lambda: not self._producer.is_alive())
 
     def _no_more(self) -> bool:

@@ -19,12 +19,22 @@ func (c *connection) Remove(ctx context.Context, name, group string) error {
 	if group == "" {
 		return nil
 	}
-	gone, err := c.admin.DeleteGroup(ctx, group)
-	if err == nil {
-		err = gone.Err
+	return c.explain("remove group "+group, c.removeGroup(ctx, group))
+}
+
+// removeGroup waits for members that were killed to be given up.
+func (c *connection) removeGroup(ctx context.Context, group string) error {
+	for {
+		gone, err := c.admin.DeleteGroup(ctx, group)
+		if err == nil {
+			err = gone.Err
+		}
+		if errors.Is(err, kerr.GroupIDNotFound) {
+			return nil
+		}
+		if !errors.Is(err, kerr.NonEmptyGroup) || ctx.Err() != nil {
+			return err
+		}
+		wait(ctx, lastPause)
 	}
-	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
-		return c.explain("remove group "+group, err)
-	}
-	return nil
 }
