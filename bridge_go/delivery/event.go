@@ -35,6 +35,17 @@ func (e *Event) Revoked() bool { return e.part.revoked }
 // Assignment is the same for all events of one partition between its assignment and its end.
 func (e *Event) Assignment() Assignment { return e.part }
 
+// Lane is the same for all events that may not overtake this one; nil when it has none of them.
+func (e *Event) Lane() Lane {
+	if e == nil {
+		return nil
+	}
+	return e.lane
+}
+
+// A Lane is used as a key.
+type Lane = *lane
+
 // An Assignment is a partition from when it was assigned until it is taken away. It is used as a key.
 type Assignment = *partition
 

@@ -39,7 +39,7 @@ type Config struct {
 
 	// Open opens the source. It is called when the first worker is ready, with the JSON of its HELLO's describe, and again after the source was left or failed.
 	// SourceConfig.OnRevoke is to be Route.Revoke.
-	Open   func(ctx context.Context, describe []byte) (messaging.Source, error)
+	Open func(ctx context.Context, describe []byte) (messaging.Source, error)
 	// Decode, when not nil, makes JSON of what was read, in place. Records that it cannot read get a fault. It waits for what may
 	// pass, until the context ends, which is its only error.
 	Decode func(ctx context.Context, records []messaging.Record) error

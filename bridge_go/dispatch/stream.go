@@ -102,7 +102,7 @@ func (o *StreamOutlet) Settle(ctx context.Context, fates []Fate) ([]Refusal, err
 		}
 	}
 	for _, q := range o.made.queues {
-		if err := o.writeOutputs(ctx, q, refused); err != nil {
+		if err := o.writeOutputs(ctx, q, fates, refused); err != nil {
 			return nil, err
 		}
 	}
@@ -131,13 +131,22 @@ func (o *StreamOutlet) outputs(i int, f *Fate, refused refusals) {
 }
 
 // writeOutputs writes one sink's outputs, until all are stored or refused.
-func (o *StreamOutlet) writeOutputs(ctx context.Context, q *queue, refused refusals) error {
-	records := q.finished()
-	return o.persist(ctx, q.to, records, q.owners, func(owner int, err error) bool {
+func (o *StreamOutlet) writeOutputs(ctx context.Context, q *queue, fates []Fate, refused refusals) error {
+	giveUp := func(owner int, err error) bool {
 		o.c.Counts.Refusals.Add(1)
 		refused.add(owner, "output_refused", fmt.Sprintf("%s refused an output: %v", q.to.Stream, err))
 		return true
-	})
+	}
+	w := wave{records: q.finished(), owners: q.owners}
+	for rest := (wave{}); len(w.records) > 0; w = rest {
+		if rest = (wave{}); !q.to.Sink.Info().InOrder {
+			w, rest = w.split(fates)
+		}
+		if err := o.persist(ctx, q.to, w.records, w.owners, giveUp); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // persist writes records until all are stored or given up. Owners are the numbers by which giveUp knows them; it is asked

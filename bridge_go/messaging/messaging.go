@@ -96,6 +96,9 @@ type SinkInfo struct {
 	Deduplicates bool          // by Outgoing.ID, within a window that the connector documents
 	Window       time.Duration // how long ids are remembered, 0 for ever or unknown
 	MaxBytes     int           // largest value that is accepted, 0 for no limit
+	// InOrder promises that nothing of a key is stored behind a record of that key which may be tried again: then all behind it in
+	// the Write fail with it. Others are given one record of a key at a time where the order matters.
+	InOrder bool
 }
 
 // SourceConfig opens a source. Group names the reader whose position is kept: program/command. Without a group nothing is

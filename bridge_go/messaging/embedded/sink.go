@@ -37,7 +37,7 @@ func (s *sink) Write(ctx context.Context, records []messaging.Outgoing) error {
 }
 
 func (s *sink) Info() messaging.SinkInfo {
-	return messaging.SinkInfo{Deduplicates: true, Window: s.p.Window, MaxBytes: s.p.MaxValue}
+	return messaging.SinkInfo{Deduplicates: true, Window: s.p.Window, MaxBytes: s.p.MaxValue, InOrder: true}
 }
 
 func (s *sink) Close(context.Context) error {

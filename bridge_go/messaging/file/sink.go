@@ -249,7 +249,7 @@ func member(text []byte) []byte {
 }
 
 func (s *sink) Info() messaging.SinkInfo {
-	return messaging.SinkInfo{Deduplicates: s.journal != nil, MaxBytes: s.c.settings.maxValue}
+	return messaging.SinkInfo{Deduplicates: s.journal != nil, MaxBytes: s.c.settings.maxValue, InOrder: true}
 }
 
 func (s *sink) Close(context.Context) error {

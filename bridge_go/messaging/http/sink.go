@@ -21,7 +21,9 @@ type sink struct {
 }
 
 // Info implements messaging.Sink. Whether an endpoint stores a message id once is its own affair.
-func (s *sink) Info() messaging.SinkInfo { return messaging.SinkInfo{MaxBytes: s.e.settings.maxValue} }
+func (s *sink) Info() messaging.SinkInfo {
+	return messaging.SinkInfo{MaxBytes: s.e.settings.maxValue, InOrder: s.e.settings.order == "key"}
+}
 
 // Close implements messaging.Sink.
 func (s *sink) Close(context.Context) error { return nil }

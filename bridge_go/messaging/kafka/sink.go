@@ -103,7 +103,7 @@ func tooLarge(size, limit int) error {
 }
 
 func (s *sink) Info() messaging.SinkInfo {
-	return messaging.SinkInfo{MaxBytes: s.limits.value(s.topic)}
+	return messaging.SinkInfo{MaxBytes: s.limits.value(s.topic), InOrder: true}
 }
 
 func (s *sink) Close(context.Context) error {

@@ -38,7 +38,7 @@ func (s *sink) Write(ctx context.Context, records []messaging.Outgoing) error {
 }
 
 func (s *sink) Info() messaging.SinkInfo {
-	return messaging.SinkInfo{Deduplicates: true, MaxBytes: s.maxValue}
+	return messaging.SinkInfo{Deduplicates: true, MaxBytes: s.maxValue, InOrder: true}
 }
 
 func (s *sink) Close(context.Context) error { return nil }
@@ -95,5 +95,5 @@ func (d *discard) Write(_ context.Context, records []messaging.Outgoing) error {
 	return nil
 }
 
-func (d *discard) Info() messaging.SinkInfo    { return messaging.SinkInfo{} }
+func (d *discard) Info() messaging.SinkInfo    { return messaging.SinkInfo{InOrder: true} }
 func (d *discard) Close(context.Context) error { return nil }

@@ -75,7 +75,7 @@ func (s *sink) Write(ctx context.Context, records []messaging.Outgoing) error {
 
 // Info: streams that drop what was read forget ids with a restart of the server.
 func (s *sink) Info() messaging.SinkInfo {
-	return messaging.SinkInfo{Deduplicates: s.t.limits() && s.t.config.Duplicates > 0, Window: s.p.Window, MaxBytes: s.p.MaxValue}
+	return messaging.SinkInfo{Deduplicates: s.t.limits() && s.t.config.Duplicates > 0, Window: s.p.Window, MaxBytes: s.p.MaxValue, InOrder: true}
 }
 
 func (s *sink) Close(context.Context) error {

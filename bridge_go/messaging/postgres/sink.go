@@ -46,7 +46,7 @@ func (s *sink) table(ctx context.Context, topic string) (*table, error) {
 
 // Info implements messaging.Sink.
 func (s *sink) Info() messaging.SinkInfo {
-	return messaging.SinkInfo{Deduplicates: s.home.raw || s.c.settings.idColumn != "", MaxBytes: s.c.settings.maxValue}
+	return messaging.SinkInfo{Deduplicates: s.home.raw || s.c.settings.idColumn != "", MaxBytes: s.c.settings.maxValue, InOrder: true}
 }
 
 // Close implements messaging.Sink.
