@@ -220,7 +220,7 @@ func (c *cluster) audit(t *testing.T) (scored, dead int) {
 	return scored, dead
 }
 
-func transactional(t *testing.T, c *cluster) *rig {
+func transactional(t *testing.T, c *cluster, with ...func(*dispatch.Config)) *rig {
 	target := func(topic string) dispatch.Target {
 		return dispatch.Target{Stream: topic, Topic: topic, Sink: &shelf{}}
 	}
@@ -228,6 +228,9 @@ func transactional(t *testing.T, c *cluster) *rig {
 	r := start(t, dispatchtest.NewLog(0, 1, 1, false), func(g *dispatch.Config) {
 		g.Open, g.Outlet, g.Order = c.open, outlet, delivery.ByKey
 		g.Transaction = &dispatch.Transaction{Every: 2 * time.Millisecond, Events: 300}
+		for _, change := range with {
+			change(g)
+		}
 	})
 	c.onGone = r.Revoke
 	return r
