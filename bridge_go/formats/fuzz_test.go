@@ -12,7 +12,7 @@ func fuzzed(f *testing.F, s schema, seeds ...[]byte) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, payload []byte) {
-		got, err := s.decode(payload)
+		got, err := guarded{s}.decode(payload)
 		var mistake *Mistake
 		switch {
 		case err != nil && !errors.As(err, &mistake):
@@ -61,7 +61,7 @@ func FuzzResults(f *testing.F) {
 	f.Add([]byte(everythingJSON))
 	f.Add([]byte(allJSON))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		for _, s := range []schema{avro, protobuf} {
+		for _, s := range []schema{guarded{avro}, guarded{protobuf}} {
 			payload, err := s.encode(nil, text)
 			var mistake *Mistake
 			if err != nil && !errors.As(err, &mistake) {

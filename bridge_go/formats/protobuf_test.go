@@ -144,10 +144,11 @@ func TestProtobufMistakes(t *testing.T) {
 		"ten thousand levels":            append([]byte{2, 2}, nested...),
 		"a timestamp that nobody knows":  append([]byte{2, 2, 0x72, 11, 0x08}, protowire.AppendVarint(nil, 1<<62)...),
 		"an infinite number":             {2, 2, 0x21, 0, 0, 0, 0, 0, 0, 0xf0, 0x7f},
+		"a map's key of another type":    {2, 2, 0x4a, 5, 0x0a, 1, '0', 0x08, '0'},
 		"a group that ends nothing":      {2, 2, 0x0c},
 		"a duration that nobody can say": append([]byte{2, 2, 0x8a, 0x01, 10, 0x08}, protowire.AppendVarint(nil, 1<<60)...),
 	} {
-		got, err := s.decode(payload)
+		got, err := guarded{s}.decode(payload)
 		var mistake *Mistake
 		if !errors.As(err, &mistake) {
 			t.Errorf("%s: %.200s, %v", name, got, err)

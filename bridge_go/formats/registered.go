@@ -133,7 +133,28 @@ func (r *registered) compile(s sr.Schema, needs []dependency) (schema, error) {
 	if s.Type != r.kind.is {
 		return nil, mistakef("it is %s, and the stream's format is %s", s.Type, r.Format)
 	}
-	return r.kind.compile(s.Schema, needs, r.Message)
+	compiled, err := r.kind.compile(s.Schema, needs, r.Message)
+	return guarded{compiled}, err
+}
+
+// guarded makes a mistake of a payload that a library panics at (Protobuf's does, where a map's key has another type than its
+// field): it is that event's trouble, and not the bridge's.
+type guarded struct{ schema schema }
+
+func (g guarded) decode(payload []byte) (json []byte, err error) {
+	defer recovered(&err)
+	return g.schema.decode(payload)
+}
+
+func (g guarded) encode(b, json []byte) (value []byte, err error) {
+	defer recovered(&err)
+	return g.schema.encode(b, json)
+}
+
+func recovered(err *error) {
+	if p := recover(); p != nil {
+		*err = mistakef("it cannot be read: %v", p)
+	}
 }
 
 func (r *registered) encode(ctx context.Context, json []byte) ([]byte, error) {
