@@ -26,6 +26,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"ds-runner.dev/ds-runner/bridge_go/dispatch"
+	"ds-runner.dev/ds-runner/bridge_go/listen"
 	"ds-runner.dev/ds-runner/bridge_go/messaging"
 )
 
@@ -87,7 +88,7 @@ type Front struct {
 	types   atomic.Pointer[types]
 	server  *http.Server
 
-	listener *limited
+	listener *listen.Limited
 	served   chan error // the end of Serve
 	draining atomic.Bool
 	watched  atomic.Pointer[func() dispatch.Status]
@@ -133,12 +134,12 @@ func (f *Front) Open(_ context.Context, describe []byte) (messaging.Source, erro
 // Listen binds the address; connections are accepted, and answered, from now on. [Front.Close] or [Front.Drain] end it.
 func (f *Front) Listen(address string) (net.Addr, error) {
 	var plain net.ListenConfig
-	plain.SetMultipathTCP(false) // closeEmpty needs a filter, which multipath sockets do not take
+	plain.SetMultipathTCP(false) // CloseEmpty needs a filter, which multipath sockets do not take
 	listener, err := plain.Listen(context.Background(), "tcp", address)
 	if err != nil {
 		return nil, err
 	}
-	f.listener = limit(listener, f.cfg.MaxConnections)
+	f.listener = listen.Limit(listener, f.cfg.MaxConnections)
 	f.cfg.Log.Info("serving", "url", "http://"+listener.Addr().String())
 	go func() { f.served <- f.server.Serve(f.listener) }()
 	return listener.Addr(), nil
@@ -167,7 +168,7 @@ func (f *Front) Drain(ctx context.Context) error {
 	wait(ctx, f.cfg.DrainDelay)
 	f.queue.idle(ctx)
 	if f.listener != nil {
-		if err := f.listener.closeEmpty(ctx); err != nil {
+		if err := f.listener.CloseEmpty(ctx); err != nil {
 			f.cfg.Log.Warn("connections that nobody had accepted may be lost", "error", err)
 		}
 		<-f.served

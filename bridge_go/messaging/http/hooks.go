@@ -18,12 +18,12 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/net/http/httpguts"
-	"golang.org/x/net/netutil"
 
+	"ds-runner.dev/ds-runner/bridge_go/listen"
 	"ds-runner.dev/ds-runner/bridge_go/messaging"
 )
 
-func init() { messaging.Register("webhook", listen) }
+func init() { messaging.Register("webhook", receive) }
 
 type hookSettings struct {
 	maxBody, maxEvent, holdBytes  int
@@ -46,6 +46,7 @@ type hooks struct {
 	settings hookSettings
 	life     string
 	server   *nethttp.Server
+	listener *listen.Limited
 	address  net.Addr
 	held     *budget
 	served   chan struct{} // closed when the server has ended
@@ -64,7 +65,7 @@ type topic struct {
 	answers *answers
 }
 
-func listen(_ context.Context, o messaging.Options) (messaging.Connection, error) {
+func receive(_ context.Context, o messaging.Options) (messaging.Connection, error) {
 	s := o.Parse()
 	h := &hooks{options: o, topics: map[string]*topic{}, served: make(chan struct{})}
 	h.settings = hookSettings{
@@ -152,7 +153,9 @@ func (h *hooks) open(raw string, trust *tls.Config) error {
 	if _, _, err := net.SplitHostPort(address); err != nil || !found {
 		return fmt.Errorf("%s is no address to listen at, such as webhook://127.0.0.1:8090 or webhook://:8090", messaging.Mask(raw))
 	}
-	l, err := net.Listen("tcp", address)
+	var plain net.ListenConfig
+	plain.SetMultipathTCP(false) // CloseEmpty needs a filter, which multipath sockets do not take
+	l, err := plain.Listen(context.Background(), "tcp", address)
 	if err != nil {
 		return fmt.Errorf("listen for webhooks: %w", err)
 	}
@@ -165,13 +168,13 @@ func (h *hooks) open(raw string, trust *tls.Config) error {
 		Handler: h, TLSConfig: trust, ReadHeaderTimeout: h.settings.headerTimeout, IdleTimeout: h.settings.idle, MaxHeaderBytes: 32 << 10,
 		ErrorLog: slog.NewLogLogger(h.options.Log.Handler(), slog.LevelDebug), // what strangers send, one line each, is no news
 	}
-	l = netutil.LimitListener(l, h.settings.connections)
+	h.listener = listen.Limit(l, h.settings.connections)
 	go func() {
 		defer close(h.served)
 		if trust != nil {
-			h.server.ServeTLS(l, "", "")
+			h.server.ServeTLS(h.listener, "", "")
 		} else {
-			h.server.Serve(l)
+			h.server.Serve(h.listener)
 		}
 	}()
 	h.options.Log.Info("listening for webhooks", "address", h.address.String(), "tls", trust != nil)
@@ -287,6 +290,7 @@ func (h *hooks) Close(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, h.settings.goodbyes)
 	defer cancel()
+	h.listener.CloseEmpty(ctx) // whoever has connected is answered too
 	if h.server.Shutdown(ctx) != nil {
 		h.server.Close() // a sender that does not read its answer
 	}

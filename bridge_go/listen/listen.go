@@ -1,4 +1,5 @@
-package front
+// Package listen bounds how many connections a server has, and ends listening without resetting those that nobody has accepted yet.
+package listen
 
 import (
 	"context"
@@ -10,19 +11,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// limit accepts no more connections while most are open; the others wait in the kernel's backlog.
-func limit(l net.Listener, most int) *limited {
-	return &limited{Listener: l, slots: make(chan struct{}, most), closed: make(chan struct{})}
+// Limit accepts no more connections while most are open; the others wait in the kernel's backlog.
+func Limit(l net.Listener, most int) *Limited {
+	return &Limited{Listener: l, slots: make(chan struct{}, most), closed: make(chan struct{})}
 }
 
-type limited struct {
+// A Limited is a listener with a bound.
+type Limited struct {
 	net.Listener
 	slots  chan struct{}
 	closed chan struct{}
 	once   sync.Once
 }
 
-func (l *limited) Accept() (net.Conn, error) {
+// Accept implements net.Listener.
+func (l *Limited) Accept() (net.Conn, error) {
 	select {
 	case l.slots <- struct{}{}:
 	case <-l.closed:
@@ -36,7 +39,8 @@ func (l *limited) Accept() (net.Conn, error) {
 	return &slotted{Conn: conn, free: func() { <-l.slots }}, nil
 }
 
-func (l *limited) Close() error {
+// Close implements net.Listener.
+func (l *Limited) Close() error {
 	l.once.Do(func() { close(l.closed) })
 	return l.Listener.Close()
 }
@@ -44,9 +48,9 @@ func (l *limited) Close() error {
 // handshake is how long connections that were half made are given to be whole.
 const handshake = 100 * time.Millisecond
 
-// closeEmpty ends listening after every connection that the kernel has made was accepted, or the context has ended. Closing
+// CloseEmpty ends listening after every connection that the kernel has made was accepted, or the context has ended. Closing
 // alone resets those in the kernel's queue, with the requests that were sent on them.
-func (l *limited) closeEmpty(ctx context.Context) error {
+func (l *Limited) CloseEmpty(ctx context.Context) error {
 	defer l.Close()
 	socket, ok := l.Listener.(syscall.Conn)
 	if !ok {
@@ -59,11 +63,20 @@ func (l *limited) closeEmpty(ctx context.Context) error {
 	if controlErr := raw.Control(func(fd uintptr) { err = deafen(int(fd)) }); controlErr != nil {
 		return controlErr
 	}
-	wait(ctx, handshake)
+	pause(ctx, handshake)
 	for waiting(raw) && ctx.Err() == nil {
-		wait(ctx, time.Millisecond)
+		pause(ctx, time.Millisecond)
 	}
 	return err
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
 }
 
 // waiting says whether the kernel holds connections that were not accepted yet.
@@ -85,6 +98,7 @@ type slotted struct {
 	once sync.Once
 }
 
+// Close implements net.Conn.
 func (c *slotted) Close() error {
 	err := c.Conn.Close()
 	c.once.Do(c.free)
