@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"slices"
+	"strings"
 	"sync"
 
 	"ds-runner.dev/ds-runner/bridge_go/dispatch"
@@ -18,17 +19,23 @@ type queue struct {
 
 	mu       sync.Mutex
 	used     messaging.Limit // waiting and being scored
-	waiting  []chunk
+	waiting  []*chunk
 	answers  map[*messaging.Record]*answer // the primary's, of what is being scored, by the record that the route was given
 	dropped  uint64
 	ended    bool
 	arrivals chan struct{} // has room for one
 }
 
-// A chunk is what one offer brought: events, and for each the primary's answer.
+// maxChunk bounds the events of a chunk, so that room for bytes is not made too seldom.
+const maxChunk = 256
+
+// A chunk is events that were offered together, and for each the primary's answer. They share one block of bytes, which is
+// free when the last of them has been answered.
 type chunk struct {
-	records []messaging.Record
-	answers []answer
+	records []messaging.Record // that wait
+	answers []answer           // of these
+	bytes   int
+	left    int // that have not been answered
 }
 
 // An answer is what the primary made of an event.
@@ -37,7 +44,7 @@ type answer struct {
 	outputs [][]byte
 	routes  []dispatch.Routed
 	model   string
-	size    int
+	chunk   *chunk
 }
 
 func newQueue(limit messaging.Limit) *queue {
@@ -46,11 +53,14 @@ func newQueue(limit messaging.Limit) *queue {
 
 // offer puts copies of as many fates behind the queue as there is room for, the first ones.
 func (q *queue) offer(fates []dispatch.Fate) {
-	n, bytes := q.reserve(fates)
-	if n == 0 {
-		return
+	for part := range slices.Chunk(fates, maxChunk) {
+		if n, bytes := q.reserve(part); n > 0 {
+			q.add(copied(part[:n], bytes))
+		}
 	}
-	c := copied(fates[:n], bytes)
+}
+
+func (q *queue) add(c *chunk) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.waiting = append(q.waiting, c)
@@ -78,7 +88,7 @@ func (q *queue) reserve(fates []dispatch.Fate) (n, bytes int) {
 func size(f *dispatch.Fate) int {
 	n := len(f.Record.Key) + len(f.Record.Value)
 	for i := range f.Record.Headers {
-		n += len(f.Record.Headers[i].Value)
+		n += len(f.Record.Headers[i].Name) + len(f.Record.Headers[i].Value)
 	}
 	for _, o := range f.Outputs {
 		n += len(o)
@@ -87,7 +97,7 @@ func size(f *dispatch.Fate) int {
 }
 
 // copied is a chunk of the events and answers of fates, in one block of the bytes that size counted.
-func copied(fates []dispatch.Fate, bytes int) chunk {
+func copied(fates []dispatch.Fate, bytes int) *chunk {
 	block := make([]byte, 0, bytes)
 	keep := func(b []byte) []byte {
 		if b == nil {
@@ -97,7 +107,7 @@ func copied(fates []dispatch.Fate, bytes int) chunk {
 		block = append(block, b...)
 		return block[from:len(block):len(block)]
 	}
-	c := chunk{make([]messaging.Record, len(fates)), make([]answer, len(fates))}
+	c := &chunk{make([]messaging.Record, len(fates)), make([]answer, len(fates)), bytes, len(fates)}
 	outputs := make([][]byte, 0, outputsOf(fates))
 	for i := range fates {
 		f := &fates[i]
@@ -106,7 +116,7 @@ func copied(fates []dispatch.Fate, bytes int) chunk {
 		for _, o := range f.Outputs {
 			outputs = append(outputs, keep(o))
 		}
-		c.answers[i] = answer{f.Kind, outputs[from:len(outputs):len(outputs)], f.Routes, f.Model, size(f)}
+		c.answers[i] = answer{f.Kind, outputs[from:len(outputs):len(outputs)], f.Routes, f.Model, c}
 	}
 	return c
 }
@@ -123,7 +133,8 @@ func record(r *messaging.Record, keep func([]byte) []byte) messaging.Record {
 	mine.Epoch = 0 // the affair of the primary's source
 	mine.Key, mine.Value, mine.Headers = keep(r.Key), keep(r.Value), slices.Clone(r.Headers)
 	for i := range mine.Headers {
-		mine.Headers[i].Value = keep(mine.Headers[i].Value)
+		h := &mine.Headers[i]
+		h.Name, h.Value = strings.Clone(h.Name), keep(h.Value)
 	}
 	return mine
 }
@@ -136,7 +147,9 @@ func (q *queue) answered(r *messaging.Record) *answer {
 	if a != nil {
 		delete(q.answers, r)
 		q.used.Events--
-		q.used.Bytes -= a.size
+		if a.chunk.left--; a.chunk.left == 0 {
+			q.used.Bytes -= a.chunk.bytes
+		}
 	}
 	return a
 }
@@ -193,7 +206,7 @@ func (q *queue) next(limit messaging.Limit) (records []messaging.Record, over bo
 	if len(q.waiting) == 0 {
 		return nil, q.ended
 	}
-	first := &q.waiting[0]
+	first := q.waiting[0]
 	n, bytes := 1, len(first.records[0].Value)
 	for n < min(len(first.records), limit.Events) && bytes < limit.Bytes {
 		bytes += len(first.records[n].Value)
@@ -204,7 +217,7 @@ func (q *queue) next(limit messaging.Limit) (records []messaging.Record, over bo
 		q.answers[&records[i]] = &first.answers[i]
 	}
 	if first.records, first.answers = first.records[n:], first.answers[n:]; len(first.records) == 0 {
-		*first = chunk{}
+		q.waiting[0] = nil
 		q.waiting = q.waiting[1:]
 	}
 	return records, false

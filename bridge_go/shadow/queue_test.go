@@ -56,6 +56,35 @@ func TestRoomIsMadeByAnswersAndNotByReading(t *testing.T) {
 	}
 }
 
+func TestBytesAreFreeWhenAllThatShareABlockAreAnswered(t *testing.T) {
+	q := newQueue(messaging.Limit{Events: 10_000, Bytes: 1 << 20})
+	q.offer(fates(maxChunk+1, 10))
+	var read []*messaging.Record
+	for len(read) < maxChunk+1 {
+		records, _ := q.Read(context.Background(), messaging.Limit{Events: 1_000, Bytes: 1 << 20})
+		for i := range records {
+			read = append(read, &records[i])
+		}
+	}
+	if q.answered(read[maxChunk]); !usesBytes(q, 10*maxChunk) {
+		t.Fatal("the block of the last event is kept")
+	}
+	for _, r := range read[:maxChunk-1] {
+		q.answered(r)
+	}
+	if !usesBytes(q, 10*maxChunk) {
+		t.Fatal("a block that is in use is not counted")
+	}
+	if q.answered(read[maxChunk-1]); !usesBytes(q, 0) {
+		t.Fatal("a block that is not in use is counted")
+	}
+}
+
+func usesBytes(q *queue, n int) bool {
+	used, _ := q.figures()
+	return used.Bytes == n
+}
+
 func TestAQueueKeepsNothingOfThePrimarys(t *testing.T) {
 	q := newQueue(messaging.Limit{Events: 10, Bytes: 1 << 20})
 	given := fates(1, 10)
