@@ -15,7 +15,10 @@ type Core struct {
 	// Events.
 	pool       pool
 	seq        uint64
-	live       Room // offered and not settled
+	live       Room    // offered and not settled
+	kept       int     // offered, and not settled or behind one that is not
+	pausing    bool    // the source can stop reading single partitions
+	letGo      []int32 // stopped partitions that were taken away
 	partitions map[int32]*partition
 	over       map[int32]int32 // epoch of the last assignment of a partition that was taken away
 	recent     *partition
@@ -106,8 +109,8 @@ func (c *Core) offer(r *messaging.Record) {
 	e.Record, e.Offered, e.seq, e.size = r, c.now, c.seq, size(r)
 	p := c.partition(r.Partition)
 	p.push(e)
-	c.live.Events++
-	c.live.Bytes += e.size
+	c.kept++
+	c.count(e, 1)
 	if f := r.Fault; f != nil {
 		c.finish(e, Dead, &Failure{Code: f.Code, Reason: f.Reason})
 		return
@@ -141,13 +144,8 @@ func tooLarge(e *Event, limit int) string {
 
 // Wants is how much may be offered now; nothing when either is 0.
 func (c *Core) Wants() Room {
-	if c.draining {
+	if c.draining || c.stuck() {
 		return Room{}
-	}
-	for _, p := range c.partitions {
-		if p.n >= c.cfg.Span.Events || p.bytes >= c.cfg.Span.Bytes {
-			return Room{}
-		}
 	}
 	r := Room{Events: max(0, min(c.cfg.Intake.Events-c.live.Events, c.ahead())), Bytes: max(0, c.cfg.Intake.Bytes-c.live.Bytes)}
 	if c.breaker.isOpen() {
@@ -195,13 +193,21 @@ func (c *Core) Settled(e Ticket, k Kind) {
 		c.drop(e)
 		return
 	}
-	c.live.Events--
-	c.live.Bytes -= e.size
+	c.count(e, -1)
 	c.stats.Settled[k]++
 	e.state = settled
+	e.Record = nil // of what waits for others only the position is of use
 	if e.part.head == e {
 		e.part.advance(c)
 	}
+}
+
+// count adds an event to what is not settled, or takes it out.
+func (c *Core) count(e *Event, by int) {
+	c.live.Events += by
+	c.live.Bytes += by * e.size
+	e.part.live.Events += by
+	e.part.live.Bytes += by * e.size
 }
 
 // Refused says that the outlet will never take what a fate holds: too large, no rights. The event is dead instead.

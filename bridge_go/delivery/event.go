@@ -7,10 +7,10 @@ type Ticket = *Event
 
 // An Event is one record on its way to its one fate. The exported fields are for reading.
 type Event struct {
-	Record  *messaging.Record
-	Offered int64  // when it came in
-	Turn    uint64 // number in its partition since that was assigned, from 0
-	Tries   int    // deliveries that ended in a failure, a return or a death that this event took part in
+	Record  *messaging.Record // until it is settled
+	Offered int64             // when it came in
+	Turn    uint64            // number in its partition since that was assigned, from 0
+	Tries   int               // deliveries that ended in a failure, a return or a death that this event took part in
 
 	part  *partition
 	lane  *lane  // nil when nothing orders it
@@ -19,6 +19,8 @@ type Event struct {
 	seq   uint64 // order of arrival, over all partitions
 	size  int
 	state state
+
+	offset int64 // of the record, which is gone when it is settled
 
 	fails    uint8  // failures said by the model, in the breaker's life number failLife
 	failLife uint32 // see breaker.life

@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"fmt"
 	"testing"
 
 	"ds-runner.dev/ds-runner/bridge_go/messaging"
@@ -264,6 +265,64 @@ func TestAStuckHeadStopsTheIntake(t *testing.T) {
 	if p.Wants().Events == 0 {
 		t.Fatal("nothing wanted though nothing is stuck")
 	}
+}
+
+// each offers one event of 10 bytes to each partition named.
+func (p *drama) each(partitions ...int32) {
+	for _, n := range partitions {
+		p.Offer(p.now, []messaging.Record{{Partition: n, Offset: p.offset, Value: make([]byte, 10)}})
+		p.offset++
+	}
+	p.tick()
+}
+
+func TestOnlyThePartitionOfAStuckHeadIsStoppedWhereTheSourceCanDoThat(t *testing.T) {
+	p := stage(t, Config{Batch: Room{Events: 1}, Span: Room{Events: 4}})
+	p.Pausing(true)
+	w := p.hire("w", 100)
+	p.each(0, 0, 0, 1)
+	for range 4 {
+		p.answer(w, nil)
+	}
+	p.Settled(p.given[1].Event, Scored)
+	p.Settled(p.given[2].Event, Scored)
+	turned := func() string { readOn, stop := p.Turned(); return fmt.Sprint(readOn, stop) }
+	p.want("below the cap", turned(), "[] []")
+	p.each(0)
+	p.want("at the cap", turned(), "[] [0]")
+	p.want("told once", turned(), "[] []")
+	p.want("one is stopped", p.Gauges().Stopped, 1)
+	if p.Wants().Events == 0 {
+		t.Fatal("the others are not read on")
+	}
+	p.Settled(p.given[0].Event, Scored)
+	p.want("below half of the cap", turned(), "[0] []")
+	p.each(0, 0, 0)
+	p.want("at the cap again", turned(), "[] [0]")
+	p.Revoke(p.now, []int32{0})
+	p.want("taken away", turned(), "[0] []")
+}
+
+func TestAPartitionMayHaveHalfOfTheIntakeWhileThereAreOthers(t *testing.T) {
+	p := stage(t, Config{Intake: Room{Events: 8}})
+	p.Pausing(true)
+	p.each(0, 0, 0, 0, 0, 0)
+	_, stop := p.Turned()
+	p.want("alone", stop, "[]")
+	p.each(1)
+	_, stop = p.Turned()
+	p.want("beside another", stop, "[0]")
+}
+
+func TestAllPartitionsTogetherAreBoundToo(t *testing.T) {
+	p := stage(t, Config{Span: Room{Events: 2}})
+	p.Pausing(true)
+	p.each(0, 0, 1, 1, 2, 2, 3)
+	if p.Wants().Events == 0 {
+		t.Fatal("nothing wanted below the bound")
+	}
+	p.each(3)
+	p.want("at the bound", p.Wants().Events, 0)
 }
 
 func TestTheIntakeIsBoundByWhatIsNotSettled(t *testing.T) {

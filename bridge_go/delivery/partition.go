@@ -12,6 +12,8 @@ type partition struct {
 	head, tail *Event
 	turns      uint64 // events it has had
 	n, bytes   int    // between the head and the newest
+	live       Room   // of these, not settled
+	stopped    bool   // told to be read no further
 	upTo       int64
 	epoch      int32 // assignment of its records, the source's affair
 	dirty      bool  // upTo has moved since the last Commits
@@ -23,7 +25,7 @@ func (p *partition) push(e *Event) {
 	e.part = p
 	e.Turn = p.turns
 	p.turns++
-	p.epoch = e.Record.Epoch
+	p.epoch, e.offset = e.Record.Epoch, e.Record.Offset
 	if p.tail == nil {
 		p.head = e
 	} else {
@@ -38,7 +40,8 @@ func (p *partition) push(e *Event) {
 func (p *partition) advance(c *Core) {
 	for p.head != nil && p.head.state == settled {
 		e := p.head
-		p.upTo = e.Record.Offset
+		p.upTo = e.offset
+		c.kept--
 		p.dirty = true
 		p.head = e.after
 		p.n--
@@ -105,6 +108,9 @@ func (c *Core) Revoke(now int64, ids []int32) {
 	for _, id := range ids {
 		if p := c.partitions[id]; p != nil {
 			p.revoked = true
+			if p.stopped {
+				c.letGo = append(c.letGo, id)
+			}
 			c.over[id] = p.epoch
 			delete(c.partitions, id)
 			revoked = append(revoked, p)
@@ -133,6 +139,7 @@ func (c *Core) forget(p *partition) {
 		e.after = nil
 		switch e.state {
 		case settled:
+			c.kept--
 			c.pool.put(e)
 		case waiting, suspect, held:
 			c.drop(e)
@@ -145,8 +152,8 @@ func (c *Core) forget(p *partition) {
 
 // drop ends an event without a fate: its partition is no longer ours.
 func (c *Core) drop(e *Event) {
-	c.live.Events--
-	c.live.Bytes -= e.size
+	c.count(e, -1)
+	c.kept--
 	c.pool.put(e)
 }
 

@@ -48,6 +48,7 @@ type Gauges struct {
 	Suspicions     int
 	InFlightFrames int
 	Oldest         int64 // when the oldest event that is not settled came in, 0 for none
+	Stopped        int   // partitions that are read no further
 	BreakerOpen    bool
 	Draining       bool
 }
@@ -67,6 +68,9 @@ func (c *Core) Gauges() Gauges {
 		g.Queued += w.mine.events
 	}
 	for _, p := range c.partitions {
+		if p.stopped {
+			g.Stopped++
+		}
 		if p.head != nil && (g.Oldest == 0 || p.head.Offered < g.Oldest) {
 			g.Oldest = p.head.Offered
 		}

@@ -53,7 +53,9 @@ type Config struct {
 	Breaker     Breaker
 	Bounded     bool // the source ends: no breaker, and an error of the source ends the route
 	OneInFlight bool
-	MaxEvent    int // bytes that fit into a frame
+	MaxEvent    int           // bytes that fit into a frame
+	Intake      delivery.Room // read and not settled, see delivery.Config
+	Span        delivery.Room // of one partition
 
 	// Transaction, when not nil, has outputs and positions stored together. The outlet is then a [Composer].
 	Transaction *Transaction
@@ -116,6 +118,7 @@ func or[T comparable](v *T, otherwise T) {
 func (c Config) rules() delivery.Config {
 	return delivery.Config{
 		Nonce: c.Nonce, Order: c.Order, OneInFlight: c.OneInFlight, Attempts: c.Attempts, MaxEvent: c.MaxEvent,
+		Intake: c.Intake, Span: c.Span,
 		Batch: delivery.Room{Events: c.Batch.Events, Bytes: c.Batch.Bytes}, Linger: int64(c.Batch.Linger),
 		Deadline: int64(c.Deadline),
 		Breaker:  delivery.BreakerConfig{Off: c.Breaker.Off || c.Bounded, Run: c.Breaker.Run, Hold: int64(c.Breaker.Hold)},

@@ -18,6 +18,7 @@ import (
 type feed struct {
 	cancel  context.CancelFunc // ends the reader
 	src     messaging.Source   // nil until it is open
+	pauser  messaging.Pauser   // the source, if it can stop reading single partitions
 	limits  chan messaging.Limit
 	commits chan []messaging.Position // nil until it is open
 
@@ -60,6 +61,7 @@ func (r *Route) tend(ctx context.Context) {
 		r.log.Info("no worker is ready, leaving the source", "after", r.cfg.LeaveAfter)
 		r.leaveFeed(ctx)
 	default:
+		r.steer()
 		r.askForMore()
 	}
 }
@@ -134,6 +136,8 @@ func (r *Route) read(ctx context.Context, f *feed, describe []byte) {
 
 func (r *Route) feedOpened(f *feed, src messaging.Source) {
 	f.src = src
+	f.pauser, _ = src.(messaging.Pauser)
+	r.core.Pausing(f.pauser != nil)
 	f.commits = make(chan []messaging.Position, 1)
 	f.commitDone = make(chan error, 1)
 	go r.committer(f)
@@ -141,10 +145,27 @@ func (r *Route) feedOpened(f *feed, src messaging.Source) {
 	r.log.Info("source opened", "stream", r.cfg.Stream)
 }
 
+// steer has the source stop reading partitions whose oldest event is stuck, and read them on later.
+func (r *Route) steer() {
+	f := r.feed
+	if f == nil || f.pauser == nil || f.leaving {
+		return
+	}
+	readOn, stop := r.core.Turned()
+	if len(readOn) > 0 {
+		f.pauser.Resume(readOn)
+		r.log.Info("partitions are read again", "stream", r.cfg.Stream, "partitions", readOn)
+	}
+	if len(stop) > 0 {
+		f.pauser.Pause(stop)
+		r.log.Warn("partitions are read no further: too much waits behind their oldest events", "stream", r.cfg.Stream, "partitions", stop)
+	}
+}
+
 // askForMore has the reader read when the core wants a worthwhile number of events.
 func (r *Route) askForMore() {
 	f := r.feed
-	if f.src == nil || f.reading || f.leaving {
+	if f.src == nil || f.reading || f.leaving || r.sequence.bytes > r.cfg.MaxBacklog {
 		return
 	}
 	if room := r.core.Wants(); r.core.Worthwhile(room.Events) && room.Bytes > 0 {

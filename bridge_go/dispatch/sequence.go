@@ -6,7 +6,10 @@ import "ds-runner.dev/ds-runner/bridge_go/delivery"
 // outputs with a position, and behind that position there must be none whose event is read again.
 //
 // It is bounded by the span of a partition, behind which nothing more is read.
-type sequence struct{ lines map[delivery.Assignment]*line }
+type sequence struct {
+	lines map[delivery.Assignment]*line
+	bytes int // of fates that wait
+}
 
 // A line is one partition's.
 type line struct {
@@ -19,12 +22,16 @@ func (s *sequence) add(ready []Fate, f Fate) []Fate {
 	l := s.line(f.ID.Assignment())
 	if f.ID.Turn != l.next {
 		l.early[f.ID.Turn] = f
+		s.bytes += f.bytes()
 		return ready
 	}
-	for ok := true; ok; f, ok = l.early[l.next] {
-		delete(l.early, l.next)
+	for ok := true; ok; {
 		ready = append(ready, f)
 		l.next++
+		if f, ok = l.early[l.next]; ok {
+			delete(l.early, l.next)
+			s.bytes -= f.bytes()
+		}
 	}
 	return ready
 }
@@ -49,6 +56,7 @@ func (s *sequence) revoked() (gone []Fate) {
 		}
 		delete(s.lines, of)
 		for _, f := range l.early {
+			s.bytes -= f.bytes()
 			gone = append(gone, f)
 		}
 	}

@@ -34,7 +34,8 @@ type Status struct {
 	InFlight      int     `json:"in_flight"`
 	Queued        int     `json:"queued"`
 	Unsettled     int     `json:"unsettled"`
-	Lag           int64   `json:"lag"` // -1 when unknown
+	Stopped       int     `json:"stopped_partitions"` // read no further, since an event of theirs is stuck
+	Lag           int64   `json:"lag"`                // -1 when unknown
 	OldestSeconds float64 `json:"oldest_seconds"`
 	P50           float64 `json:"latency_p50_ms"`
 	P99           float64 `json:"latency_p99_ms"`
@@ -84,7 +85,7 @@ func (r *Route) status() Status {
 		Program: r.cfg.Program, Command: r.cfg.Command, Stream: r.cfg.Stream,
 		In: x.Offered, Scored: x.Settled[Scored], Rejected: x.Settled[Rejected], Dead: x.Settled[Dead],
 		Outputs: r.count.outputs, Redelivered: x.Retried, Suspects: x.Suspects, Lookups: r.lookups.Load(),
-		InFlight: g.InFlight.Events, Queued: g.Queued, Unsettled: g.Live.Events, Lag: r.count.lag,
+		InFlight: g.InFlight.Events, Queued: g.Queued, Unsettled: g.Live.Events, Stopped: g.Stopped, Lag: r.count.lag,
 		P50: 1e3 * r.count.stages[stageTotal].Quantile(0.5), P99: 1e3 * r.count.stages[stageTotal].Quantile(0.99),
 		Answered: r.answered,
 	}

@@ -86,6 +86,7 @@ var Table = []Metric{
 	gauge("ds_suspicions", "Suspected batches that are being bisected.", func(s *Snapshot) float64 { return float64(s.Suspicions) }),
 	gauge("ds_unsettled_events", "Events read whose fate is not durable.", func(s *Snapshot) float64 { return float64(s.Live.Events) }),
 	gauge("ds_unsettled_bytes", "Bytes of events read whose fate is not durable.", func(s *Snapshot) float64 { return float64(s.Live.Bytes) }),
+	gauge("ds_stopped_partitions", "Partitions that are read no further, since an event of theirs is stuck.", func(s *Snapshot) float64 { return float64(s.Stopped) }),
 	gauge("ds_outlet_events", "Events with a fate that is being stored.", func(s *Snapshot) float64 { return float64(s.Unsettled) }),
 	gauge("ds_oldest_event_seconds", "Age of the oldest event without a durable fate.", oldest),
 	gauge("ds_lag_events", "Events in the source that have not been read, -1 when unknown.", func(s *Snapshot) float64 { return float64(s.Lag) }),
