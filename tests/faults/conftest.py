@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from .audits import Auditor
 from .rig import Rig
 from .watch import WatchedRig
 
@@ -42,6 +43,14 @@ def rig(tmp_path: Path, record: Callable[..., None]) -> Iterator[Callable[..., R
                 f"--- {log}, its end\n"
                 + "\n".join((one.folder / log).read_text(errors="replace").splitlines()[-40:])
             )
+
+
+@pytest.fixture
+def auditor(tmp_path: Path, record: Callable[..., None]) -> Auditor:
+    """Runs `ds-runner audit`; each has its row in the report."""
+    folder = tmp_path / "audit"
+    folder.mkdir()
+    return Auditor(folder, record)
 
 
 @pytest.fixture(scope="session")

@@ -1,42 +1,49 @@
 """Controls: a loss or a duplicate that is really there is seen (T0a, T0b). Without these the other tests prove nothing.
 
-The bridge of these tests is built with the tag `faults`, which compiles seeded bugs in; DS_FAULT names the one to run.
+The bridge of these tests is built with the tag `faults`, which compiles seeded bugs in; DS_FAULT names the one to run. It
+is `ds-runner audit` that has to see them, because it is what users and the other tests ask.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
+from tests.providers.component import Component
+
 from .auditor import Ledger
-from .rig import Rig
-from .science import DOUBLE, twice
-from .test_kills import storm
+from .audits import Auditor, program
+from .science import twice
 
 
 @pytest.mark.usefixtures("faulty_bridge")
-def test_T0a_a_position_committed_before_the_result_is_stored_is_seen_as_loss(
-    rig: Callable[..., Rig],
-) -> None:
-    pod = rig(DOUBLE, workers=2, environment={"DS_FAULT": "commit-first"})
-
-    def kill(_: object) -> bool:
-        pod.kill_bridge()
-        return True
-
-    verdict = storm(pod, kill, 10, events=30_000, patience=10)  # what is lost does not come
-    print(verdict)
-    assert verdict.lost, "the seeded bug lost nothing: the storm is too tame to prove anything"
+def test_T0a_a_position_committed_before_the_result_is_stored_is_seen_as_loss(auditor: Auditor) -> None:
+    audit = auditor.run(
+        "--kill", "bridge", "--times", "10", "--events", "30000", "--seed", "20131001", "--patience", "10s",
+        environment={"DS_FAULT": "commit-first"},
+    )  # fmt: skip
+    assert audit.code == 1
+    assert audit.lost() > 0, "the seeded bug lost nothing: the storm is too tame to prove anything"
+    assert "acknowledged events never came out: p" in audit.said
 
 
 @pytest.mark.usefixtures("faulty_bridge")
-def test_T0b_results_written_twice_are_seen_as_duplicates(rig: Callable[..., Rig]) -> None:
-    pod = rig(DOUBLE, workers=1, environment={"DS_FAULT": "write-twice"})
-    pod.start_bridge()
-    pod.start_runner()
-    pod.publish({"id": f"a-{n}", "n": n} for n in range(1_000))
-    assert pod.wait_settled(seconds=30).audit(twice).duplicates > 0
+def test_T0a_the_same_is_seen_on_a_real_broker(auditor: Auditor, redis: Component) -> None:
+    """Read and written through a bridge that nobody kills."""
+    audit = auditor.run(
+        "--kill", "bridge", "--times", "6", "--events", "10000", "--seed", "20131001", "--patience", "15s",
+        program=program(redis.url, settings={"takeover": "3s"}),
+        environment={"DS_FAULT": "commit-first"},
+    )  # fmt: skip
+    assert (audit.code, audit.lost() > 0) == (1, True)
+
+
+@pytest.mark.usefixtures("faulty_bridge")
+def test_T0b_results_written_twice_are_seen_as_duplicates(auditor: Auditor) -> None:
+    audit = auditor.run(
+        "--kill", "worker", "--times", "0", "--events", "1000", environment={"DS_FAULT": "write-twice"}
+    )
+    assert (audit.code, audit.ledger["duplicates"] > 0) == (1, True)
+    assert "came out more than once: p" in audit.said
 
 
 def test_T0b_answers_shifted_by_one_are_seen_as_wrong() -> None:

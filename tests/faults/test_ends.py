@@ -4,52 +4,32 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 from collections.abc import Callable
 
 import pytest
 
+from tests.providers.component import Component
+
+from .audits import Auditor, program
 from .rig import Rig, wait_until
-from .science import DOUBLE, twice
-
-ROUNDS = 5
+from .science import DOUBLE
 
 
-def test_T36_rolling_restarts_of_both_parts_lose_nothing_and_repeat_nothing(rig: Callable[..., Rig]) -> None:
-    pod = rig(DOUBLE, workers=2)
-    pod.start_bridge()
-    pod.start_runner()
-    stop = threading.Event()
-    published = 0
+def test_T36_rolling_restarts_of_both_parts_lose_nothing_and_repeat_nothing(auditor: Auditor) -> None:
+    audit = auditor.run("--stop", "bridge,worker", "--times", "5", "--events", "10000", "--seed", "20131001")
+    audit.require(done={"stop bridge": 5, "stop worker": 5}, duplicates=0, inversions=0, dead=0)
 
-    def publish() -> None:
-        nonlocal published
-        while not stop.wait(0.02):
-            pod.publish({"id": f"p{n % 7}-{n}", "n": n} for n in range(published, published + 200))
-            published += 200
 
-    def works() -> bool:
-        now = pod.status()
-        return bool(now["state"] == "running" and now["scored"] > 0)
-
-    publisher = threading.Thread(target=publish, daemon=True)
-    publisher.start()
-    for _ in range(ROUNDS):
-        wait_until(works, seconds=60, what="results")
-        pod.stop_bridge()
-        pod.start_bridge()
-        wait_until(works, seconds=60, what="results of the new bridge")
-        pod.stop_runner()
-        pod.start_runner()
-    stop.set()
-    publisher.join(60)
-    assert not publisher.is_alive()
-
-    verdict = pod.wait_settled(seconds=60).audit(twice)
-    print(verdict)
-    verdict.require_at_least_once()
-    assert (verdict.duplicates, verdict.dead, verdict.inversions) == (0, 0, 0), verdict
-    assert "records with these ids already" not in pod.log("bridge"), "something was written twice"
+@pytest.mark.long
+def test_T36_twenty_rolling_restarts_on_kafka_repeat_nothing_even_at_least_once(
+    auditor: Auditor, kafka: Component
+) -> None:
+    audit = auditor.run(
+        "--stop", "bridge,worker", "--times", "20", "--events", "40000", "--seed", "20131001",
+        program=program(kafka.url),
+        seconds=600,
+    )  # fmt: skip
+    audit.require(done={"stop bridge": 20, "stop worker": 20}, duplicates=0, inversions=0, dead=0)
 
 
 @pytest.mark.parametrize("away", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
