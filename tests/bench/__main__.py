@@ -18,7 +18,7 @@ import sys
 import time
 from pathlib import Path
 
-from . import api, codec, jetstream_rows, kafka_rows, scoring, sql_rows, stream_rows
+from . import api, codec, jetstream_rows, kafka_rows, memory_rows, scoring, sql_rows, stream_rows
 from .row import Row
 
 RESULTS = Path(__file__).parent / "results" / "latest.json"
@@ -27,6 +27,7 @@ GROUPS = {
     "kafka": kafka_rows.rows,
     "jetstream": jetstream_rows.rows,
     "sql": sql_rows.rows,
+    "memory": memory_rows.rows,
     "codec": codec.rows,
     "scoring": scoring.rows,
     "api": api.rows,
