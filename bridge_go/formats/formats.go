@@ -46,7 +46,7 @@ type codec interface {
 	encode(ctx context.Context, json []byte) (value []byte, err error)
 }
 
-// Codes of faults and errors, as DESIGN.md lists them.
+// codeUndecodable is of dead letters whose payload was none of the format.
 const codeUndecodable = "undecodable"
 
 // A Stream is the format of one stream. Both directions are safe from any goroutine.
