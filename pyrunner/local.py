@@ -49,11 +49,12 @@ class Workers:
         *,
         metrics: tuple[str, int] | None = None,
         fail_fast: bool = False,
-        log_level: str = "info",
+        log_level: str | None = None,
     ) -> None:
         from pyrunner import logs
         from pyrunner.runtime import Supervisor
 
+        log_level = log_level or logs.wanted_level()
         logs.configure(level=log_level)
         self._failures: list[str] = []
         self.unknown: list[str] = []  # of fields that events had and the class has not, a sentence each

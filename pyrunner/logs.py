@@ -7,12 +7,15 @@ standard error. Standard output belongs to results.
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
 from collections.abc import MutableMapping
 from typing import Any, TextIO
 
 import structlog
+
+from pyrunner.errors import UserError
 
 MASK = "***"
 _SECRET_NAME = re.compile(
@@ -44,6 +47,17 @@ def configure(*, json: bool | None = None, level: str = "info", stream: TextIO |
         )
     )
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
+
+
+def wanted_level() -> str:
+    """The level that the environment asks for, as the bridge does: DS_LOG_LEVEL is debug, info, warn or error."""
+    level = os.environ.get("DS_LOG_LEVEL", "info").lower()
+    if level not in _LEVELS:
+        raise UserError(f'DS_LOG_LEVEL is "{level}". It is one of {", ".join(_LEVELS)}')
+    return _LEVELS[level]
+
+
+_LEVELS = {"debug": "debug", "info": "info", "warn": "warning", "error": "error"}
 
 
 def get(name: str = "ds-runner", **values: Any) -> Any:

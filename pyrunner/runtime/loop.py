@@ -185,7 +185,9 @@ class Loop:
         for index, kind, code, reason, detail, _ in errors:
             self._metrics.failed(_KINDS[Kind(kind)], code)
             if kind == Kind.FAIL:
-                self._mishaps.note(meta.id(index), code, reason, _traceback(detail), now)
+                self._mishaps.note(
+                    meta.id(index), code, _for_logs(code, reason, detail), _traceback(detail), now
+                )
         return [failure(*error) for error in errors]
 
     def _note_loss(self, lost: LinkLost) -> None:
@@ -205,6 +207,15 @@ class Loop:
         self._waker.clear()
         self._ended = self._ended or self._orphaned()
         return self._is_over()
+
+
+def _for_logs(code: str, reason: str, detail: bytes | None) -> str:
+    """What was wrong with an event, without what was in it: a log is read by more people than a dead letter is."""
+    if code != "invalid_event" or not detail:
+        return reason
+    return "; ".join(
+        f"{p['field'] or 'event'}: expected {p['expected']}" for p in msgspec.json.decode(detail)
+    )
 
 
 def _traceback(detail: bytes | None) -> str | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 import shutil
 import time
 import urllib.request
@@ -13,6 +15,8 @@ from typing import Any
 from pyrunner.audit import Pod
 
 from .auditor import Ledger
+
+PASSWORD = "planted-pw-5f1c0a9e77"  # where a test gives a connection one
 
 PROGRAM = """\
 apiVersion: ds-runner.dev/v1alpha1
@@ -39,6 +43,12 @@ def wait_until(condition: Callable[[], bool], *, seconds: float, what: str) -> N
         time.sleep(0.02)
 
 
+def leaks(text: str, token: str) -> list[str]:
+    """The places in a log or in metrics that tell the token, a password, or the payload of an event or an answer."""
+    pattern = "|".join([re.escape(token), re.escape(PASSWORD), r'\{\\*"id\\*": ?\\*"'])
+    return [text[max(0, at.start() - 80) : at.end() + 80] for at in re.finditer(pattern, text)]
+
+
 class Rig(Pod):
     """One pod in a folder, and its producer. `science` is the text of the model file, `model` the class in it."""
 
@@ -56,7 +66,9 @@ class Rig(Pod):
         commands: Sequence[str] = ("score-stream",),
     ) -> None:
         super().__init__(
-            folder, commands=commands, environment={"PYTHONPATH": str(folder), **(environment or {})}
+            folder,
+            commands=commands,
+            environment={"PYTHONPATH": str(folder), "DS_LOG_LEVEL": "debug", **(environment or {})},
         )
         (folder / "rig_science.py").write_text(science)
         (folder / "program.yaml").write_text(
@@ -67,8 +79,19 @@ class Rig(Pod):
         self._after: dict[str, str] = {}
 
     def close(self) -> None:
+        """End the parts; then no log, which were all at debug level, and no metric may have told a secret or a payload (T40)."""
+        told = {"metrics": self.last_metrics()}
         super().close()
         shutil.rmtree(self.folder / "state", ignore_errors=True)
+        told |= {log: self.log(log) for log in ("bridge", "runner")}
+        found = {place: leaks(text, self.token.read_text().strip()) for place, text in told.items() if text}
+        assert not any(found.values()), found
+
+    def last_metrics(self) -> str:
+        """What a scraper got last; nothing of a bridge that is not there."""
+        with contextlib.suppress(OSError, ValueError):
+            return self.metrics()
+        return ""
 
     # -- events --------------------------------------------------------------------------------------------------
 

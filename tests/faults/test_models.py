@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from typing import Any
 
 from .rig import PROGRAM, Rig, wait_until
 from .science import DOUBLE, FITTED, TREACHEROUS, twice
@@ -57,15 +58,18 @@ def test_T40_no_log_and_no_metric_holds_the_token_or_a_payload(rig: Callable[...
         stranger.sendall(b"DSWIRE\r\n" + bytes(40))
     pod.poisons = {42, 1234}
     pod.publish({"id": f"payload4711-{n}", "n": n} for n in [*range(100), *range(1_200, 1_300)])
-    pod.call("publish", "numbers", [[b'{"id": "payload4711-bad", "n": "not a number"}', b"k"]])
-    pod.ledger.attempted.add("payload4711-bad")
-    pod.ledger.poisons.add("payload4711-bad")
+    pod.call("publish", "numbers", [[b'{"id": "payload4711-999", "n": "not a number"}', b"k"]])
+    pod.ledger.attempted.add("payload4711-999")
+    pod.ledger.poisons.add("payload4711-999")
     pod.wait_settled(seconds=60).audit(twice).require_at_least_once()
     metrics = pod.metrics()
+    dead: Any = pod.call("tail", "numbers.dead", "", 100, 0)[0]  # type: ignore[index]
+    letters = repr([record[5] for record in dead])  # their values are the payloads, and meant to be
     pod.stop_runner()
     pod.stop_bridge()
 
     token = pod.token.read_text().strip()
+    assert dead and token not in letters
     for place, text in {"bridge": pod.log("bridge"), "runner": pod.log("runner"), "metrics": metrics}.items():
         assert token not in text, place
         assert "payload4711" not in text, place

@@ -290,3 +290,15 @@ def test_workers_end_when_their_parent_is_gone_whatever_they_do(program, bridge,
     finally:
         parent.kill()
         parent.wait()
+
+
+def test_T40_the_log_says_what_was_wrong_with_an_event_and_not_what_was_in_it(program, bridge, capfd):
+    """The dead letter has both. The log once held the first hundred characters of a payload that was no JSON."""
+    with running(program, bridge, log_json=True):
+        ids = bridge.give([b'{"x": "planted4711", "what": ""}', b'{"x": planted4711'])
+        answers = bridge.answers(2)
+    assert "planted4711" in answers[ids[0]].error[2]
+    said = capfd.readouterr().err
+    assert "planted4711" not in said
+    lines = [json.loads(line) for line in said.splitlines() if '"event failed"' in line]
+    assert lines[0]["reason"].startswith("x: expected")
