@@ -379,7 +379,7 @@ func TestAnEventThatHangsIsDeadAfterTwoHangsAlone(t *testing.T) { // T13
 
 // A bridge that was stopped, starved or asleep, T6 and T21.
 
-func TestTheTimeForWhichTheBridgeWasStoppedIsHeldAgainstNobody(t *testing.T) {
+func TestT6T21TheTimeForWhichTheBridgeWasStoppedIsHeldAgainstNobody(t *testing.T) {
 	p := stage(t, Config{Deadline: 10 * second})
 	p.Supervised(p.now, true)
 	a := p.hire("a", 100)
