@@ -113,7 +113,7 @@ func (o *StreamOutlet) letter(to Target, f *Fate, how form) messaging.Outgoing {
 		out.Key, out.Value = nil, pointer(f)
 	}
 	out.Headers = append(out.Headers, o.why(f, how)...)
-	if to.Sink != nil && to.Sink.Info().Deduplicates {
+	if to.Sink != nil && (to.Sink.Info().Deduplicates || to.Sink.Info().PassesID) {
 		// A sink may have stored what it answered with an error: forms have ids of their own.
 		out.ID = string(appendID(nil, idPrefix(o.c, to.Stream), f.Record, int(how)))
 	}

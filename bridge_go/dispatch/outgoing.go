@@ -52,7 +52,7 @@ func (m *outgoing) queue(to Target) *queue {
 		}
 	}
 	q := &queue{to: to}
-	if to.Sink.Info().Deduplicates {
+	if i := to.Sink.Info(); i.Deduplicates || i.PassesID {
 		q.prefix = idPrefix(m.c, to.Stream)
 	}
 	m.queues = append(m.queues, q)

@@ -99,6 +99,8 @@ type SinkInfo struct {
 	// InOrder promises that nothing of a key is stored behind a record of that key which may be tried again: then all behind it in
 	// the Write fail with it. Others are given one record of a key at a time where the order matters.
 	InOrder bool
+	// PassesID says that records want their Outgoing.ID though the sink de-duplicates nothing: it hands them on, to whoever may.
+	PassesID bool
 }
 
 // SourceConfig opens a source. Group names the reader whose position is kept: program/command. Without a group nothing is

@@ -24,6 +24,23 @@ func checkEnds(root *node, ps *problems) {
 	})
 }
 
+// checkRequests refuses an order that an endpoint's connection does not keep: requests of one key follow one another, those of
+// several are under way at once. One problem a command, at the order.
+func checkRequests(root *node, ps *problems) {
+	eachStreamCommand(root, func(p path, command *node) {
+		n := command.get("order")
+		for _, key := range []string{"output", "rejected", "dead_letter"} {
+			name := command.get(key).text()
+			connection := root.get("spec", "streams", name, "connection").text()
+			if n.text() == "partition" && slices.Contains(onlyWritten, schemeOf(root, connection)) && setting(root, connection, "concurrency") != "1" {
+				ps.add(n.place, render(root, p.with("order")), "order", fmt.Sprintf("%s is on connection %s, which keeps the order of keys. "+
+					"Write order: key, or settings: {concurrency: 1} there", name, connection))
+				return
+			}
+		}
+	})
+}
+
 // wrongEnd says why a stream of such a connection is not for this key of a command, and what would be; "" if it is.
 func wrongEnd(key, scheme string) string {
 	switch {

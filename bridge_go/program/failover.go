@@ -1,6 +1,7 @@
 package program
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -17,6 +18,19 @@ func checkFailovers(root *node, ps *problems) {
 			f.id()
 		}
 	}
+}
+
+// checkReaders refuses replicas of a command that reads such a connection: none knows what another has seen. One problem a command,
+// at the input.
+func checkReaders(root *node, ps *problems) {
+	eachStreamCommand(root, func(p path, command *node) {
+		n := command.get("input")
+		connection := root.get("spec", "streams", n.text(), "connection").text()
+		if schemeOf(root, connection) == "failover" && scales(command) {
+			ps.add(n.place, render(root, p.with("input")), "replicas", fmt.Sprintf("%s is on connection %s, which is failover:, and one "+
+				"process reads it, because no other knows what it has seen. Write deploy: {scale: {min: 1, max: 1}}", n.text(), connection))
+		}
+	})
 }
 
 type failover struct {

@@ -40,7 +40,9 @@ func checkNames(root *node, ps *problems) {
 	checkCircles(root, ps)
 	checkGuarantees(root, ps)
 	checkEnds(root, ps)
+	checkRequests(root, ps)
 	checkFailovers(root, ps)
+	checkReaders(root, ps)
 	checkOrder(root, ps)
 	checkFormats(root, ps)
 }

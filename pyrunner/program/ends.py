@@ -6,7 +6,7 @@ What is read cannot be written, and the other way round.
 from __future__ import annotations
 
 from pyrunner.program.circles import stream_commands
-from pyrunner.program.guarantee import scheme_of, text
+from pyrunner.program.guarantee import scheme_of, setting, text
 from pyrunner.program.places import Problems
 from pyrunner.program.tree import Node, render
 
@@ -25,6 +25,30 @@ def check_ends(root: Node, problems: Problems) -> None:
             if why := _wrong_end(key, scheme_of(root, connection)):
                 told = f"{node.text} is on connection {connection}, which is {why}"
                 problems.add(node.place, render(root, (*path, key)), "direction", told)
+
+
+def check_requests(root: Node, problems: Problems) -> None:
+    """Adds one problem for each command whose order an endpoint's connection does not keep, at the order.
+
+    Requests of one key follow one another, those of several are under way at once.
+    """
+    for path, command in stream_commands(root):
+        node = command.get("order")
+        if node is None or node.text != "partition":
+            continue
+        for key in ("output", "rejected", "dead_letter"):
+            name = text(command, key)
+            connection = text(root, "spec", "streams", name, "connection")
+            if (
+                scheme_of(root, connection) in ONLY_WRITTEN
+                and setting(root, connection, "concurrency") != "1"
+            ):
+                told = (
+                    f"{name} is on connection {connection}, which keeps the order of keys. "
+                    "Write order: key, or settings: {concurrency: 1} there"
+                )
+                problems.add(node.place, render(root, (*path, "order")), "order", told)
+                break
 
 
 def _wrong_end(key: str, scheme: str) -> str:

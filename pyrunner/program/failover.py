@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pyrunner.program.circles import stream_commands
 from pyrunner.program.ends import ONLY_WRITTEN
-from pyrunner.program.guarantee import scheme_of, setting
+from pyrunner.program.guarantee import scheme_of, setting, text
+from pyrunner.program.order import scales
 from pyrunner.program.places import Path, Problems
 from pyrunner.program.tree import Node, render
 from pyrunner.program.words import unknown
@@ -20,6 +22,19 @@ def check_failovers(root: Node, problems: Problems) -> None:
             first = wrapper.side("primary", "")
             wrapper.side("secondary", first)
             wrapper.id()
+
+
+def check_readers(root: Node, problems: Problems) -> None:
+    """Adds one problem for each command that reads such a connection with replicas: none knows what another has seen."""
+    for path, command in stream_commands(root):
+        node = command.get("input")
+        connection = text(root, "spec", "streams", node.text, "connection") if node else ""
+        if node and scheme_of(root, connection) == "failover" and scales(command):
+            told = (
+                f"{node.text} is on connection {connection}, which is failover:, and one process reads it, "
+                "because no other knows what it has seen. Write deploy: {scale: {min: 1, max: 1}}"
+            )
+            problems.add(node.place, render(root, (*path, "input")), "replicas", told)
 
 
 @dataclass(slots=True)

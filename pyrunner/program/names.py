@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pyrunner.program.circles import check_circles
-from pyrunner.program.ends import check_ends
-from pyrunner.program.failover import check_failovers
+from pyrunner.program.ends import check_ends, check_requests
+from pyrunner.program.failover import check_failovers, check_readers
 from pyrunner.program.formats import check_formats
 from pyrunner.program.guarantee import check_guarantees
 from pyrunner.program.kinds import COMMON_FIELDS, DATASET, KINDS, STREAM
@@ -47,7 +47,9 @@ def check_names(root: Node, problems: Problems) -> None:
     check_circles(root, problems)
     check_guarantees(root, problems)
     check_ends(root, problems)
+    check_requests(root, problems)
     check_failovers(root, problems)
+    check_readers(root, problems)
     check_order(root, problems)
     check_formats(root, problems)
 

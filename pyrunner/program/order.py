@@ -27,7 +27,7 @@ def _why_not(root: Node, command: Node) -> str:
             f"{source} is on connection {connection} with shared: true, whose readers share the events of a key. "
             "Write order: none, or settings: {partitions: N} instead of shared"
         )
-    if scheme in ("redis", "rediss") and _scales(command):
+    if scheme in ("redis", "rediss") and scales(command):
         return (
             f"{source} is on connection {connection}, which is {scheme}:, where replicas share the events of a key. "
             "Write order: none, or deploy: {scale: {min: 1, max: 1}}"
@@ -35,7 +35,7 @@ def _why_not(root: Node, command: Node) -> str:
     return ""
 
 
-def _scales(command: Node) -> bool:
+def scales(command: Node) -> bool:
     """Whether there may be more than one replica."""
 
     def count(key: str) -> int:

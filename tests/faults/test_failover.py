@@ -99,7 +99,7 @@ def test_a_primary_that_stands_still_and_a_secondary_that_is_killed_lose_and_dou
             lambda: pod.log("bridge").count(told) >= times, seconds=60, what=f"the {side} to be active"
         )
 
-    producers.write(range(0, 2000))
+    producers.write(range(2000))
     scored(2000, "both sides alive")
 
     munich.pause()

@@ -22,7 +22,8 @@ type sink struct {
 
 // Info implements messaging.Sink. Whether an endpoint stores a message id once is its own affair.
 func (s *sink) Info() messaging.SinkInfo {
-	return messaging.SinkInfo{MaxBytes: s.e.settings.maxValue, InOrder: s.e.settings.order == "key"}
+	set := &s.e.settings
+	return messaging.SinkInfo{MaxBytes: set.maxValue, PassesID: true, InOrder: set.order == "key" || set.concurrency == 1}
 }
 
 // Close implements messaging.Sink.
