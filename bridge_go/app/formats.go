@@ -111,7 +111,7 @@ func (b *bridge) decoder(c program.Command) (func(context.Context, []messaging.R
 	if format == nil || err != nil {
 		return nil, err
 	}
-	return format.Decode, nil
+	return format.Reader(c.Breaker.Run), nil
 }
 
 // encoders gives outputs the formats of their streams. Dead letters and rejected events stay as they were.

@@ -55,6 +55,7 @@ type Stream struct {
 	codec codec
 	log   *slog.Logger
 	first time.Duration // of the waits for a registry
+	last  time.Duration // and the longest
 }
 
 const (
@@ -69,12 +70,43 @@ func newStream(name string, c codec, log *slog.Logger) *Stream {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Stream{name: name, codec: c, log: log, first: firstWait}
+	return &Stream{name: name, codec: c, log: log, first: firstWait, last: lastWait}
 }
 
 // Decode puts JSON in the place of the records' values, or a fault where that cannot be. It waits for the registry until the context
 // ends, which is the only error.
 func (s *Stream) Decode(ctx context.Context, records []messaging.Record) error {
+	return s.decodeAll(ctx, records, func(*messaging.Fault) error { return nil })
+}
+
+// Reader is Decode for one route, whose records come in their order. When so many in a row do not decode, it is more likely that the
+// format is wrong than that they are: then it waits before each further one, so that a topic does not drain into dead letters
+// before somebody has read the log. All that was read at once waits for a minute at most: good events may be among it.
+func (s *Stream) Reader(most int) func(context.Context, []messaging.Record) error {
+	run := 0
+	return func(ctx context.Context, records []messaging.Record) error {
+		waits := 6
+		return s.decodeAll(ctx, records, func(f *messaging.Fault) error {
+			if f == nil {
+				run = 0
+				return nil
+			}
+			if run++; run <= most || waits == 0 {
+				return nil
+			}
+			waits--
+			s.log.Error("many payloads in a row do not decode: is the stream's format right?", "stream", s.name, "in_a_row", run,
+				"error", f.Reason, "waiting", s.last)
+			if !sleep(ctx, s.last) {
+				return ctx.Err()
+			}
+			return nil
+		})
+	}
+}
+
+// decodeAll calls seen for each record that has a value, with what is wrong with it.
+func (s *Stream) decodeAll(ctx context.Context, records []messaging.Record, seen func(*messaging.Fault) error) error {
 	originals := make([][]byte, len(records))
 	for i := range records {
 		r := &records[i]
@@ -92,6 +124,9 @@ func (s *Stream) Decode(ctx context.Context, records []messaging.Record) error {
 			originals[i] = r.Value
 			r.Value, r.Original = decoded, &originals[i]
 		}
+		if err := seen(r.Fault); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -108,7 +143,7 @@ func (s *Stream) Encode(ctx context.Context, json []byte) ([]byte, error) {
 // patiently tries again what is not the value's own fault.
 func patiently(ctx context.Context, s *Stream, value []byte, do func(context.Context, []byte) ([]byte, error)) ([]byte, error) {
 	var why error
-	for wait := s.first; ; wait = min(2*wait, lastWait) {
+	for wait := s.first; ; wait = min(2*wait, s.last) {
 		out, err := do(ctx, value)
 		var mistake *Mistake
 		if err == nil || errors.As(err, &mistake) {
@@ -117,7 +152,7 @@ func patiently(ctx context.Context, s *Stream, value []byte, do func(context.Con
 		if why == nil || ctx.Err() == nil { // one that was cut off says nothing
 			why = err
 		}
-		if ctx.Err() == nil && (wait == s.first || wait == lastWait) {
+		if ctx.Err() == nil && (wait == s.first || wait == s.last) {
 			s.log.Warn("waiting for the schema registry", "stream", s.name, "error", err)
 		}
 		if !sleep(ctx, wait) {

@@ -180,6 +180,48 @@ func TestARegistryThatAnswersWithoutEndIsCutOff(t *testing.T) {
 	}
 }
 
+func TestManyPayloadsInARowThatDoNotDecodeSlowTheReaderDown(t *testing.T) {
+	s := newStream("s", &fixed{s: compiled(t, Avro, `"int"`)}, nil)
+	s.last = 50 * time.Millisecond
+	read := s.Reader(3)
+	took := func(payloads ...byte) time.Duration {
+		var records []messaging.Record
+		for _, p := range payloads {
+			records = append(records, messaging.Record{Value: bytes.Repeat([]byte{2}, int(p))})
+		}
+		begun := time.Now()
+		if err := read(t.Context(), records); err != nil {
+			t.Fatal(err)
+		}
+		for i, r := range records {
+			if (r.Fault == nil) != (payloads[i] == 1) {
+				t.Errorf("%d: %+v", i, r)
+			}
+		}
+		return time.Since(begun)
+	}
+	if d := took(2, 2, 2); d > 45*time.Millisecond {
+		t.Errorf("three took %s", d)
+	}
+	if d := took(2, 2); d < 100*time.Millisecond {
+		t.Errorf("two more took %s", d)
+	}
+	if d := took(1, 2, 2, 1, 2, 2, 2); d > 45*time.Millisecond {
+		t.Errorf("after one that decodes they took %s", d)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if err := read(ctx, []messaging.Record{{Value: []byte{2, 2}}}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Error(err)
+	}
+}
+
+// fixed is a codec without a registry.
+type fixed struct{ s schema }
+
+func (f *fixed) decode(_ context.Context, value []byte) ([]byte, error) { return f.s.decode(value) }
+func (f *fixed) encode(_ context.Context, json []byte) ([]byte, error)  { return f.s.encode(nil, json) }
+
 func TestMistakesOfSettings(t *testing.T) {
 	for url, want := range map[string]string{
 		"kafka://broker":        "its URL begins with http:// or https://",
