@@ -23,6 +23,7 @@ import (
 //	written       fates that are stored
 type recorder struct {
 	to      *Recording
+	count   *tally // of the route
 	lookups bool
 	open    map[uint64]*tape.Batch // by batch number
 	sentAt  map[uint64]int64
@@ -46,15 +47,16 @@ const (
 
 // RecordConfig is what somebody wants to hear.
 type RecordConfig struct {
-	Bridge  string // its version
-	Lookups bool   // keep the answers of calls
-	Bytes   int    // bound of what waits for the reader, 64 MiB
+	Bridge  string        // its version
+	Lookups bool          // keep the answers of calls
+	Bytes   int           // bound of what waits for the reader, 64 MiB
+	Idle    time.Duration // how long it is kept without being asked, 10 s
 }
 
 // Record begins a recording of what is leased from now on. ErrRecording when there is one already, ErrStale when the route
 // has ended.
 func (r *Route) Record(_ context.Context, c RecordConfig) (*Recording, error) {
-	x, err := newRecording(c.Bytes), ErrStale
+	x, err := newRecording(c), ErrStale
 	r.ask(reachable, func() {
 		if r.recorder != nil && !r.recorder.to.abandoned() {
 			err = ErrRecording
@@ -65,7 +67,7 @@ func (r *Route) Record(_ context.Context, c RecordConfig) (*Recording, error) {
 			Program: r.cfg.Program, Command: r.cfg.Command, Stream: r.cfg.Stream, Began: time.Now().UnixNano(), Bridge: c.Bridge, Lookups: c.Lookups,
 		})
 		r.recorder = &recorder{
-			to: x, lookups: c.Lookups, open: map[uint64]*tape.Batch{}, sentAt: map[uint64]int64{}, weight: map[uint64]int{},
+			to: x, count: &r.count, lookups: c.Lookups, open: map[uint64]*tape.Batch{}, sentAt: map[uint64]int64{}, weight: map[uint64]int{},
 			workers: map[Worker]uint64{}, waiting: map[place]struct{}{},
 		}
 		r.taping.Store(true)
@@ -203,7 +205,10 @@ func (x *recorder) finish(batch uint64, now int64) {
 	delete(x.open, batch)
 	delete(x.sentAt, batch)
 	delete(x.weight, batch)
-	if !x.to.putBatch(b, crowded) {
+	if n := uint64(len(b.Batch.Payloads)); x.to.putBatch(b, crowded) {
+		x.count.taped += n
+	} else {
+		x.count.tapeDropped += n
 		return
 	}
 	for _, run := range b.Batch.Positions {

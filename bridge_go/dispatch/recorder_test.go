@@ -222,6 +222,24 @@ func TestASlowReaderCostsBatchesOfTheTapeAndNeverTheRoute(t *testing.T) {
 	r.audit(dispatchtest.Audit{Scored: 20_000})
 }
 
+func TestARecordingThatNobodyAsksForEnds(t *testing.T) {
+	log := dispatchtest.NewLog(0, 1, 0, false)
+	r := start(t, log, nil)
+	dispatchtest.Hire(r, "w1", 1, dispatchtest.Echo)
+	x := r.record(dispatch.RecordConfig{Idle: 50 * time.Millisecond})
+	r.until("another may record", func() bool {
+		again, err := r.Record(context.Background(), lookups)
+		if err == nil {
+			again.Stop()
+		}
+		return err == nil
+	})
+	data, _ := r.read(x)
+	if h := r.hear(data); h.ended {
+		t.Fatal("a recording that was given up says that it ended in order")
+	}
+}
+
 func TestOneRecordsAtATimeAndTheEndOfTheRouteEndsIt(t *testing.T) {
 	log := dispatchtest.NewLog(10, 1, 0, false)
 	r := start(t, log, nil)

@@ -17,7 +17,7 @@ import (
 // than a full queue, and not for long.
 type Recording struct {
 	limit int
-	now   func() time.Time
+	idle  time.Duration
 
 	mu    sync.Mutex
 	queue []queued
@@ -52,13 +52,10 @@ const recordingIdle = 10 * time.Second
 // chunkBytes is about what Next gives at once: well below the frame of an answer.
 const chunkBytes = 4 << 20
 
-func newRecording(limit int) *Recording {
-	if limit <= 0 {
-		limit = defaultTapeBytes
-	}
-	x := &Recording{limit: limit, now: time.Now, more: make(chan struct{}, 1), rest: []byte(tape.Magic)}
-	x.asked = x.now()
-	return x
+func newRecording(c RecordConfig) *Recording {
+	or(&c.Bytes, defaultTapeBytes)
+	or(&c.Idle, recordingIdle)
+	return &Recording{limit: c.Bytes, idle: c.Idle, asked: time.Now(), more: make(chan struct{}, 1), rest: []byte(tape.Magic)}
 }
 
 // Next waits until there is something, or the context ends, and gives the tape's next bytes, and what was counted by then. The last bytes come
@@ -79,7 +76,7 @@ func (x *Recording) Next(ctx context.Context) (data []byte, count Recorded, done
 // take encodes frames outside of the lock: the loop never waits for that.
 func (x *Recording) take() (data []byte, count Recorded, done bool) {
 	x.mu.Lock()
-	x.asked = x.now()
+	x.asked = time.Now()
 	frames := x.queue
 	taken := 0
 	for size := len(x.rest); taken < len(frames) && (taken == 0 || size < chunkBytes); taken++ {
@@ -121,7 +118,7 @@ func (x *Recording) stopping() bool {
 func (x *Recording) abandoned() bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return x.now().Sub(x.asked) > recordingIdle
+	return time.Since(x.asked) > x.idle
 }
 
 // put queues a frame that is small, and never dropped.
@@ -171,7 +168,7 @@ func (x *Recording) end(orderly bool) {
 		x.queue = append(x.queue, queued{&gap, 0})
 	}
 	if orderly {
-		x.queue = append(x.queue, queued{&tape.End{Ended: x.now().UnixNano()}, 0})
+		x.queue = append(x.queue, queued{&tape.End{Ended: time.Now().UnixNano()}, 0})
 	}
 	x.over = true
 	x.mu.Unlock()

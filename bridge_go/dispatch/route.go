@@ -74,6 +74,7 @@ type Route struct {
 // A tally is what the loop counts besides the core.
 type tally struct {
 	outputs, commits, commitErrors, sourceErrors uint64
+	taped, tapeDropped                           uint64 // events of recordings
 
 	lag    int64
 	stages [4]metrics.Histogram

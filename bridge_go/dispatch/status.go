@@ -165,7 +165,7 @@ func (r *Route) publish() {
 		Stats: r.core.Stats(), Gauges: r.core.Gauges(), Now: r.now,
 		Workers: len(r.members), ReadyWorkers: r.core.ReadyWorkers(), Lag: r.count.lag, Outputs: r.count.outputs,
 		Unsettled: len(r.pending) + r.writing, Commits: r.count.commits, CommitErrors: r.count.commitErrors,
-		SourceErrors: r.count.sourceErrors, Stages: r.count.stages,
+		SourceErrors: r.count.sourceErrors, TapedEvents: r.count.taped, TapeDropped: r.count.tapeDropped, Stages: r.count.stages,
 	}
 	r.cfg.Sinks.into(s)
 	r.reported = s.Stats

@@ -40,6 +40,8 @@ type Snapshot struct {
 	SinkRefusals   uint64
 	StagedRefusals uint64 // writes of models
 	WindowExceeded uint64
+	TapedEvents    uint64
+	TapeDropped    uint64
 	DeadReduced    map[string]uint64 // dead letters that did not fit, by what was left out
 	Stages         [stages]Histogram
 }
@@ -98,6 +100,8 @@ var Table = []Metric{
 	counter("ds_sink_refusals_total", "Outputs that a sink refused for good.", func(s *Snapshot) uint64 { return s.SinkRefusals }),
 	counter("ds_window_exceeded_total", "Times that stored results had no committed position for longer than the sink remembers message ids: they may come twice.", func(s *Snapshot) uint64 { return s.WindowExceeded }),
 	{"ds_dead_letters_reduced_total", "counter", "Dead letters that the sink refused as they were, by what was left out: headers, payload, all.", []string{"left_out"}, eachReduced},
+	counter("ds_recorded_events_total", "Deliveries of events that are on a tape.", func(s *Snapshot) uint64 { return s.TapedEvents }),
+	counter("ds_recording_dropped_events_total", "Deliveries of events that are missing on a tape: it was not taken off the bridge in time.", func(s *Snapshot) uint64 { return s.TapeDropped }),
 	{"ds_stage_seconds", "histogram", "Time of an event by stage: queue, worker, sink, total.", []string{"stage"}, nil},
 }
 
