@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
-from .rig import Rig
-from .science import CROWDED, UNRULY, twice
+import pytest
+
+from .rig import Rig, wait_until
+from .science import CROWDED, HEADER, UNRULY, twice
 
 
 def test_T7_a_batch_that_does_not_fit_into_memory_comes_again_in_parts(rig: Callable[..., Rig]) -> None:
@@ -32,3 +37,91 @@ def test_T37_user_code_that_prints_forks_and_closes_descriptors_harms_nobody(rig
     verdict.require_at_least_once()
     assert (verdict.out, verdict.dead, verdict.duplicates) == (3_000, 0, 0), verdict
     assert "closed descriptors" in pod.log("runner")
+
+
+GREEDY = (
+    HEADER
+    + """
+
+class Greedy(Model[Number, Answer]):
+    def predict(self, events: list[Number]) -> list[Answer]:
+        if any(e.n == 1_000 for e in events) and not os.path.exists("greedy"):
+            open("greedy", "w").close()
+            kept = []
+            while True:
+                kept.append(os.urandom(1 << 20))  # touched, so that it is real
+        return [Answer(id=e.id, value=e.n * 2.0) for e in events]
+"""
+)
+
+
+@pytest.fixture
+def small_memory() -> Iterator[Callable[[int], None]]:
+    """Puts a process, and what it starts from then on, under a limit of the kernel's: 400 MiB."""
+    group = make_group(400 << 20)
+    if group is None:
+        pytest.skip("needs a memory cgroup that may be made: root, or a delegated one")
+    yield lambda pid: (group / "cgroup.procs").write_text(str(pid)) and None
+    group.rmdir()
+
+
+def make_group(limit: int) -> Path | None:
+    """A memory cgroup beside our own, of either version of cgroups."""
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        root = Path("/sys/fs/cgroup") if not controllers else Path("/sys/fs/cgroup/memory")
+        if controllers not in ("", "memory"):
+            continue
+        group = root / path.lstrip("/") / f"faults-{os.getpid()}"
+        limits = (
+            ("memory.max",) if not controllers else ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes")
+        )
+        with contextlib.suppress(OSError):
+            group.mkdir()
+            try:
+                (group / limits[0]).write_text(str(limit))
+            except OSError:
+                group.rmdir()
+                continue
+            for name in (*limits[1:], "memory.swap.max"):
+                with contextlib.suppress(OSError):
+                    (group / name).write_text(str(limit if name in limits else 0))
+            return group
+    return None
+
+
+def test_T7_a_worker_that_the_kernel_kills_for_memory_loses_nothing_and_is_named_so(
+    rig: Callable[..., Rig], small_memory: Callable[[int], None]
+) -> None:
+    pod = rig(GREEDY, model="Greedy", workers=2, deadline="30s")
+    pod.start_bridge()
+    pod.start_runner()
+    assert pod.runner is not None
+    small_memory(pod.runner.pid)  # before it has started its workers
+    pod.publish({"id": f"a{n % 7}-{n}", "n": n} for n in range(3_000))
+
+    verdict = pod.wait_settled(seconds=90).audit(twice)
+
+    verdict.require_at_least_once()
+    assert (verdict.out, verdict.dead, verdict.duplicates) == (3_000, 0, 0), verdict
+    assert "out of memory: the kernel killed it" in pod.log("runner")
+    assert pod.metric("ds_worker_deaths_total", cause="oom") == 1
+    assert pod.status()["suspects"] == 0, "memory is nobody's fault"
+    pod.close()  # before its group is removed
+
+
+STUBBORN = CROWDED.replace("len(events) << 24", "2 << 30 if any(e.n == 40 for e in events) else 1")
+
+
+def test_T7_an_event_that_fits_into_no_memory_is_told_of_and_never_dead(rig: Callable[..., Rig]) -> None:
+    pod = rig(STUBBORN, model="Crowded", workers=1)
+    pod.start_bridge()
+    pod.start_runner()
+    pod.publish({"id": f"a{n}-{n}", "n": n} for n in range(50))
+    wait_until(
+        lambda: pod.metric("ds_out_of_memory_total", size="one") >= 2, seconds=60, what="two tries alone"
+    )
+    assert "does not fit into a worker's memory even alone" in pod.log("bridge")
+    assert '"offset":41' in pod.log("bridge")
+    ledger = pod.collect()
+    assert (len(ledger.results), ledger.dead) == (49, []), "the others are answered, and it waits"
