@@ -101,6 +101,13 @@ def test_a_shadow_says_how_often_and_how_far_it_differs(rig: Callable[..., Rig])
     assert pod.status()["models"] == ["2"], "the shadow's worker is none of the command's"
     assert "2497.5" not in pod.log("bridge") + pod.log("runner")
 
+    pod.kill_bridge()
+    pod.publish({"id": f"b-{n}", "n": n} for n in range(100))
+    wait_until(
+        lambda: shadow(pod)["compared"] >= 100, seconds=30, what="the shadow to come back to a new bridge"
+    )
+    pod.wait_settled(seconds=30).audit(twice).require_at_least_once()
+
 
 @pytest.mark.parametrize("mood", ["crashing", "hanging", "slow", "unloadable"])
 def test_whatever_a_shadow_does_the_command_scores_stores_and_commits_everything(
