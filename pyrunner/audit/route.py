@@ -112,12 +112,7 @@ def embedded_route(run: str, *, workers: int = 2, order: str = "key") -> Route:
 
 def route_of(run: str, program: Program, command: Command) -> Route:
     """The route of a command of the user's program."""
-    if command.input is None:
-        raise UserError(f"audit: {command.name} has no input in program.yaml")
-    if command.output is None:
-        raise UserError(
-            f"audit: {command.name} has no output in program.yaml: nothing says what became of its events"
-        )
+    assert command.input is not None and command.output is not None  # program.yaml is refused otherwise
     source = _place_of(program, command.input)
     sink = _place_of(program, command.output)
     letters = _place_of(program, command.dead_letter) if command.dead_letter else source
