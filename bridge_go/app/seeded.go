@@ -17,6 +17,7 @@ import (
 //
 //	commit-first   positions are committed when events are read, before their results are stored: a kill loses events
 //	write-twice    every result is stored twice, under two message ids
+//	half-stored    half of the results are stored, and all are taken for it
 var seeded = os.Getenv("DS_FAULT")
 
 func seededSource(s messaging.Source) messaging.Source {
@@ -27,8 +28,11 @@ func seededSource(s messaging.Source) messaging.Source {
 }
 
 func seededOutlet(o dispatch.Outlet) dispatch.Outlet {
-	if seeded == "write-twice" {
+	switch seeded {
+	case "write-twice":
 		return writeTwice{o}
+	case "half-stored":
+		return halfStored{o}
 	}
 	return o
 }
@@ -111,4 +115,10 @@ func renumbered(fates []dispatch.Fate) []dispatch.Fate {
 		again[i].Record = &another
 	}
 	return again
+}
+
+type halfStored struct{ dispatch.Outlet }
+
+func (o halfStored) Settle(ctx context.Context, fates []dispatch.Fate) ([]dispatch.Refusal, error) {
+	return o.Outlet.Settle(ctx, fates[:(len(fates)+1)/2])
 }

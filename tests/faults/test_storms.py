@@ -1,4 +1,4 @@
-"""The storms in their full size: fifty kills of the bridge, a hundred of workers, ten of a broker (T1, T2, T3)."""
+"""Ten kills of a broker, half of them together with those of bridge and workers (T3)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.long
 Rigs = Callable[..., WatchedRig]
 Kill = Callable[[random.Random], object]
 SEED = 20131003
-WITHIN = 10.0  # seconds, most kills' recovery; a bridge is up in less than one
+WITHIN = 30.0  # seconds, most kills' recovery: a broker that starts, and everybody who finds it again
 
 
 def storm(pod: WatchedRig, kills: list[Kill], record: Callable[..., None]) -> Verdict:
@@ -62,22 +62,6 @@ def recovery(pod: WatchedRig) -> float:
         time.sleep(0.02)
 
 
-def test_T1_fifty_bridge_kills_lose_and_double_nothing_on_the_embedded_store(
-    rig: Rigs, record: Callable[..., None]
-) -> None:
-    pod = rig(DOUBLE, workers=2)
-    verdict = storm(pod, [lambda _: pod.kill_bridge()] * 50, record)
-    assert verdict.duplicates == 0, "the embedded store de-duplicates by message id"
-
-
-def test_T2_a_hundred_worker_kills_lose_and_double_nothing_and_the_others_go_on(
-    rig: Rigs, record: Callable[..., None]
-) -> None:
-    pod = rig(DOUBLE, workers=3)
-    verdict = storm(pod, [pod.kill_worker] * 100, record)
-    assert (verdict.duplicates, verdict.inversions) == (0, 0), verdict
-
-
 @pytest.mark.parametrize("broker", ["nats", "kafka", "redis"])
 def test_T3_ten_kills_of_the_broker_with_both_halves_lose_nothing(
     rig: Rigs, own_component: Callable[[str], Component], record: Callable[..., None], broker: str
@@ -95,9 +79,13 @@ def test_T3_ten_kills_of_the_broker_with_both_halves_lose_nothing(
         server.restart()
 
     def kill_all(rng: random.Random) -> None:
+        """The broker is there again before a bridge asks for it: most connectors give up a broker that is not there."""
         pod.kill_worker(rng)
-        pod.kill_bridge()
+        assert pod.bridge is not None
+        pod.bridge.kill()
+        pod.bridge.wait()
         kill(rng)
+        pod.start_bridge()
 
     kills: list[Kill] = (
         [kill] * 5 + [kill_all] * 5 + [lambda _: pod.kill_bridge()] * 3 + [pod.kill_worker] * 3
