@@ -111,15 +111,26 @@ func Mask(raw string) string {
 
 // Counter makes a counter of this connection, labelled with its name. Several sources and sinks may ask for the same one.
 func (o Options) Counter(name, help string) prometheus.Counter {
-	c := prometheus.NewCounter(prometheus.CounterOpts{
+	return register(o, prometheus.NewCounter(prometheus.CounterOpts{
 		Name: name, Help: help, ConstLabels: prometheus.Labels{"connection": o.Name},
-	})
+	}))
+}
+
+// Gauge makes a gauge of this connection, as Counter does.
+func (o Options) Gauge(name, help string) prometheus.Gauge {
+	return register(o, prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: name, Help: help, ConstLabels: prometheus.Labels{"connection": o.Name},
+	}))
+}
+
+// register gives the metric of that name that is known, or makes this one known.
+func register[M prometheus.Collector](o Options, m M) M {
 	if o.Metrics == nil {
-		return c
+		return m
 	}
 	var known prometheus.AlreadyRegisteredError
-	if err := o.Metrics.Register(c); errors.As(err, &known) {
-		return known.ExistingCollector.(prometheus.Counter)
+	if err := o.Metrics.Register(m); errors.As(err, &known) {
+		return known.ExistingCollector.(M)
 	}
-	return c
+	return m
 }

@@ -17,6 +17,7 @@ type rules struct {
 type core struct {
 	rules  rules
 	active side
+	newest [2]int64 // the highest time of a record that each side has shown
 	since  [2]int64 // when each side began to be waited for in vain; 0 while nobody waits
 	upTime int64    // since when the primary has kept up, while it is not active; 0 while it does not
 
@@ -79,6 +80,7 @@ func (c *core) take(now int64, s side, records []messaging.Record, ids []id) {
 		c.upTime = now
 	}
 	for i := range records {
+		c.newest[s] = max(c.newest[s], records[i].Time)
 		c.show(now, s, &records[i], ids[i])
 	}
 }
@@ -161,7 +163,8 @@ func (c *core) remember(e *event) {
 }
 
 func (c *core) wait(s side, e *event, r *messaging.Record) {
-	e.record = *r
+	kept := *r // or else it would hold all that was read with it
+	e.record = &kept
 	c.ahead[s] = append(c.ahead[s], e)
 	c.waits++
 	c.bytes += e.size()
@@ -170,7 +173,7 @@ func (c *core) wait(s side, e *event, r *messaging.Record) {
 func (c *core) stopWaiting(e *event) {
 	c.waits--
 	c.bytes -= e.size()
-	e.record = messaging.Record{}
+	e.record = nil
 }
 
 // deliver hands an event out, as the side has it.
@@ -194,7 +197,7 @@ func (c *core) release(now int64, s side) {
 	c.ahead[s].pop()
 	r := e.record
 	c.stopWaiting(e)
-	c.deliver(now, s, e, &r)
+	c.deliver(now, s, e, r)
 }
 
 // oldest is the oldest event that waits, nil for none.
@@ -218,7 +221,7 @@ func (c *core) tick(now int64) (switched bool) {
 		c.change(now, standby)
 		switched = true
 	default:
-		for e := c.oldest(standby); e != nil && now-e.at >= c.rules.window; e = c.oldest(standby) {
+		for e := c.oldest(standby); e != nil && c.passedOver(now, e); e = c.oldest(standby) {
 			c.count.late++
 			c.release(now, standby)
 		}
@@ -235,6 +238,16 @@ func (c *core) stalled(now int64) bool {
 	}
 	e := c.oldest(c.active.other())
 	return e != nil && now-e.at >= c.rules.after
+}
+
+// passedOver: the active side has not shown the event within the window, and has shown younger ones. One that works through
+// a long backlog has yet to come to it.
+func (c *core) passedOver(now int64, e *event) bool {
+	if now-e.at < c.rules.window {
+		return false
+	}
+	newest := c.newest[c.active]
+	return newest == 0 || newest >= e.record.Time
 }
 
 // keptUp: the primary has shown for so long, in time, whatever the secondary has handed out.

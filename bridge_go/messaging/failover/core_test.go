@@ -80,6 +80,23 @@ func TestAnEventThatTheActiveSidePassesOverIsTakenFromTheOtherAfterTheWindow(t *
 	s.gives()
 }
 
+func TestASideThatWorksThroughABacklogIsNotOvertaken(t *testing.T) {
+	s := newStage(t, plain)
+	show := func(from side, n int, at int64) {
+		s.take(s.at, from, []messaging.Record{{Value: fmt.Append(nil, n), Offset: s.next[from], Time: at}}, []id{number(n)})
+		s.next[from]++
+	}
+	show(secondary, 1000, 1000)
+	for n := range 200 {
+		show(primary, n, int64(100+n))
+		s.pass(1)
+		s.gives(n)
+	}
+	show(primary, 300, 1001)
+	s.pass(1)
+	s.gives(300, 1000)
+}
+
 func TestASideThatNobodyAsksIsNotToBlame(t *testing.T) {
 	s := newStage(t, plain)
 	s.show(secondary, 1)

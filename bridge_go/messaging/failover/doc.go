@@ -9,7 +9,7 @@
 //     long ago which the active one has not. Then the other is active, and what waited is handed out, in order. An idle side is not a
 //     stalled one: as long as the other side has nothing that is missing, there is nothing to switch for.
 //   - The primary is active again when it has given records, and for `back` has shown within `after` whatever the secondary has.
-//   - An event that the active side has not shown within `window`, though it goes on, is taken from the other.
+//   - An event that the active side has not shown within `window`, though it goes on and shows younger ones, is taken from the other.
 //
 // Positions are kept on both sides, by their own groups: a record's position is settled when the event's fate is stored, whichever
 // side handed it out. What the sides have not both shown yet is written to a journal in the state folder when it is settled, before any

@@ -45,9 +45,9 @@ type event struct {
 	place  [2]place
 	from   side // that handed it out
 	state  state
-	at     int64 // when it was first shown; when it was settled, once it is
-	record messaging.Record
-	gone   bool // forgotten
+	at     int64             // when it was first shown; when it was settled, once it is
+	record *messaging.Record // of one that waits
+	gone   bool              // forgotten
 }
 
 // size is what a waiting event holds.

@@ -25,6 +25,7 @@ type connection struct {
 	sync    bool
 
 	switches, duplicates, late, forgotten prometheus.Counter
+	failedOver                            prometheus.Gauge
 
 	mu     sync.Mutex
 	closed bool
@@ -59,6 +60,7 @@ func connect(_ context.Context, o messaging.Options) (messaging.Connection, erro
 		return nil, fmt.Errorf("connection %s: %w", o.Name, err)
 	}
 	c.switches = o.Counter("ds_failover_switches_total", "Times that the other side became the active one.")
+	c.failedOver = o.Gauge("ds_failover_active_streams", "Streams whose secondary is the active side.")
 	c.duplicates = o.Counter("ds_failover_duplicates_total", "Records that were dropped because the other side had shown their event.")
 	c.late = o.Counter("ds_failover_late_total", "Events that the active side had not shown within the window, taken from the other.")
 	c.forgotten = o.Counter("ds_failover_forgotten_total", "Events forgotten before the window was over, for window_ids: when the other side shows them, they are scored twice.")

@@ -184,11 +184,15 @@ func (s *source) tick() {
 	switched := s.k.tick(s.now())
 	s.tell()
 	if switched {
+		s.c.failedOver.Add(change[s.k.active])
 		s.c.options.Log.Warn("the other side is active now", "topic", s.reader.topic, "active", s.k.active.String(),
 			"connection", s.c.sides[s.k.active], "taken_over", len(s.k.out))
 	}
 	s.announce()
 }
+
+// change is what a switch to a side means for the number of streams that have failed over.
+var change = [2]float64{primary: -1, secondary: 1}
 
 // tell moves the counts into the metrics.
 func (s *source) tell() {
@@ -395,6 +399,9 @@ func (s *source) Close(ctx context.Context) error {
 	s.flushing.Lock()
 	defer s.flushing.Unlock()
 	s.tell()
+	if s.k.active == secondary {
+		s.c.failedOver.Add(change[primary]) // the next source begins with the primary
+	}
 	s.c.left(s.reader, s, s.k.settled)
 	return errors.Join(err, s.k.journal.close())
 }
