@@ -7,6 +7,7 @@ user's program.yaml, command  ->  Route  ->  program.yaml of the audit: same con
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +20,12 @@ NUMBERS, ANSWERS, LETTERS = "numbers", "answers", "letters"  # streams: events, 
 COMMAND = "score-stream"
 EMBEDDED = ("embedded", "memory")  # brokers inside the bridge: to kill it is to kill them
 _PARTITIONS = "4"  # of a Kafka topic, where the connection does not say: more than one, so that they move
+_NO_SOURCES = {
+    "file": "is read from files, which end: nothing can be killed in between",
+    "webhook": "is what others send: an audit has nobody to send for it",
+    "failover": "is two connections: audit one of them",
+}
+_NO_SINKS = dict.fromkeys(("http", "https"), "is sent away: what has arrived cannot be read back")
 _KEPT = ("workers", "batch", "order", "deadline", "attempts", "breaker", "guarantee")  # of the command
 
 
@@ -116,13 +123,16 @@ def route_of(run: str, program: Program, command: Command) -> Route:
     source = _place_of(program, command.input)
     sink = _place_of(program, command.output)
     letters = _place_of(program, command.dead_letter) if command.dead_letter else source
-    if source.scheme == "file":
-        raise UserError(
-            f"audit: {command.input} is read from files, which end: there is nothing to kill in between. "
-            "Audit the route with an embedded: input"
-        )
+    _require(command.input, source, _NO_SOURCES, "embedded: or a broker's input")
+    for stream, place in ((command.output, sink), (str(command.dead_letter), letters)):
+        _require(stream, place, _NO_SINKS, "embedded: or a broker's output")
     said = command.model_dump(mode="json", exclude_none=True)
     return Route(run, source, sink, letters, {key: said[key] for key in _KEPT if key in said})
+
+
+def _require(stream: str, place: Place, unfit: Mapping[str, str], instead: str) -> None:
+    if place.scheme in unfit:
+        raise UserError(f"audit: {stream} {unfit[place.scheme]}. Audit the route with an {instead}")
 
 
 def _place_of(program: Program, stream: str) -> Place:

@@ -27,11 +27,11 @@ def test_T1_T2_T3_kills_of_bridge_workers_and_broker_keep_the_promise_on_kafka(
 ) -> None:
     kafka = own_component("kafka")
     audit = auditor.run(
-        *ALL, "--times", "bridge=5,worker=5,broker=1", "--events", "20000",
+        *ALL, "--times", "bridge=4,worker=4,broker=1", "--events", "12000",
         program=program(kafka.url, guarantee, {"session_timeout": "6s"}),
         broker=kafka,
     )  # fmt: skip
-    require(audit, guarantee, bridge=5, worker=5, broker=1)
+    require(audit, guarantee, bridge=4, worker=4, broker=1)
 
 
 @pytest.mark.long

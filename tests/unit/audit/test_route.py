@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -75,7 +76,22 @@ def test_without_a_program_it_is_the_embedded_broker(tmp_path: Path) -> None:
     assert route.embedded
 
 
-def test_a_file_as_input_is_refused(tmp_path: Path) -> None:
-    text = USERS.replace("kafka://user@host:9092", "file:data").replace("guarantee: exactly-once", "")
-    with pytest.raises(UserError, match="files, which end"):
-        of_users(tmp_path, text=text.replace('password: "${env:BROKER_PASSWORD}", session_timeout: 6s', ""))
+@pytest.mark.parametrize(
+    ("url", "stream", "said"),
+    [
+        ("file:data", "departures", "departures is read from files, which end"),
+        ("webhook://127.0.0.1:0", "departures", "departures is what others send"),
+        ("https://example.org/sink", "estimates", "estimates is sent away"),
+    ],
+)
+def test_routes_that_cannot_be_fed_or_read_back_are_refused(
+    tmp_path: Path, url: str, stream: str, said: str
+) -> None:
+    text = (
+        USERS.replace("postgres://host/db", url)
+        .replace(", guarantee: exactly-once", "")
+        .replace("order: partition", "order: key")
+    )
+    text = re.sub(rf"({stream}: {{connection: )events", r"\1warehouse", text)
+    with pytest.raises(UserError, match=said):
+        of_users(tmp_path, text=text)
