@@ -22,6 +22,7 @@ type breaker struct {
 	probing bool
 	next    int64 // when the next probe is due
 	backoff int64
+	reach   uint // doublings of the probe
 }
 
 // A verdict waits for its confirmation.
@@ -120,7 +121,7 @@ func (b *breaker) afterFrame(c *Core) {
 
 // trip opens the breaker. What is held goes back to be scored again, and starts from no failures.
 func (b *breaker) trip(c *Core) {
-	b.open, b.probing = true, false
+	b.open, b.probing, b.reach = true, false, 0
 	b.life++
 	b.backoff = b.cfg.FirstProbe
 	b.next = c.now + b.backoff
@@ -189,6 +190,21 @@ func (b *breaker) wake(c *Core) int64 {
 	return 0
 }
 
+// probeSize is doubled by each probe that fails: where one lane begins with a long run of events that fail for ever, nothing but what
+// is behind them could succeed.
+func (c *Core) probeSize() int {
+	return max(c.breaker.cfg.Probe, min(c.breaker.cfg.Probe<<c.breaker.reach, c.batch().Events))
+}
+
+// failedProbe lets the next one reach further, if this one was answered long before its deadline: a dependency that is slow to fail
+// would make a larger one look like a worker that hangs.
+func (b *breaker) failedProbe(c *Core, l *Lease) {
+	quick, ordered := c.now-l.Sent <= c.cfg.Deadline/8, l.unit == nil && l.events[0].lane != nil
+	if quick && ordered && c.probeSize() < c.batch().Events {
+		b.reach++
+	}
+}
+
 // probe gives one small batch to one worker, half of it fresh events, when nothing else is out. Where every lane stands
 // still for suspects, they are the probe: nothing else could ever succeed.
 func (c *Core) probe() {
@@ -200,7 +216,7 @@ func (c *Core) probe() {
 		if !w.usable() {
 			continue
 		}
-		if c.give(w, Room{b.cfg.Probe, c.batch().Bytes}, true) || c.probeSuspects(w) {
+		if c.give(w, Room{c.probeSize(), c.batch().Bytes}, true) || c.probeSuspects(w) {
 			b.probing = true
 			b.backoff = min(2*b.backoff, b.cfg.LastProbe)
 			b.next = c.now + b.backoff

@@ -150,7 +150,7 @@ func (c *Core) Wants() Room {
 	r := Room{Events: max(0, min(c.cfg.Intake.Events-c.live.Events, c.ahead())), Bytes: max(0, c.cfg.Intake.Bytes-c.live.Bytes)}
 	if c.breaker.isOpen() {
 		// The source pauses, but for a few events that a probe takes along: those that failed may fail for ever.
-		r.Events = min(r.Events, max(0, c.cfg.Breaker.Probe/2-c.fresh.n))
+		r.Events = min(r.Events, max(0, c.probeSize()/2-c.fresh.n))
 	}
 	return r
 }

@@ -266,6 +266,7 @@ func (c *Core) close(l *Lease) {
 	c.out--
 	if l.probe {
 		c.breaker.probing = false
+		c.breaker.failedProbe(c, l)
 	}
 	c.recycle(l)
 }

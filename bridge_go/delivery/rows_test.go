@@ -262,6 +262,46 @@ func TestAProbeTakesFreshEventsAlongAndTheSourceBringsThem(t *testing.T) {
 	p.want("open", p.Gauges().BreakerOpen, false)
 }
 
+func TestProbesReachBehindALongRunOfFailuresInTheOnlyLane(t *testing.T) {
+	p := stage(t, Config{Order: ByKey, Batch: Room{Events: 64}})
+	w := p.hire("w", 128)
+	p.offer(64, "k")
+	for range 200 {
+		if p.wait(100 * ms); len(p.leases[w]) > 0 {
+			p.answer(w, failing(40))
+		}
+		for _, f := range p.given {
+			p.Settled(f.Event, f.Kind)
+		}
+		p.given = nil
+		if n := p.Wants().Events; n > 0 && p.offset < 120 {
+			p.offer(min(n, 8), "k")
+		}
+	}
+	for i := range 30 {
+		if p.wait(int64(i) * second); len(p.leases[w]) > 0 {
+			p.answer(w, failing(40))
+		}
+	}
+	p.want("open", p.Gauges().BreakerOpen, false)
+	p.want("dead", len(p.dead()), 40)
+	p.want("all have a fate", len(p.fates), int(p.offset))
+}
+
+func TestProbesThatTakeLongStaySmall(t *testing.T) {
+	p := stage(t, Config{Order: ByKey, Batch: Room{Events: 64}, Deadline: 8 * second})
+	w := p.hire("w", 128)
+	p.offer(64, "k")
+	for range 4 {
+		p.answer(w, failing(64))
+		for len(p.leases[w]) == 0 {
+			p.wait(second)
+		}
+		p.want("in the probe", len(p.holds(w)[0]), 16)
+		p.wait(2 * second) // a quarter of the deadline: twice as many events would come near to it
+	}
+}
+
 func TestWorkersLostDuringAnOutageDoNotStopTheProbes(t *testing.T) {
 	p := stage(t, Config{Attempts: 1})
 	w := p.hire("w", 100)
