@@ -46,6 +46,9 @@ func (h *Handler) objectsBegin(ctx context.Context, r *request) ([]byte, error) 
 		if r.More() {
 			told.Size, told.SHA256 = r.Number("size", 0, math.MaxInt64), r.Text("sha256")
 		}
+		if r.More() {
+			told.New = r.Bool("new")
+		}
 	})
 	if err != nil {
 		return nil, err

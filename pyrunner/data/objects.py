@@ -107,10 +107,15 @@ class Objects:
             raise
         return partial.replace(path)
 
-    def put(self, key: str, data: Source, *, timeout: float = PART_TIMEOUT) -> ObjectInfo:
-        """Store bytes, or what a binary file holds from its position on. Readers see it when it is whole."""
+    def put(self, key: str, data: Source, *, new: bool = False, timeout: float = PART_TIMEOUT) -> ObjectInfo:
+        """Store bytes, or what a binary file holds from its position on. Readers see it when it is whole.
+
+        `new` asks that there is no such object: of several writers one succeeds, and the others get DataError "exists". Not in predict.
+        """
         if (writes := self._access.writes) is None:
-            return upload(self._access, self._what, self._con, key, data, timeout)
+            return upload(self._access, self._what, self._con, key, data, timeout, new)
+        if new:
+            self._access.require_now(f"{self._what}.put of a new object", "Do it in a command of your own")
         held = data if isinstance(data, (bytes, bytearray, memoryview)) else data.read(PART + 1)
         if len(held) > PART:
             self._access.require_now(
@@ -214,10 +219,13 @@ class _Reader(io.RawIOBase):
         return len(data)
 
 
-def upload(access: Access, what: str, con: str, key: str, data: Any, timeout: float) -> ObjectInfo:
+def upload(
+    access: Access, what: str, con: str, key: str, data: Any, timeout: float, new: bool = False
+) -> ObjectInfo:
     """Store an object in parts, a few on their way at once. One that fails leaves nothing behind."""
     source = data if hasattr(data, "read") else io.BytesIO(data)
-    number = access.ask(what, "objects.begin", con, key, *_announced(source), timeout=timeout)
+    told = (*_announced(source), True) if new else _announced(source)
+    number = access.ask(what, "objects.begin", con, key, *told, timeout=timeout)
     digest, size, count = hashlib.sha256(), 0, 0
     sent: deque[_Sent] = deque()
     try:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import builtins
 import fcntl
+import hashlib
 import os
 import shutil
 import tempfile
@@ -20,7 +21,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from pyrunner.data import Access
+from pyrunner.data import Access, DataError
 from pyrunner.data.objects import Objects
 from pyrunner.errors import UserError
 from pyrunner.model import Model
@@ -126,10 +127,8 @@ class RemoteStore(ModelStore):
                 manifest.version = str(max(self._numbers(manifest.name), default=0) + 1)
                 manifests.write(manifest, draft)
                 key = f"{manifest.name}/versions/{manifest.version}.json"
-                ours = bucket.put(key, (draft / manifests.FILE).read_bytes())
-                there = bucket.head(key, timeout=_TIMEOUT)
-                if there is not None and there.sha256 in (None, ours.sha256):
-                    break  # else another training took the number at this moment
+                if _took(bucket, key, (draft / manifests.FILE).read_bytes()):
+                    break  # else another training has the number
         return Version(manifest.name, manifest.version, _placed(draft, home / manifest.version), manifest)
 
     def _fetched(self, name: str, number: str) -> Path:
@@ -171,6 +170,21 @@ class RemoteStore(ModelStore):
 
 def _manifest_key(name: str, number: str) -> str:
     return f"{name}/versions/{number}.json"
+
+
+def _took(bucket: Objects, key: str, data: bytes) -> bool:
+    """Whether a new object is this one. It may be there although we were refused, when the answer to our first try was lost; and
+    another's may be there although we were not, in a service that knows no condition."""
+    refused = False
+    try:
+        bucket.put(key, data, new=True)
+    except DataError as error:
+        refused = error.code == "exists"
+        if not refused:
+            raise
+    there = bucket.head(key, timeout=_TIMEOUT)
+    digest = None if there is None else there.sha256
+    return digest == hashlib.sha256(data).hexdigest() or (digest is None and not refused)
 
 
 @contextmanager

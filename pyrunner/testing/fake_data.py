@@ -68,7 +68,7 @@ class FakeData:
         self.outage = False
         self.stale: set[Lease] = set()
         self._cursors: dict[int, list[Any]] = {}
-        self._uploads: dict[int, tuple[str, str, dict[int, bytes]]] = {}
+        self._uploads: dict[int, tuple[str, str, dict[int, bytes], bool]] = {}
         self._staged: dict[Lease, list[list[Any]]] = {}
         self._last = 0
 
@@ -207,10 +207,10 @@ class FakeData:
     def _objects_delete(self, con: str, key: str) -> None:
         self._bucket(con).pop(key, None)
 
-    def _objects_begin(self, con: str, key: str, size: int = -1, digest: str = "") -> int:
+    def _objects_begin(self, con: str, key: str, size: int = -1, digest: str = "", new: bool = False) -> int:
         self._bucket(con)
         self._last += 1
-        self._uploads[self._last] = (con, key, {})
+        self._uploads[self._last] = (con, key, {}, new)
         return self._last
 
     def _objects_part(self, upload: int, number: int, data: bytes) -> None:
@@ -219,10 +219,12 @@ class FakeData:
         self._uploads[upload][2][number] = data
 
     def _objects_finish(self, upload: int, size: int, digest: str) -> None:
-        con, key, parts = self._uploads.pop(upload)
+        con, key, parts, new = self._uploads.pop(upload)
         data = b"".join(parts[number] for number in sorted(parts))
         if len(data) != size or hashlib.sha256(data).hexdigest() != digest:
             raise Refused("damaged", "size or hash differ from what was announced")
+        if new and key in self._bucket(con):
+            raise Refused("exists", f"there is an object {key} already")
         self._bucket(con)[key] = data
 
     def _objects_abort(self, upload: int) -> None:

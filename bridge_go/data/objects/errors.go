@@ -15,6 +15,7 @@ var ErrDamaged = errors.New("size or hash differ from what was announced")
 //
 //	bad_value     the caller's: this key or part can never be stored here
 //	refused       the operator's: rights, credentials, a bucket that is not there
+//	exists        another's: the object was to be new
 //	unavailable   nobody's: the same may work a moment later
 type Error struct {
 	Code   string

@@ -31,6 +31,9 @@ type Info struct {
 type Announced struct {
 	Size   int64  // -1 when it is not known
 	SHA256 string // in lower-case hexadecimal, empty when it is not known
+	// New asks that there is no object of this key when it is finished. Of several writers one succeeds; the others get an [Error] with
+	// the code exists. A service that knows no such condition stores the last.
+	New bool
 }
 
 // A Bucket is safe from any goroutine. Missing keys are ErrNotFound. What is wrong for another reason that callers can tell is an

@@ -249,6 +249,14 @@ def test_a_failed_upload_leaves_nothing_behind() -> None:
     assert data.calls == ["objects.begin", "objects.abort"]
 
 
+def test_an_object_that_is_to_be_new_is_refused_where_there_is_one() -> None:
+    objects = context(FakeData(objects={"models": {}})).objects("models")
+    assert objects.put("m", b"first", new=True).size == 5
+    with pytest.raises(DataError, match="there is an object m already") as refused:
+        objects.put("m", b"second", new=True)
+    assert refused.value.code == "exists" and objects.get("m") == b"first"
+
+
 def test_an_object_that_is_not_there_is_not_found() -> None:
     with pytest.raises(DataError, match=r'ctx\.objects\("models"\): no object m') as refused:
         context(FakeData(objects={"models": {}})).objects("models").get("m")

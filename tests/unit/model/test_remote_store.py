@@ -61,6 +61,21 @@ def test_two_machines_count_together_and_aliases_are_shared(data: FakeData, tmp_
     assert there.load("mean", "production", Mean).version == "1"
 
 
+def test_of_two_trainings_that_end_at_once_each_has_a_number(data: FakeData, tmp_path: Path) -> None:
+    here, there = store(data, tmp_path / "here"), store(data, tmp_path / "there")
+    answer = data.answer
+
+    def meanwhile(method: str, args: Any, lease: Any = None) -> Any:
+        if method == "objects.begin" and "/versions/1" in args[1]:
+            data.answer = answer  # type: ignore[method-assign]
+            there.save("mean", Mean().fit(1.0))
+        return answer(method, args, lease)
+
+    data.answer = meanwhile  # type: ignore[method-assign]
+    assert here.save("mean", Mean().fit(2.0)).version == "2"
+    assert [here.load("mean", n, Mean).model.mean_ for n in ("1", "2")] == [1.0, 2.0]  # type: ignore[attr-defined]
+
+
 def test_a_version_is_fetched_once(data: FakeData, tmp_path: Path) -> None:
     store(data, tmp_path / "here").save("mean", Mean().fit(1.0))
     there = store(data, tmp_path / "there")

@@ -20,6 +20,7 @@ type upload struct {
 	key  string
 	root *os.Root
 	file *os.File
+	sole bool   // the key is to be new
 	name string // of the file, in root
 	*objects.Assembly
 }
@@ -33,7 +34,7 @@ func (b *bucket) Create(ctx context.Context, key string, told objects.Announced)
 	if err != nil {
 		return nil, err
 	}
-	u := &upload{b: b, key: key, root: root, name: path.Join(parts, rand.Text())}
+	u := &upload{b: b, key: key, root: root, sole: told.New, name: path.Join(parts, rand.Text())}
 	u.Assembly = objects.NewAssembly(told, u.append)
 	if err = root.MkdirAll(parts, 0o777); err == nil {
 		u.file, err = root.OpenFile(u.name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o666)
@@ -77,6 +78,9 @@ func (u *upload) place(n note) error {
 	}
 	n.Time = at.ModTime().UnixNano()
 	return u.b.change(u.root, func() error {
+		if _, err := u.root.Lstat(u.key); err == nil && u.sole {
+			return &objects.Error{Code: "exists", Reason: fmt.Sprintf("connection %s: there is an object %s already", u.b.name, u.key)}
+		}
 		if err := u.note(n); err != nil {
 			return u.b.failed("note the hash of "+u.key, err)
 		}

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	atomics "sync/atomic"
 	"testing"
 	"time"
 
@@ -54,6 +55,7 @@ func Run(t *testing.T, h Harness) {
 		{"long keys and unusual letters", unusual},
 		{"many readers and writers at once", concurrent},
 		{"writers of one key: one of them wins, whole", rivals},
+		{"of writers of a new key one succeeds", firstWins},
 		{"the caller's bytes are the caller's again", copies},
 		{"a context that has ended ends a call", ended},
 		{"what was stored outlives the closing", persists},
@@ -495,6 +497,44 @@ func rivals(b *bench) {
 	if data := b.get("k"); hashOf(data) != info.SHA256 {
 		b.Errorf("%+v, but %d bytes with hash %s", info, len(data), hashOf(data))
 	}
+}
+
+func firstWins(b *bench) {
+	var all sync.WaitGroup
+	var won, lost atomics.Int32
+	for i := range 6 {
+		all.Go(func() {
+			data := noise(100+i, uint64(i))
+			as := told(data)
+			as.New = true
+			u, err := b.bucket.Create(b.ctx, "k", as)
+			if err == nil {
+				err = errors.Join(u.Part(b.ctx, 1, data), u.Finish(b.ctx, as.Size, as.SHA256))
+			}
+			var refused *objects.Error
+			switch {
+			case err == nil:
+				won.Add(1)
+			case errors.As(err, &refused) && (refused.Code == "exists" || refused.Retry()):
+				lost.Add(1)
+			default:
+				b.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if won.Load() != 1 || lost.Load() != 5 {
+		b.Errorf("%d writers have won", won.Load())
+	}
+	before := b.get("k")
+	u := b.begin("k", objects.Announced{Size: -1, New: true})
+	b.must(u.Part(b.ctx, 1, []byte("late")))
+	var refused *objects.Error
+	if err := u.Finish(b.ctx, 4, hashOf([]byte("late"))); !errors.As(err, &refused) || refused.Code != "exists" {
+		b.Error(err)
+	}
+	b.want("k", before)
+	b.wantNoLeftovers()
 }
 
 func copies(b *bench) {

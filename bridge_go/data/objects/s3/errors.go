@@ -26,6 +26,9 @@ func (b *bucket) failed(what, key string, err error) error {
 	if answer.Code == minio.NoSuchKey {
 		return fmt.Errorf("%s: %w", where, objects.ErrNotFound)
 	}
+	if answer.Code == minio.PreconditionFailed {
+		return &objects.Error{Code: "exists", Reason: where + ": there is an object of this key already", Err: err}
+	}
 	if advice, ours := b.advice(answer.Code); ours {
 		return &objects.Error{Code: "refused", Reason: fmt.Sprintf("%s: %s. %s", where, said(err, answer), advice), Err: err}
 	}

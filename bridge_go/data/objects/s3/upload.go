@@ -82,16 +82,24 @@ func (u *upload) begin(ctx context.Context) (err error) {
 	}
 	ctx, cancel := u.b.within(ctx)
 	defer cancel()
-	if u.id, err = u.b.core.NewMultipartUpload(ctx, u.b.bucket, u.b.prefix+u.key, options(u.told.SHA256)); err != nil {
+	if u.id, err = u.b.core.NewMultipartUpload(ctx, u.b.bucket, u.b.prefix+u.key, described(u.told.SHA256)); err != nil {
 		return u.b.failed("begin", u.key, err)
 	}
 	return nil
 }
 
-func options(sha256 string) minio.PutObjectOptions {
+func described(sha256 string) minio.PutObjectOptions {
 	o := minio.PutObjectOptions{ContentType: "application/octet-stream"}
 	if sha256 != "" {
 		o.UserMetadata = map[string]string{hashKey: sha256}
+	}
+	return o
+}
+
+// condition asks that the key is new, where it has to be.
+func (u *upload) condition(o minio.PutObjectOptions) minio.PutObjectOptions {
+	if u.told.New {
+		o.SetMatchETagExcept("*")
 	}
 	return o
 }
@@ -122,7 +130,8 @@ func (u *upload) Finish(ctx context.Context, size int64, sha256 string) error {
 func (u *upload) put(ctx context.Context, sum string) error {
 	ctx, cancel := u.b.within(ctx)
 	defer cancel()
-	_, err := u.b.core.PutObject(ctx, u.b.bucket, u.b.prefix+u.key, bytes.NewReader(u.buffer.Bytes()), int64(u.buffer.Len()), "", sum, options(sum))
+	options := u.condition(described(sum))
+	_, err := u.b.core.PutObject(ctx, u.b.bucket, u.b.prefix+u.key, bytes.NewReader(u.buffer.Bytes()), int64(u.buffer.Len()), "", sum, options)
 	if err != nil {
 		return u.b.failed("write", u.key, err)
 	}
@@ -133,7 +142,7 @@ func (u *upload) put(ctx context.Context, sum string) error {
 func (u *upload) complete(ctx context.Context, size int64) error {
 	within, cancel := u.b.within(ctx)
 	defer cancel()
-	_, err := u.b.core.CompleteMultipartUpload(within, u.b.bucket, u.b.prefix+u.key, u.id, u.sent, minio.PutObjectOptions{})
+	_, err := u.b.core.CompleteMultipartUpload(within, u.b.bucket, u.b.prefix+u.key, u.id, u.sent, u.condition(minio.PutObjectOptions{}))
 	if err == nil {
 		return nil
 	}
