@@ -60,7 +60,7 @@ func TestARetryComesAgainAfterItsTimeHoweverOftenAndIsNeverAVerdict(t *testing.T
 	p.want("fates", p.fates, "[0/0 scored]")
 }
 
-func TestABatchThatIsTooLargeForAWorkersMemoryComesAgainInParts(t *testing.T) { // T7
+func TestT7ABatchThatIsTooLargeForAWorkersMemoryComesAgainInParts(t *testing.T) { // T7
 	p := stage(t, Config{Batch: Room{Events: 8}, Breaker: BreakerConfig{Off: true}})
 	w := p.hire("w", 16)
 	p.offer(16)
@@ -90,7 +90,7 @@ func TestABatchThatIsTooLargeForAWorkersMemoryComesAgainInParts(t *testing.T) { 
 	p.want("calm again", len(p.holds(w)[0]), 8)
 }
 
-func TestAnEventThatFitsIntoNoMemoryComesAgainAndIsTold(t *testing.T) { // T7, DELIVERY 16
+func TestT7AnEventThatFitsIntoNoMemoryComesAgainAndIsTold(t *testing.T) { // T7, DELIVERY 16
 	p := stage(t, Config{Batch: Room{Events: 2}, Breaker: BreakerConfig{Off: true}})
 	w := p.hire("w", 8)
 	p.offer(2)

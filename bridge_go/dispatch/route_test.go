@@ -105,7 +105,7 @@ func TestEveryEventOfABoundedSourceIsScoredOnceAndCommitted(t *testing.T) {
 	}
 }
 
-func TestTheSourceIsOpenedByTheFirstReadyWorkerAndLeftAfterTheLast(t *testing.T) { // DELIVERY 11
+func TestT47TheSourceIsOpenedByTheFirstReadyWorkerAndLeftAfterTheLast(t *testing.T) { // DELIVERY 11
 	log := dispatchtest.NewLog(100, 1, 0, false)
 	r := start(t, log, func(c *dispatch.Config) { c.LeaveAfter = 30 * time.Millisecond })
 	time.Sleep(20 * time.Millisecond)
