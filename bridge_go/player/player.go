@@ -66,7 +66,6 @@ type Player struct {
 	c     Config
 	log   *slog.Logger
 	plan  *plan
-	tape  io.Closer
 	began time.Time // when the first batch was sent
 	first int64     // when it was in the recording
 	ended chan struct{}
