@@ -19,6 +19,7 @@ from pyrunner.errors import UserError
 
 KILLABLE = ("bridge", "worker", "broker")
 STOPPABLE = ("bridge", "worker")
+BOTH = "broker+bridge"  # killed together
 _DOWN = (0.0, 1.0)  # seconds for which a broker stays away
 _PAUSED = (0.5, 3.0)  # seconds for which a part stands still
 _STEP_SECONDS = 20.0  # in which a bridge comes to the step at which it is to end
@@ -128,6 +129,7 @@ class Parts:
             ("kill", "bridge"): self._kill_bridge,
             ("kill", "worker"): lambda: self._pod.kill_worker(self._rng),
             ("kill", "broker"): self._kill_broker,
+            ("kill", BOTH): lambda: self._kill_broker(self._kill_bridge),
             ("stop", "bridge"): self._stop_bridge,
             ("stop", "worker"): self._stop_runner,
             ("pause", "bridge"): self._pause_bridge,
@@ -173,9 +175,10 @@ class Parts:
             time.sleep(0.01)
         return bridge.returncode == -signal.SIGKILL
 
-    def _kill_broker(self) -> bool:
+    def _kill_broker(self, meanwhile: Callable[[], bool] = lambda: True) -> bool:
         assert self._broker is not None
         self._broker.kill()
+        meanwhile()
         time.sleep(self._rng.uniform(*_DOWN))
         self._broker.restart()
         return True

@@ -19,7 +19,7 @@ from pathlib import Path
 from pyrunner import bridge as bridges
 from pyrunner.audit.gauges import Memory, longest_stall, percentile, recoveries
 from pyrunner.audit.ledger import Tally, Verdict
-from pyrunner.audit.parts import Broker, Parts, Steps, steps_of
+from pyrunner.audit.parts import BOTH, Broker, Parts, Steps, steps_of
 from pyrunner.audit.pod import Disorderly, Pod
 from pyrunner.audit.producer import Flow, Producer
 from pyrunner.audit.promise import Promise, broken, promise_of
@@ -31,6 +31,8 @@ from pyrunner.client.pending import CallError
 
 _FIRST, _LAST = 0.02, 0.95  # between these shares of the events parts are killed
 _RECOVERED = 0.8  # of the kills come when something has come out since the one before
+_TOGETHER = 0.5  # of the kills of a broker take a bridge along
+_NOTHING = ("", "")
 _JITTER = 0.3  # seconds that pass at most between a kill's being due and its coming
 _QUIET = 1.5  # seconds without anything new after which nothing comes twice any more
 _LOOK = 0.02
@@ -163,8 +165,7 @@ class _Run:
 
     def _storm(self) -> bool:
         """Does all deeds while events flow; False when nothing came out any more."""
-        deeds = list(self._plan.deeds)
-        self._rng.shuffle(deeds)
+        deeds = self._drawn()
         events = self._plan.flow.events
         dues = sorted(self._rng.uniform(_FIRST, _LAST) * events for _ in deeds)
         for due, (verb, part) in zip(dues, deeds, strict=True):
@@ -176,6 +177,19 @@ class _Run:
             self._do(verb, part)
             self._due -= 1
         return self._until(lambda: not self._producer.is_alive())
+
+    def _drawn(self) -> list[tuple[str, str]]:
+        """The deeds in the order in which they come. Half of the brokers' deaths take a bridge along, which then starts while there
+        is no broker."""
+        deeds = list(self._plan.deeds)
+        self._rng.shuffle(deeds)
+        if self._plan.at_steps:
+            return deeds
+        for n in [n for n, deed in enumerate(deeds) if deed == ("kill", "broker")]:
+            if ("kill", "bridge") in deeds and self._rng.random() < _TOGETHER:
+                deeds[n] = ("kill", BOTH)
+                deeds[deeds.index(("kill", "bridge"))] = _NOTHING
+        return [deed for deed in deeds if deed != _NOTHING]
 
     def _no_more(self) -> bool:
         """Whether all is published and settled: nothing further will be."""
@@ -193,8 +207,9 @@ class _Run:
         if not self._parts.act(verb, part):
             return False
         self._times.append(now)
-        name = f"{verb} {part}"
-        self._done[name] = self._done.get(name, 0) + 1
+        for one in part.split("+"):
+            name = f"{verb} {one}"
+            self._done[name] = self._done.get(name, 0) + 1
         return True
 
     def _settle(self) -> None:
