@@ -49,6 +49,33 @@ class Mean(Model[Number, Answer]):
         return [Answer(id=e.id, value=e.n * self.mean_) for e in events]
 """
 
+READING = """
+from typing import Annotated
+
+from pyrunner import Context, Event, Key, Model
+
+
+class Number(Event):
+    id: Annotated[str, Key()]
+    n: int
+
+
+class Answer(Event):
+    id: str
+    value: float
+
+
+class Reading(Model[Number, Answer]):
+    def predict(self, events: list[Number], *, ctx: Context) -> list[Answer]:
+        objects = ctx.objects("models")
+        factor = float(objects.get("factor"))
+        for e in events:
+            objects.put(f"seen/{e.id}", str(e.n).encode())
+            if e.n == 13:
+                raise ValueError("thirteen")
+        return [Answer(id=e.id, value=factor * e.n) for e in events]
+"""
+
 PROGRAM = """\
 apiVersion: ds-runner.dev/v1alpha1
 kind: Program
@@ -204,6 +231,27 @@ def test_an_upload_that_its_bridge_does_not_survive_leaves_what_was_there(
         assert [o.key for o in ctx.objects("models").list()] == ["k"]
 
 
+def test_a_model_reads_objects_and_what_it_writes_is_there_with_its_answers_only(
+    rig: Callable[..., Rig], bucket: str
+) -> None:
+    program = PROGRAM.format(bucket=bucket).replace("  model_store: models\n", "")
+    program = program.replace("  datasets:\n    history: {{path: history.jsonl}}\n", "")
+    program = program.replace("    - {{name: train, input: history}}\n", "")
+    pod = rig(READING, model="Reading", program=program)
+    pod.poisons = {13}
+    pod.start_bridge()
+    pod.await_bridge()
+    with reached(pod) as ctx:
+        ctx.objects("models").put("factor", b"2.5")
+    pod.start_runner()
+    pod.publish({"id": f"a-{n}", "n": n} for n in range(30))
+    wait_until(lambda: len(pod.collect().results) >= 29, seconds=90, what="the answers")
+    assert set(pod.ledger.results) == {(f"a-{n}", 2.5 * n) for n in range(30) if n != 13}
+    with reached(pod) as ctx:
+        seen = {o.key: ctx.objects("models").get(o.key) for o in ctx.objects("models").list("seen/")}
+    assert seen == {f"seen/a-{n}": str(n).encode() for n in range(30) if n != 13}
+
+
 def memory_of(pid: int) -> int:
     with suppress(OSError):
         for line in Path(f"/proc/{pid}/status").read_text().splitlines():
@@ -212,6 +260,7 @@ def memory_of(pid: int) -> int:
     return 0
 
 
+@pytest.mark.long
 def test_large_objects_pass_the_bridge_in_the_memory_of_a_few_parts(
     rig: Callable[..., Rig], bucket: str
 ) -> None:
