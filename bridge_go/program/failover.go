@@ -101,7 +101,11 @@ func (f failover) others() []string {
 	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return name == f.name })
 }
 
+// report tells of a setting, unless it is bad and has been told of.
 func (f failover) report(key, code, text string) {
+	if settings := f.node.get("settings"); settings.has(key) && settings.below[key].bad {
+		return
+	}
 	n := f.node.get("settings", key)
 	if n == nil {
 		n = f.node.get("url")

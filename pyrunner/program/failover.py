@@ -88,6 +88,10 @@ class _Failover:
         return [name for name in self._declared() if name != self.name]
 
     def _report(self, key: str, code: str, told: str) -> None:
+        """Tells of a setting, unless it is bad and has been told of."""
+        settings = self.node.get("settings")
+        if settings and key in settings.map and settings.map[key].bad:
+            return
         node = self.node.get("settings", key) or self.node.get("url")
         path: Path = ("spec", "connections", self.name, "settings", key)
         if node is not None:
