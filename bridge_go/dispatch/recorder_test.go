@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -220,6 +221,59 @@ func TestASlowReaderCostsBatchesOfTheTapeAndNeverTheRoute(t *testing.T) {
 		t.Fatalf("%d events and %d dropped of 20,000", len(h.events), h.gaps.Events)
 	}
 	r.audit(dispatchtest.Audit{Scored: 20_000})
+}
+
+func TestALargeBatchIsGivenInPieces(t *testing.T) {
+	var r *rig
+	log := dispatchtest.NewLog(0, 1, 0, false)
+	r = start(t, log, nil)
+	dispatchtest.Hire(r, "w1", 1, func(w *dispatchtest.Worker, b *wire.Batch) *wire.Result {
+		r.Called(b.Lease, "sql.open", nil, make([]byte, 11<<20), nil)
+		return dispatchtest.Echo(w, b)
+	})
+	x := r.record(lookups)
+	log.Append(1, 1, 0)
+	r.until("it is scored", func() bool { return r.book.Events() == 1 })
+	x.Stop()
+	var data []byte
+	for done := false; !done; {
+		var part []byte
+		part, _, done = x.Next(context.Background())
+		if len(part) > 4<<20 {
+			t.Fatalf("%d bytes at once", len(part))
+		}
+		data = append(data, part...)
+	}
+	if h := r.hear(data); len(h.batches) != 1 || len(h.batches[0].Calls[0].Value) != 11<<20 || !h.ended {
+		t.Fatalf("%d batches", len(h.batches))
+	}
+}
+
+func TestABatchWithMoreAnswersThanATapeKeepsIsDroppedAlone(t *testing.T) {
+	var r *rig
+	log := dispatchtest.NewLog(0, 1, 0, false)
+	r = start(t, log, nil)
+	var large atomic.Bool
+	large.Store(true)
+	dispatchtest.Hire(r, "w1", 1, func(w *dispatchtest.Worker, b *wire.Batch) *wire.Result {
+		for range 5 {
+			if large.Load() {
+				r.Called(b.Lease, "sql.next", nil, make([]byte, 15<<20), nil)
+			}
+		}
+		return dispatchtest.Echo(w, b)
+	})
+	x := r.record(lookups)
+	log.Append(1, 1, 0)
+	r.until("the first is scored", func() bool { return r.book.Events() == 1 })
+	large.Store(false)
+	log.Append(1, 1, 0)
+	r.until("the second is scored", func() bool { return r.book.Events() == 2 })
+	x.Stop()
+	data, count := r.read(x)
+	if h := r.hear(data); len(h.batches) != 1 || h.gaps.Events != 1 || count.DroppedEvents != 1 {
+		t.Fatalf("%d batches, gaps %+v", len(h.batches), h.gaps)
+	}
 }
 
 func TestARecordingThatNobodyAsksForEnds(t *testing.T) {

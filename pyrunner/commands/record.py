@@ -12,6 +12,8 @@ from typing import Annotated
 
 import typer
 
+from pyrunner.bridge import Unavailable
+from pyrunner.client import CallError
 from pyrunner.commands.console import count, emit, note, progress, say
 from pyrunner.commands.options import BridgeAddress, Env, Json, ProgramPath, TokenFile
 from pyrunner.commands.publish import require_stream
@@ -73,7 +75,13 @@ def record(
                 bar.update(task, completed=so_far.events)
                 return bool(asked()) or _reached(so_far.events, events) or _reached(time.monotonic(), until)
 
-            found = recorder.run(file, enough)
+            try:
+                found = recorder.run(file, enough)
+            except CallError as error:
+                raise Unavailable(
+                    f"record: the bridge went away ({error.reason}). {output} holds {count(recorder.count.events, 'event')}, "
+                    "and can be replayed so far"
+                ) from error
     _tell(output, recorder.command, found, json)
 
 
