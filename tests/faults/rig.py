@@ -74,6 +74,7 @@ class Rig(Pod):
         (folder / "program.yaml").write_text(
             program.format(model=model, workers=workers, deadline=deadline, order=order)
         )
+        self.secret = self.token.read_text().strip()
         self.ledger = Ledger()
         self.poisons: set[int] = set()  # numbers that are planned to die
         self._after: dict[str, str] = {}
@@ -84,7 +85,7 @@ class Rig(Pod):
         super().close()
         shutil.rmtree(self.folder / "state", ignore_errors=True)
         told |= {log: self.log(log) for log in ("bridge", "runner")}
-        found = {place: leaks(text, self.token.read_text().strip()) for place, text in told.items() if text}
+        found = {place: leaks(text, self.secret) for place, text in told.items() if text}
         assert not any(found.values()), found
 
     def last_metrics(self) -> str:
