@@ -24,7 +24,10 @@ from pyrunner.replay.diff import compare
 from pyrunner.replay.ledger import Fate, read_ledger
 from pyrunner.replay.run import Request, Result, run
 from pyrunner.replay.tapes import Findings, Golden, Verdict, model_for, read_tape, verdict, with_code
+from pyrunner.tape import contents
 from pyrunner.tape.contents import Contents
+from pyrunner.tape.frames import is_tape
+from pyrunner.tape.moment import moment_of
 
 if TYPE_CHECKING:
     from pyrunner.replay.inprocess import EventId
@@ -112,7 +115,7 @@ def replay(
     _tell(done, outcome, file, output, json)
     for sentence in _sentences(done, outcome, tape):
         note(sentence)
-    if dead and tape is None:
+    if dead:
         note(explained(dead, file))
     if outcome and not outcome.comparison.same:
         raise typer.Exit(NOT_SO)
@@ -202,6 +205,9 @@ def _one_by_one(project: Project, file: Path | None, only: list[str], model: str
             "replay: which events? Give a file, or one event: ds-runner replay --only departures/0/17 --pdb"
         )
     ids = [EventId.parse(text) for text in only]
+    if file is not None and is_tape(_existing(file)):
+        _debug_tape(project, file, ids, model)
+        return
     with ExitStack() as stack:
         client = None if file else stack.enter_context(control(project))
         payloads = [from_bridge(client, i) if client else from_file(project, _existing(file), i) for i in ids]
@@ -213,6 +219,19 @@ def _one_by_one(project: Project, file: Path | None, only: list[str], model: str
                 debug(scorer, event, payload)
             else:
                 _answer(scorer, event, payload)
+
+
+def _debug_tape(project: Project, file: Path, ids: "list[EventId]", model: str | None) -> None:
+    """Events of a tape in this process, with a debugger and their recorded answers to ctx."""
+    from pyrunner.replay.inprocess import debug_moment
+    from pyrunner.scoring import Scorer
+
+    tape = contents.read(file)
+    moments = [moment_of(file, str(i)) for i in ids]
+    trained = project.trained(model_for(project, tape, model), verb="replay")
+    for event, moment in zip(ids, moments, strict=True):
+        scorer = Scorer(trained.model, model_version=trained.version, access=moment.access())
+        debug_moment(scorer, event, moment)
 
 
 def _answer(scorer: "Scorer", event: "EventId", payload: bytes) -> None:
@@ -270,10 +289,10 @@ def _tell(done: Result, outcome: Verdict | None, file: Path, output: Path | None
         f"{done.dead:,} dead, model {done.model or '?'}" + (f", ledger in {output}" if output else "")
     )
     if outcome:
-        _tell_outcome(outcome, file, "--expect" if done.report else "--pdb")
+        _tell_outcome(outcome, file)
 
 
-def _tell_outcome(outcome: Verdict, file: Path, closer: str) -> None:
+def _tell_outcome(outcome: Verdict, file: Path) -> None:
     compared = outcome.comparison
     if compared.same:
         exactly = ", to the bit" if outcome.to_the_bit else ""
@@ -281,10 +300,9 @@ def _tell_outcome(outcome: Verdict, file: Path, closer: str) -> None:
         return
     first = compared.differences[0]
     n = len({d.event for d in compared.differences})
-    look = f"{closer} {file}" if closer == "--expect" else closer
     say(f"first difference: {first.explain()}")
     say(f"{n:,} of {count(compared.events, 'event')} {'differs' if n == 1 else 'differ'}. "
-        f"Look closer: ds-runner replay {file} --only {first.event} {look}")  # fmt: skip
+        f"Look closer: ds-runner replay {file} --only {first.event} --pdb")  # fmt: skip
 
 
 def explained(dead: Fate, file: Path) -> str:

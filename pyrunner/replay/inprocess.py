@@ -1,7 +1,7 @@
 """One event in this process, with a debugger: `ds-runner replay --only departures/0/17 --pdb`.
 
 The event is read from a file by its number, or from its stream by the bridge that runs, decoded as in a stream and given alone
-to the same method of the model. If that raises, the debugger opens at the user's own frame, after the fact; if it answers,
+to the same method of the model. One of a tape is given with its whole batch, for which the answers to `ctx` were recorded. If that raises, the debugger opens at the user's own frame, after the fact; if it answers,
 the debugger stops where the method begins, so that the way to the answer can be walked.
 """
 
@@ -11,7 +11,7 @@ import gzip
 import pdb
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -32,6 +32,7 @@ from pyrunner.project import Project
 from pyrunner.scoring import Scorer
 from pyrunner.scoring.failures import user_frames
 from pyrunner.signature import read_signature
+from pyrunner.tape.moment import Moment
 from pyrunner.userframes import told
 
 
@@ -59,7 +60,22 @@ def debug(scorer: Scorer, event: EventId, payload: bytes) -> None:
     """Open the debugger on one event. Returns when the user leaves it."""
     _tell(f"{event}: {payload.decode(errors='replace')}")
     meta = Meta(event.stream, [event.partition, event.offset, 1])
-    call = prepared(scorer, payload, meta)
+    _debug(scorer, [payload], meta)
+
+
+def debug_moment(scorer: Scorer, event: EventId, moment: Moment) -> None:
+    """The same for an event of a tape, in its batch. A method for one event is given that one."""
+    payload = moment.payloads[moment.row]
+    n = len(moment.payloads)
+    _tell(f"{event}, {moment.row + 1} of {n} in its batch: {(payload or b'null').decode(errors='replace')}")
+    if scorer.signature.container == "one":
+        _debug(scorer, [payload or b"null"], moment.meta.take([moment.row]))
+    else:
+        _debug(scorer, [p or b"null" for p in moment.payloads], moment.meta)
+
+
+def _debug(scorer: Scorer, payloads: Sequence[bytes], meta: Meta) -> None:
+    call = prepared(scorer, payloads, meta)
     try:
         answer = call()
     except Exception as e:
@@ -67,7 +83,7 @@ def debug(scorer: Scorer, event: EventId, payload: bytes) -> None:
         pdb.post_mortem(users_part(e.__traceback__))
         return
     _tell(f"answer: {answer!r}. Stepping through it; c to leave.")
-    again = prepared(scorer, payload, meta)
+    again = prepared(scorer, payloads, meta)
     pdb.runcall(again.func, *again.args, **again.keywords)
 
 
@@ -89,22 +105,41 @@ def from_bridge(client: ControlClient, event: EventId) -> bytes:
     return bytes(found.value or b"null")
 
 
-def prepared(scorer: Scorer, payload: bytes, meta: Meta) -> partial[Any]:
-    """The call of the model's method for one event, as a function without arguments."""
+def prepared(scorer: Scorer, payloads: Sequence[bytes], meta: Meta) -> partial[Any]:
+    """The call of the model's method for some events, one where it takes one, as a function without arguments.
+
+    Of several, those that are no events are left out, as they are behind a stream.
+    """
     signature = scorer.signature
     method = getattr(scorer.model, signature.verb)
-    try:
-        event: Any = msgspec.json.decode(payload, type=signature.input)
-    except msgspec.DecodeError:
-        (error,) = scorer.score([payload]).errors
-        raise UserError(f"replay: the event never reaches the model. {error.reason}") from None
-    given = event
+    rows, events = _decoded(scorer, payloads)
+    if len(rows) < len(payloads):
+        meta = meta.take(rows)
+    given: Any = events[0]
     if signature.container != "one":
-        given = containers.load(signature).build(TypedBatch(signature.input_schema, [event], meta))
+        given = containers.load(signature).build(TypedBatch(signature.input_schema, events, meta))
     ctx = {}
     if "ctx" in signature.arguments:
-        ctx["ctx"] = Context(1, seed=scorer.model.seed, meta=meta, access=scorer.access, predicts=True)
+        ctx["ctx"] = Context(
+            len(events), seed=scorer.model.seed, meta=meta, access=scorer.access, predicts=True
+        )
     return partial(method, given, **ctx)
+
+
+def _decoded(scorer: Scorer, payloads: Sequence[bytes]) -> tuple[list[int], list[Any]]:
+    """The rows that are events, and the events. None at all is the user's to see."""
+    rows: list[int] = []
+    events: list[Any] = []
+    for row, payload in enumerate(payloads):
+        try:
+            events.append(msgspec.json.decode(payload, type=scorer.signature.input))
+            rows.append(row)
+        except msgspec.DecodeError:
+            continue
+    if not events:
+        error = scorer.score([payloads[0]]).errors[0]
+        raise UserError(f"replay: the event never reaches the model. {error.reason}")
+    return rows, events
 
 
 def users_part(tb: TracebackType | None) -> TracebackType | None:
