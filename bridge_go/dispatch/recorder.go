@@ -25,12 +25,18 @@ type recorder struct {
 	to      *Recording
 	count   *tally // of the route
 	lookups bool
-	open    map[uint64]*tape.Batch // by batch number
-	sentAt  map[uint64]int64
-	weight  map[uint64]int // of the calls of those that are open
+	open    map[uint64]*opened // by batch number
 	workers map[Worker]uint64
 	waiting map[place]struct{} // recorded events without a fate
 	until   int64              // once stopping: when fates are no longer waited for
+}
+
+// opened is a batch whose lease has not ended.
+type opened struct {
+	*tape.Batch
+	sent  int64
+	calls int // bytes
+	noted int // events whose fates are waited for
 }
 
 // A place is where an event is in the input.
@@ -67,8 +73,7 @@ func (r *Route) Record(_ context.Context, c RecordConfig) (*Recording, error) {
 			Program: r.cfg.Program, Command: r.cfg.Command, Stream: r.cfg.Stream, Began: time.Now().UnixNano(), Bridge: c.Bridge, Lookups: c.Lookups,
 		})
 		r.recorder = &recorder{
-			to: x, count: &r.count, lookups: c.Lookups, open: map[uint64]*tape.Batch{}, sentAt: map[uint64]int64{}, weight: map[uint64]int{},
-			workers: map[Worker]uint64{}, waiting: map[place]struct{}{},
+			to: x, count: &r.count, lookups: c.Lookups, open: map[uint64]*opened{}, workers: map[Worker]uint64{}, waiting: map[place]struct{}{},
 		}
 		r.taping.Store(true)
 		err = nil
@@ -120,7 +125,7 @@ func (r *Route) tendRecording() {
 		return
 	}
 	for number, b := range x.open {
-		if !r.core.Alive(b.Batch.Nonce, number, b.Batch.Epoch) {
+		if lease := b.Batch.Batch.Lease; !r.core.Alive(lease.Nonce, number, lease.Epoch) {
 			x.finish(number, r.now)
 		}
 	}
@@ -131,7 +136,7 @@ func (r *Route) tendRecording() {
 	case x.to.stopping():
 		if x.until == 0 {
 			x.until = r.now + int64(lastFates)
-			x.drop()
+			clear(x.open) // it takes nothing more
 		}
 		if len(x.waiting) == 0 || x.until <= r.now {
 			r.endRecording(true)
@@ -154,8 +159,7 @@ func (x *recorder) sent(b *wire.Batch, events []*delivery.Event, m *member, now 
 	}
 	whole := *b
 	addMetadata(&whole, events, wire.WantKeys|wire.WantHeaders|wire.WantTimestamps)
-	x.open[b.Batch] = &tape.Batch{Worker: x.worker(m), Sent: time.Now().UnixNano(), Batch: &whole}
-	x.sentAt[b.Batch] = now
+	x.open[b.Batch] = &opened{Batch: &tape.Batch{Worker: x.worker(m), Sent: time.Now().UnixNano(), Batch: &whole}, sent: now}
 }
 
 // worker is the number of a worker, which is told of before its first batch.
@@ -179,7 +183,7 @@ func (x *recorder) called(batch uint64, c tape.Call) {
 	if !x.lookups && c.Method != "stage" && c.Method != "clock" {
 		c.State, c.Value = tape.Unkept, nil
 	}
-	if x.weight[batch] += len(c.Args) + len(c.Value); x.weight[batch] > maxTapedCalls {
+	if b.calls += len(c.Args) + len(c.Value); b.calls > maxTapedCalls {
 		b.Calls = nil // it is dropped in the end
 		return
 	}
@@ -193,36 +197,47 @@ func (x *recorder) answered(batch uint64, m wire.Message, ended bool, now int64)
 		return
 	}
 	b.Answers = append(b.Answers, m)
+	if r, ok := m.(*wire.Result); ok {
+		x.await(b, int(r.First+r.Count)) // the fates of a first part may be stored before the last part comes
+	}
 	if ended {
 		x.finish(batch, now)
 	}
 }
 
-func (x *recorder) finish(batch uint64, now int64) {
-	b := x.open[batch]
-	b.Took = now - x.sentAt[batch]
-	crowded := x.weight[batch] > maxTapedCalls
-	delete(x.open, batch)
-	delete(x.sentAt, batch)
-	delete(x.weight, batch)
-	if n := uint64(len(b.Batch.Payloads)); x.to.putBatch(b, crowded) {
-		x.count.taped += n
-	} else {
-		x.count.tapeDropped += n
-		return
+// await waits for the fates of the first n events of a batch.
+func (x *recorder) await(b *opened, n int) {
+	for _, at := range placesOf(b.Batch.Batch)[b.noted:n] {
+		x.waiting[at] = struct{}{}
 	}
-	for _, run := range b.Batch.Positions {
-		for i := range run.N {
-			x.waiting[place{run.Partition, run.First + i}] = struct{}{}
-		}
-	}
+	b.noted = n
 }
 
-// drop lets go of what is not answered yet: a recording that ends takes nothing more.
-func (x *recorder) drop() {
-	clear(x.open)
-	clear(x.sentAt)
-	clear(x.weight)
+func placesOf(b *wire.Batch) []place {
+	all := make([]place, 0, len(b.Payloads))
+	for _, run := range b.Positions {
+		for i := range run.N {
+			all = append(all, place{run.Partition, run.First + i})
+		}
+	}
+	return all
+}
+
+// finish hands a batch over, whole. Events that it has no answer to are waited for, too: they may be dead of it.
+func (x *recorder) finish(batch uint64, now int64) {
+	b := x.open[batch]
+	delete(x.open, batch)
+	b.Took = now - b.sent
+	n := len(b.Batch.Batch.Payloads)
+	if x.to.putBatch(b.Batch, b.calls > maxTapedCalls) {
+		x.count.taped += uint64(n)
+		x.await(b, n)
+		return
+	}
+	x.count.tapeDropped += uint64(n)
+	for _, at := range placesOf(b.Batch.Batch)[:b.noted] {
+		delete(x.waiting, at)
+	}
 }
 
 // revoked stops waiting for fates of partitions that are another reader's now.

@@ -223,6 +223,37 @@ func TestASlowReaderCostsBatchesOfTheTapeAndNeverTheRoute(t *testing.T) {
 	r.audit(dispatchtest.Audit{Scored: 20_000})
 }
 
+func TestFatesThatAreStoredBeforeTheirBatchIsAnsweredInFullAreOnTheTape(t *testing.T) {
+	var r *rig
+	log := dispatchtest.NewLog(0, 1, 0, false)
+	r = start(t, log, nil)
+	dispatchtest.Hire(r, "w1", 1, func(w *dispatchtest.Worker, b *wire.Batch) *wire.Result {
+		if len(b.Payloads) < 2 {
+			return dispatchtest.Echo(w, b)
+		}
+		whole := dispatchtest.Echo(w, b)
+		at := bytes.IndexByte(whole.Lines, '\n') + 1
+		before := r.book.Events()
+		r.Result(w, &wire.Result{Lease: b.Lease, First: 0, Count: 1, Lines: whole.Lines[:at]})
+		r.until("the first part is stored", func() bool { return r.book.Events() > before })
+		return &wire.Result{Lease: b.Lease, First: 1, Count: whole.Count - 1, Lines: whole.Lines[at:]}
+	})
+	x := r.record(lookups)
+	log.Append(50, 1, 0)
+	r.until("all is scored", func() bool { return r.book.Events() == 50 })
+	x.Stop()
+	began := time.Now()
+	data, count := r.read(x)
+	if took := time.Since(began); count.Fates != 50 || took > time.Second {
+		t.Fatalf("%+v after %v", count, took)
+	}
+	for _, b := range r.hear(data).batches {
+		if !b.Answered() {
+			t.Fatalf("%d answers for %d events", len(b.Answers), len(b.Batch.Payloads))
+		}
+	}
+}
+
 func TestALargeBatchIsGivenInPieces(t *testing.T) {
 	var r *rig
 	log := dispatchtest.NewLog(0, 1, 0, false)
