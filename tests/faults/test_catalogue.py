@@ -8,6 +8,11 @@ from .catalogue import CATALOGUE, numbers
 from .report import Shown, missing, names_in_the_source, read_go, write
 
 
+def test_each_fault_of_the_catalogue_has_a_test() -> None:
+    shown = {number for name in names_in_the_source() for number in numbers(name)}
+    assert [number for number in CATALOGUE if number not in shown] == []
+
+
 def test_no_test_has_a_number_that_the_catalogue_does_not_know() -> None:
     found = {name: numbers(name) for name in names_in_the_source()}
     assert [name for name, some in found.items() if not some or not set(some) <= CATALOGUE.keys()] == []

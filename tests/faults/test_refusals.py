@@ -143,7 +143,9 @@ class Sour(Model[Number, Answer]):
 )
 
 
-@pytest.mark.parametrize("broker", [*(pytest.param(one, marks=pytest.mark.long) for one in ("embedded", "nats")), "kafka"])
+@pytest.mark.parametrize(
+    "broker", [*(pytest.param(one, marks=pytest.mark.long) for one in ("embedded", "nats")), "kafka"]
+)
 def test_T11_nothing_is_committed_past_a_poison_while_the_dead_letters_have_nowhere_to_go(
     rig: Rigs, request: pytest.FixtureRequest, own_component: Callable[[str], Component], broker: str
 ) -> None:
@@ -169,7 +171,9 @@ def test_T11_nothing_is_committed_past_a_poison_while_the_dead_letters_have_nowh
     )
 
     letters.restart()
-    wait_until(lambda: pod.metric("ds_events_total", fate="dead") == 1, seconds=30, what="the letter to be stored")
+    wait_until(
+        lambda: pod.metric("ds_events_total", fate="dead") == 1, seconds=30, what="the letter to be stored"
+    )
     verdict = pod.wait_settled(seconds=60).audit(twice)
     verdict.require_at_least_once()
     assert (verdict.out, verdict.dead, verdict.duplicates, verdict.inversions) == (2_999, 1, 0, 0), verdict
