@@ -88,7 +88,10 @@ const (
 )
 
 // Gap stands where batches are missing because nobody took them off the bridge in time.
-type Gap struct{ Batches, Events uint64 }
+type Gap struct {
+	Batches uint64 `json:"batches"`
+	Events  uint64 `json:"events"`
+}
 
 // End is the last frame of a recording that was ended in order.
 type End struct{ Ended int64 }

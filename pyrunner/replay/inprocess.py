@@ -82,7 +82,7 @@ def _debug(scorer: Scorer, payloads: Sequence[bytes], meta: Meta) -> None:
         _tell(told(e))
         pdb.post_mortem(users_part(e.__traceback__))
         return
-    _tell(f"answer: {answer!r}. Stepping through it; c to leave.")
+    _tell(f"answer: {_shortened(repr(answer))}. Stepping through it; c to leave.")
     again = prepared(scorer, payloads, meta)
     pdb.runcall(again.func, *again.args, **again.keywords)
 
@@ -169,6 +169,10 @@ def _records(project: Project, file: Path) -> Iterator[bytes]:
     schema = read_signature(project.model_class()).input_schema
     for batch in batches(file, [schema], 4096):
         yield from rows_as_json(batch, schema)
+
+
+def _shortened(text: str, most: int = 2000) -> str:
+    return text if len(text) <= most else f"{text[:most]}..."
 
 
 def _tell(line: str) -> None:
