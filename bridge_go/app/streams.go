@@ -126,8 +126,18 @@ func (s *streams) dial(ctx context.Context, name, url string, settings map[strin
 func (s *streams) options(name, url string, settings map[string]string) messaging.Options {
 	return messaging.Options{
 		Name: name, URL: url, Settings: settings, Dir: s.program.Folder(), StateDir: s.stateDir, Log: s.log, Metrics: s.metrics,
-		Other: s.connect,
+		Topics: s.topics(name), Other: s.connect,
 	}
+}
+
+// topics are those of the streams on a connection.
+func (s *streams) topics(connection string) (all []string) {
+	for _, stream := range s.program.Spec.Streams {
+		if stream.Connection == connection {
+			all = append(all, stream.Topic)
+		}
+	}
+	return all
 }
 
 // close closes every connection that was opened. Those that wrap others have closed what they opened there.

@@ -146,6 +146,7 @@ type Options struct {
 	Settings map[string]string // the connection's further keys
 	Log      *slog.Logger      // nil for none
 	Metrics  prometheus.Registerer
+	Topics   []string // of the streams that program.yaml has on this connection: for those who are asked before anybody opens them
 	// Other opens another connection of program.yaml by its name, or gives the one that is open: for connectors that wrap others.
 	// It may take as long as the context lets it, and is not to be called while this one is being opened. Nil where there
 	// are no others.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"sync"
@@ -92,7 +93,7 @@ func (g *gate) pass(ctx context.Context) error {
 	open, fails := g.open, g.fails
 	g.mu.Unlock()
 	if fails {
-		return errors.New("the broker is on fire")
+		return fmt.Errorf("the broker is on fire: %w", io.EOF) // which is no end
 	}
 	select {
 	case <-open:

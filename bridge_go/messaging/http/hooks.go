@@ -98,6 +98,9 @@ func receive(_ context.Context, o messaging.Options) (messaging.Connection, erro
 	if err == nil {
 		trust, err = serverTLS(o.Dir, cert, key, clients)
 	}
+	for _, name := range o.Topics { // before the first request
+		h.declare(name)
+	}
 	if err == nil {
 		err = h.open(o.URL, trust)
 	}
@@ -263,8 +266,8 @@ func (h *hooks) Browse(_ context.Context, _ string, from messaging.Cursor, _ int
 // Delete implements messaging.Connection.
 func (h *hooks) Delete(context.Context, string, []messaging.Position) error { return errReadOnly }
 
-// Incarnation implements messaging.Connection: each life of the bridge receives events of its own. It makes the path known, because it is
-// asked before the first worker is ready, and the source is opened after.
+// Incarnation implements messaging.Connection: each life of the bridge receives events of its own. It makes a path known that is no stream
+// of program.yaml: it is asked before the first worker is ready, and the source is opened after.
 func (h *hooks) Incarnation(_ context.Context, name string) (string, error) {
 	_, err := h.declare(name)
 	return h.life, err

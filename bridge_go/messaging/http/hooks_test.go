@@ -351,6 +351,17 @@ func TestAKnownStreamThatNobodyReadsAsksSendersToComeAgain(t *testing.T) {
 	g.wants(answer, 200, "")
 }
 
+func TestTheStreamsOfAProgramAreKnownFromTheFirstRequestOn(t *testing.T) {
+	c, err := messaging.Open(t.Context(), messaging.Options{Name: "hooks", URL: "webhook://127.0.0.1:0", Topics: []string{"in"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &gate{T: t, h: c.(*hooks), url: "http://" + c.(*hooks).address.String()}
+	t.Cleanup(func() { c.Close(context.Background()); g.wait.Wait() })
+	g.wants(g.post("1"), 503, "not_ready")
+	g.wants(g.postTo(t.Context(), "/other", strings.NewReader("1")), 404, "not_found")
+}
+
 func TestWhatIsHeldIsBoundedByEventsAndBytes(t *testing.T) {
 	g := newGate(t, "hold_events", "10", "max_events", "10", "hold_bytes", "64KiB", "max_body", "64KiB", "timeout", "10s")
 	held := g.post("[1,2,3,4,5,6,7,8]")
