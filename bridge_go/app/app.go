@@ -70,7 +70,9 @@ func Run(asked <-chan struct{}, o Options) error {
 		keepers: map[string]messaging.PositionKeeper{}, wholes: map[string]bool{},
 	}
 	b.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	if err := b.open(); err != nil {
+	if err := b.openUnless(asked); err == errAsked {
+		return b.close()
+	} else if err != nil {
 		return errors.Join(err, b.close())
 	}
 	ended := b.serve()
@@ -79,8 +81,28 @@ func Run(asked <-chan struct{}, o Options) error {
 	return errors.Join(err, b.close(), b.summarise())
 }
 
+var errAsked = errors.New("asked to end before it was ready")
+
+// openUnless opens the bridge, and gives that up with errAsked when it is asked to end: it may be waiting for a server.
+func (b *bridge) openUnless(asked <-chan struct{}) error {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	opened := make(chan error, 1)
+	go func() { opened <- b.open(ctx) }()
+	select {
+	case err := <-opened:
+		return err
+	case <-asked:
+		cancel()
+		if <-opened != nil { // because of that, or it does not matter any more
+			return errAsked
+		}
+		return nil
+	}
+}
+
 // open brings up everything that can fail, and announces the bridge when all of it stands.
-func (b *bridge) open() (err error) {
+func (b *bridge) open(ctx context.Context) (err error) {
 	b.program, err = program.Load(b.Program, program.Options{Env: b.Env, Params: b.Param})
 	if err != nil {
 		return err
@@ -99,7 +121,7 @@ func (b *bridge) open() (err error) {
 		program: b.program, stateDir: b.state.Path(), sync: b.Fsync, log: b.Log, metrics: b.metrics,
 		open: map[string]*slot[messaging.Connection]{},
 	}
-	if err := b.openRoutes(); err != nil {
+	if err := b.openRoutes(ctx); err != nil {
 		return err
 	}
 	b.controls = b.control()

@@ -17,9 +17,9 @@ import (
 const openTime = 90 * time.Second
 
 // outlet is where the fates of a command's events go: a ledger, or the streams that program.yaml names.
-func (b *bridge) outlet(c program.Command) (dispatch.Outlet, error) {
+func (b *bridge) outlet(ctx context.Context, c program.Command) (dispatch.Outlet, error) {
 	if b.Ledger == "" {
-		return b.streamOutlet(c)
+		return b.streamOutlet(ctx, c)
 	}
 	file, err := os.OpenFile(b.Ledger, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
 	if err != nil {
@@ -28,8 +28,8 @@ func (b *bridge) outlet(c program.Command) (dispatch.Outlet, error) {
 	return dispatch.NewLedgerOutlet(file), nil
 }
 
-func (b *bridge) streamOutlet(c program.Command) (_ dispatch.Outlet, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), openTime)
+func (b *bridge) streamOutlet(ctx context.Context, c program.Command) (_ dispatch.Outlet, err error) {
+	ctx, cancel := context.WithTimeout(ctx, openTime)
 	defer cancel()
 	config := dispatch.StreamConfig{
 		Program: b.program.Name(), Command: c.Name, Counts: b.counts[c.Name], Log: b.Log,

@@ -51,7 +51,7 @@ func (r *route) drain(ctx context.Context) error {
 }
 
 // openRoutes makes a route for each command that was asked for, or for all that need a bridge.
-func (b *bridge) openRoutes() error {
+func (b *bridge) openRoutes(ctx context.Context) error {
 	commands, err := b.chosen()
 	if err != nil {
 		return err
@@ -64,7 +64,7 @@ func (b *bridge) openRoutes() error {
 		case c.Kind == serveAPI:
 			open = b.openFront
 		}
-		if b.routes[c.Name], err = open(c); err != nil {
+		if b.routes[c.Name], err = open(ctx, c); err != nil {
 			delete(b.routes, c.Name)
 			return fmt.Errorf("%s: %w", c.Name, err)
 		}
@@ -102,9 +102,10 @@ func (b *bridge) chosen() (chosen []program.Command, err error) {
 	return chosen, nil
 }
 
-func (b *bridge) openStream(c program.Command) (*route, error) {
+func (b *bridge) openStream(ctx context.Context, c program.Command) (*route, error) {
 	b.counts[c.Name] = &dispatch.SinkCounts{}
-	outlet, err := b.outlet(c)
+	b.reach(ctx, c)
+	outlet, err := b.outlet(ctx, c)
 	if err != nil {
 		return nil, err
 	}
@@ -137,7 +138,7 @@ func (b *bridge) openStream(c program.Command) (*route, error) {
 	return r, nil
 }
 
-func (b *bridge) openFront(c program.Command) (*route, error) {
+func (b *bridge) openFront(_ context.Context, c program.Command) (*route, error) {
 	f, err := front.New(front.Config{
 		Program: b.program.Name(), Command: c.Name, Rows: c.Queue.Rows, Bytes: int(c.Queue.Bytes), MaxBody: int(c.MaxBody),
 		RequestTimeout: c.RequestTimeout.Std(), DrainDelay: b.drainDelay(c), Batch: c.Batch.Events,

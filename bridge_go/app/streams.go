@@ -64,7 +64,11 @@ func (s *streams) connect(ctx context.Context, name string) (messaging.Connectio
 		}
 		conn, err := s.dial(ctx, name, revealed.URL, revealed.Settings)
 		if err != nil {
-			return nil, errors.New(revealed.Mask(fmt.Sprintf("connection %s: %v", name, err)))
+			masked := errors.New(revealed.Mask(fmt.Sprintf("connection %s: %v", name, err)))
+			if messaging.Away(err) {
+				return nil, messaging.MarkAway(masked)
+			}
+			return nil, masked
 		}
 		return conn, nil
 	})

@@ -19,11 +19,11 @@ import (
 const playerHeartbeat = time.Second
 
 // openPlayer makes the route of a command that plays a tape: no stream is opened, and no connection.
-func (b *bridge) openPlayer(c program.Command) (*route, error) {
+func (b *bridge) openPlayer(ctx context.Context, c program.Command) (*route, error) {
 	if b.Ledger == "" || b.Input != "" || b.Output != "" {
 		return nil, fmt.Errorf("%w: --tape takes --ledger, and neither --input nor --output", ErrMistake)
 	}
-	outlet, err := b.outlet(c)
+	outlet, err := b.outlet(ctx, c)
 	if err != nil {
 		return nil, err
 	}

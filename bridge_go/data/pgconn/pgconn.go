@@ -156,7 +156,10 @@ func Plain(err error) error {
 	var connect *pgconn.ConnectError
 	if errors.As(err, &connect) {
 		if cause := connect.Unwrap(); cause != nil {
-			return fmt.Errorf("cannot connect: %w", cause)
+			err = fmt.Errorf("cannot connect: %w", cause)
+		}
+		if Code(err) == "57P03" { // it is just starting, or ending
+			return messaging.MarkAway(err)
 		}
 	}
 	return err

@@ -13,6 +13,8 @@ import (
 	natsjs "github.com/nats-io/nats.go/jetstream"
 
 	"ds-runner.dev/ds-runner/bridge_go/messaging/jetstream"
+
+	"ds-runner.dev/ds-runner/bridge_go/messaging"
 )
 
 // A server that was lost is dialled for ever, more and more seldom, with half of each pause left to chance so that many bridges do
@@ -131,7 +133,7 @@ func explainDial(err error) error {
 	case errors.Is(err, natsgo.ErrAuthorization), errors.Is(err, natsgo.ErrAuthExpired):
 		return fmt.Errorf("the server does not let us in: %w. Check user and password, token, nkey or creds", err)
 	case errors.Is(err, natsgo.ErrNoServers):
-		return fmt.Errorf("nobody answers there: %w", err)
+		return messaging.MarkAway(fmt.Errorf("nobody answers there: %w", err))
 	case errors.Is(err, natsgo.ErrSecureConnRequired):
 		return fmt.Errorf("the server wants TLS: write tls:// in place of nats://: %w", err)
 	case errors.Is(err, natsgo.ErrSecureConnWanted):

@@ -76,16 +76,25 @@ func Open(ctx context.Context, o messaging.Options, c Config) (*Client, error) {
 	}
 	inner, err := rueidis.NewClient(option)
 	if err != nil {
-		return nil, fmt.Errorf("connection %s: %s: %w", o.Name, messaging.Mask(o.URL), err)
+		return nil, starting(fmt.Errorf("connection %s: %s: %w", o.Name, messaging.Mask(o.URL), err))
 	}
 	opened := &Client{Client: inner, Timeout: c.timeout, cluster: c.cluster}
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	if err := inner.Do(ctx, inner.B().Ping().Build()).Error(); err != nil {
 		inner.Close()
-		return nil, fmt.Errorf("connection %s: %s: %w", o.Name, messaging.Mask(o.URL), err)
+		return nil, starting(fmt.Errorf("connection %s: %s: %w", o.Name, messaging.Mask(o.URL), err))
 	}
 	return opened, nil
+}
+
+// starting marks the answers of a server that is there and not ready: it reads its data, or looks for its cluster.
+func starting(err error) error {
+	var said *rueidis.RedisError
+	if errors.As(err, &said) && (said.IsLoading() || said.IsClusterDown()) {
+		return messaging.MarkAway(err)
+	}
+	return err
 }
 
 func (c Config) option(o messaging.Options) (rueidis.ClientOption, error) {
