@@ -184,7 +184,7 @@ func (r *Route) received(f *feed, records []messaging.Record, err error) {
 	switch {
 	case err == nil:
 		r.failures = 0
-	case errors.Is(err, io.EOF):
+	case err == io.EOF: // as it is: a connection that was cut says so too, wrapped in where
 		r.eof = true
 	case errors.Is(err, context.Canceled):
 	default:

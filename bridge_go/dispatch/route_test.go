@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -350,6 +351,20 @@ func TestASourceThatFailsIsOpenedAgain(t *testing.T) {
 	log.Append(10, 1, 0)
 	r.until("it goes on", func() bool { return r.book.Events() == 1_010 })
 	// What was stored and not yet committed when the source failed came again: at least once.
+	r.audit(dispatchtest.Audit{Scored: 1_010, Duplicates: r.book.Audit(log.Records()).Duplicates})
+}
+
+// A server that dies closes its connections, which its client may tell as an end of file. That ended the route, and the bridge.
+func TestAConnectionThatEndsIsNotTheEndOfItsStream(t *testing.T) {
+	log := dispatchtest.NewLog(1_000, 1, 0, false)
+	r := start(t, log, nil)
+	dispatchtest.Hire(r, "w", 1, dispatchtest.Echo)
+	r.until("all is scored", func() bool { return r.book.Events() == 1_000 })
+	log.Fail(fmt.Errorf("read numbers: %w", io.EOF))
+	r.until("it is seen", func() bool { return !r.Status().Ready })
+	log.Fail(nil)
+	log.Append(10, 1, 0)
+	r.until("it goes on", func() bool { return r.book.Events() == 1_010 })
 	r.audit(dispatchtest.Audit{Scored: 1_010, Duplicates: r.book.Audit(log.Records()).Duplicates})
 }
 

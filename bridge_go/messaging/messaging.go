@@ -71,7 +71,8 @@ type Limit struct{ Events, Bytes int }
 
 // A Source is read by one goroutine; Commit and Lag may be called from another.
 type Source interface {
-	// Read blocks until it has at least one record, the context ends, or a bounded source is exhausted (io.EOF).
+	// Read blocks until it has at least one record, the context ends, or a bounded source is exhausted (io.EOF itself, not wrapped:
+	// a connection that was cut is no end).
 	// Offsets of a partition increase from one call to the next, also over restarts from the committed position.
 	Read(ctx context.Context, limit Limit) ([]Record, error)
 	// Commit records that all up to these positions is settled. A restarted source goes on behind the last commit
