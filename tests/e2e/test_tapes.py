@@ -103,7 +103,7 @@ class Site:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.environment = {**os.environ, "RATES_URL": f"sqlite:{SECRET}"}
+        self.environment = {**os.environ, "RATES_URL": f"sqlite:{SECRET}", "OMP_NUM_THREADS": "1"}
         self.run = runner(folder, self.environment)
         folder.mkdir()
         (folder / "program.yaml").write_text(PROGRAM)
@@ -200,7 +200,7 @@ def laptop(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def replay(laptop: Path) -> Run:
-    environment = {k: v for k, v in os.environ.items() if k != "RATES_URL"}
+    environment = {k: v for k, v in os.environ.items() if k not in ("RATES_URL", "OMP_NUM_THREADS")}
     return lambda *arguments, code=0: runner(laptop, environment)("replay", *arguments, code=code)
 
 
