@@ -69,18 +69,29 @@ func (t tolerance) same(x, y float64) bool {
 	return !math.IsInf(amount, 0) && (amount <= t.apart || amount <= t.rounding*max(1, math.Abs(x), math.Abs(y)))
 }
 
+// note adds a difference. Behind the first fields of an event the others share one entry, as they do in the tally: each is looked for
+// among those that were found, and an output may have any number.
 func (d *differ) note(field string, amount float64, primary, shadows any) {
-	for i := range d.found {
-		known := &d.found[i]
-		if known.field != field {
-			continue
-		}
-		if amount > known.amount || math.IsNaN(known.amount) && !math.IsNaN(amount) {
-			*known = difference{field, amount, primary, shadows}
-		}
-		return
+	known := d.noted(field)
+	if known == nil && len(d.found) >= maxFields {
+		field = otherFields
+		known = d.noted(field)
 	}
-	d.found = append(d.found, difference{field, amount, primary, shadows})
+	switch {
+	case known == nil:
+		d.found = append(d.found, difference{field, amount, primary, shadows})
+	case amount > known.amount, math.IsNaN(known.amount) && !math.IsNaN(amount):
+		*known = difference{field, amount, primary, shadows}
+	}
+}
+
+func (d *differ) noted(field string) *difference {
+	for i := range d.found {
+		if d.found[i].field == field {
+			return &d.found[i]
+		}
+	}
+	return nil
 }
 
 // output compares two encoded outputs. Those that are the same bytes are not read.

@@ -133,3 +133,50 @@ func TestNumbersMayBeApartByTheToleranceUnlessTheyAreWhole(t *testing.T) {
 		t.Fatal(got)
 	}
 }
+
+func TestAnEventCountsOnceHoweverManyOfItsFieldsShareAnEntry(t *testing.T) {
+	tally := newTally()
+	f := &dispatch.Fate{Record: &messaging.Record{}}
+	var many []difference
+	for i := range 3 * maxFields {
+		many = append(many, difference{fmt.Sprint(i), 1, 1, 2})
+	}
+	tally.add(&answer{}, f, many)
+	tally.add(&answer{}, f, many)
+	var s Status
+	tally.into(&s, false)
+	for _, x := range s.Fields {
+		if x.Differs != 2 {
+			t.Errorf("%s differs in %d of 2 events", x.Field, x.Differs)
+		}
+	}
+}
+
+func TestAnOutputOfAnyNumberOfFieldsIsComparedInTimeThatGrowsWithIt(t *testing.T) {
+	object := func(value int) []byte {
+		var b strings.Builder
+		for i := range 10_000 {
+			fmt.Fprintf(&b, `,"field-%d":%d`, i, value)
+		}
+		return []byte("{" + b.String()[1:] + "}")
+	}
+	a := &answer{outputs: [][]byte{object(1)}}
+	got := compare(a, &dispatch.Fate{Outputs: [][]byte{object(3)}}, tolerance{})
+	if len(got) != maxFields+1 || got[maxFields].field != otherFields || got[maxFields].amount != 2 {
+		t.Fatalf("%d differences, and each is looked for among all that were found", len(got))
+	}
+}
+
+// A sum of two would be infinite, which no JSON can say: the status of the whole bridge would be an error.
+func TestTheMeanOfHugeDistancesIsANumber(t *testing.T) {
+	tally := newTally()
+	f := &dispatch.Fate{Record: &messaging.Record{}}
+	for range 3 {
+		tally.add(&answer{}, f, []difference{{"a", math.MaxFloat64, nil, nil}})
+	}
+	var s Status
+	tally.into(&s, false)
+	if x := s.Fields[0]; *x.Mean != math.MaxFloat64 || *x.Max != math.MaxFloat64 {
+		t.Fatalf("mean %g, max %g", *x.Mean, *x.Max)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -36,5 +37,23 @@ func TestEveryMetricOfTheTableIsCollectedUnderItsNameAndType(t *testing.T) {
 	}
 	if len(seen) != len(table) {
 		t.Errorf("%d metrics collected, %d in the table", len(seen), len(table))
+	}
+}
+
+// An invalid label would be a panic in the scrape, and so the end of the bridge.
+func TestAFieldWhoseNameIsNotUTF8IsScraped(t *testing.T) {
+	reg := prometheus.NewPedanticRegistry()
+	s, err := New(Config{Program: "p", Command: "c", Model: "3", Registerer: reg})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &answer{outputs: [][]byte{[]byte("{\"a\xff\":1}")}}
+	f := &dispatch.Fate{Record: &messaging.Record{}, Outputs: [][]byte{[]byte("{\"a\xff\":2}")}}
+	s.tally.add(a, f, compare(a, f, tolerance{}))
+	if field := s.Status().Fields[0].Field; !utf8.ValidString(field) {
+		t.Fatalf("the label would be %q", field)
+	}
+	if _, err := reg.Gather(); err != nil {
+		t.Fatal(err)
 	}
 }

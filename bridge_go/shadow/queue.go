@@ -130,7 +130,8 @@ func outputsOf(fates []dispatch.Fate) (n int) {
 
 func record(r *messaging.Record, keep func([]byte) []byte) messaging.Record {
 	mine := *r
-	mine.Epoch = 0 // the affair of the primary's source
+	mine.Epoch = 0      // the affair of the primary's source
+	mine.Original = nil // of dead letters, which a shadow has none of; it would keep what size does not count
 	mine.Key, mine.Value, mine.Headers = keep(r.Key), keep(r.Value), slices.Clone(r.Headers)
 	for i := range mine.Headers {
 		h := &mine.Headers[i]

@@ -99,6 +99,17 @@ func TestAQueueKeepsNothingOfThePrimarys(t *testing.T) {
 	}
 }
 
+// The queue counts neither a payload as its stream carries it, nor the fetch that this is a part of.
+func TestAQueueDoesNotKeepPayloadsAsTheyWereBeforeTheirFormat(t *testing.T) {
+	q := newQueue(messaging.Limit{Events: 10, Bytes: 1 << 20})
+	given, stored := fates(1, 10), make([]byte, 1<<20)
+	given[0].Record.Original = &stored
+	q.offer(given)
+	if records, _ := q.Read(context.Background(), messaging.Limit{Events: 1, Bytes: 1}); records[0].Original != nil {
+		t.Fatal("the original payload is kept, and not counted")
+	}
+}
+
 func TestReadBlocksUntilAnEventTheContextOrTheEnd(t *testing.T) {
 	q := newQueue(messaging.Limit{Events: 10, Bytes: 1 << 20})
 	ctx, cancel := context.WithCancel(context.Background())

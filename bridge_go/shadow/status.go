@@ -1,6 +1,7 @@
 package shadow
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -68,7 +69,7 @@ func (t *tally) into(s *Status, examples bool) {
 	for _, name := range slices.Sorted(maps.Keys(t.fields)) {
 		s.Fields = append(s.Fields, t.fields[name].shown(name, examples))
 	}
-	slices.SortStableFunc(s.Fields, func(a, b Field) int { return -compareCounts(a.Differs, b.Differs) })
+	slices.SortStableFunc(s.Fields, func(a, b Field) int { return cmp.Compare(b.Differs, a.Differs) })
 	for primary, row := range t.fates {
 		for shadows, n := range row {
 			if n > 0 {
@@ -81,20 +82,10 @@ func (t *tally) into(s *Status, examples bool) {
 	})
 }
 
-func compareCounts(a, b uint64) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
-}
-
 func (x *field) shown(name string, examples bool) Field {
 	f := Field{Field: name, Differs: x.events}
-	if x.numbers > 0 {
-		mean, most := x.sum/float64(x.numbers), x.max
+	if x.distances > 0 {
+		mean, most := x.mean, x.max
 		f.Mean, f.Max = &mean, &most
 	}
 	if examples {

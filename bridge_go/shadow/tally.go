@@ -2,6 +2,7 @@ package shadow
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"math"
 	"slices"
@@ -35,10 +36,11 @@ type tally struct {
 
 // A field is what is known of the differences of one.
 type field struct {
-	events   uint64 // that differ in it
-	sum, max float64
-	numbers  uint64 // events among them whose values are numbers
-	examples []Example
+	events    uint64 // that differ in it
+	last      uint64 // of them, by its number among those compared: several fields of one may share this entry
+	mean, max float64
+	distances uint64 // of numbers, that mean and max are of
+	examples  []Example
 }
 
 // An Example is one event whose answers are not the same in a field. Values are JSON, cut where they are long.
@@ -66,19 +68,27 @@ func (t *tally) add(primary *answer, f *dispatch.Fate, differences []difference)
 	for i := range differences {
 		d := &differences[i]
 		x := t.field(d.field)
-		x.events++
+		if x.last != t.compared {
+			x.events, x.last = x.events+1, t.compared
+		}
 		if !math.IsNaN(d.amount) && !math.IsInf(d.amount, 0) {
-			x.numbers++
-			x.sum += d.amount
-			x.max = max(x.max, d.amount)
+			x.distance(d.amount)
 		}
 		x.example(primary, f, d)
 	}
 }
 
-// field finds or makes the entry of a field; beyond the bound they share one.
+// distance goes into the mean as it comes: a sum of large ones would be infinite, for which JSON has no word.
+func (x *field) distance(amount float64) {
+	x.distances++
+	x.mean += (amount - x.mean) / float64(x.distances)
+	x.max = max(x.max, amount)
+}
+
+// field finds or makes the entry of a field; beyond the bound they share one. Names become labels, which have to be UTF-8: one that
+// is not would be a panic of the scrape.
 func (t *tally) field(name string) *field {
-	name = cut(name, maxName)
+	name = cut(strings.ToValidUTF8(name, "\uFFFD"), maxName)
 	if t.fields[name] == nil && len(t.fields) >= maxFields {
 		name = otherFields
 	}
@@ -103,15 +113,7 @@ func (x *field) example(primary *answer, f *dispatch.Fate, d *difference) {
 		Event:   f.Stream + "/" + strconv.Itoa(int(f.Record.Partition)) + "/" + strconv.FormatInt(f.Record.Offset, 10),
 		Primary: shown(d.primary), Shadow: shown(d.shadows), PrimaryModel: primary.model, ShadowModel: f.Model, amount: amount,
 	})
-	slices.SortStableFunc(x.examples, func(a, b Example) int {
-		switch {
-		case a.amount > b.amount:
-			return -1
-		case a.amount < b.amount:
-			return 1
-		}
-		return 0
-	})
+	slices.SortStableFunc(x.examples, func(a, b Example) int { return cmp.Compare(b.amount, a.amount) })
 }
 
 // shown is a value as JSON; as a text that is cut where it is long.
