@@ -1,6 +1,8 @@
 package formats
 
 import (
+	"encoding/json"
+	"strconv"
 	"strings"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -57,8 +59,42 @@ func (s *jsonSchema) check(text []byte) error {
 	if err != nil {
 		return err
 	}
+	if err := writable(value); err != nil {
+		return err
+	}
 	if err := s.schema.Validate(value); err != nil {
 		return mistakef("%s", lastLine(err.Error()))
+	}
+	return nil
+}
+
+// maxDigits bounds a number, as a text and when it is written without its exponent: the validator computes with all its digits, and
+// takes a tenth of a second for 1e999999.
+const maxDigits = 1_000
+
+// writable says why a number in a value is too large, or too fine.
+func writable(value any) error {
+	switch v := value.(type) {
+	case []any:
+		for _, item := range v {
+			if err := writable(item); err != nil {
+				return err
+			}
+		}
+	case map[string]any:
+		for _, item := range v {
+			if err := writable(item); err != nil {
+				return err
+			}
+		}
+	case json.Number:
+		exponent := 0
+		if at := strings.IndexAny(string(v), "eE"); at >= 0 {
+			exponent, _ = strconv.Atoi(string(v[at+1:])) // out of range, it is the farthest int there is
+		}
+		if len(v) > maxDigits || exponent > maxDigits || exponent < -maxDigits {
+			return mistakef("a number of more than %d digits: %.20s", maxDigits, v)
+		}
 	}
 	return nil
 }

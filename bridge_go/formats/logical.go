@@ -176,6 +176,9 @@ func localTime(logical string, of func(int64) time.Time, to func(time.Time) int6
 			if err != nil {
 				return nil, fmt.Errorf("%q is no local time, such as 2013-01-31T10:00:00", v)
 			}
+			if of(to(t)).Sub(t).Abs() > time.Second { // the count has overflowed
+				return nil, fmt.Errorf("%q is none of the times that a %s can tell", v, logical)
+			}
 			return to(t), nil
 		},
 	}
