@@ -47,10 +47,19 @@ func (b *bucket) Delete(ctx context.Context, key string) error {
 			return passOver(b.absent(key, err))
 		}
 		root.Remove(noteOf(key))
-		for folder := path.Dir(key); folder != "." && root.Remove(folder) == nil; folder = path.Dir(folder) {
-		}
+		removeEmpty(root, path.Dir(key))
 		return nil
 	})
+}
+
+// removeEmpty removes a folder that holds nothing, and those above it that then hold nothing either. A link to a folder stays: it can
+// always be removed, whatever it leads to.
+func removeEmpty(root *os.Root, folder string) {
+	for ; folder != "."; folder = path.Dir(folder) {
+		if at, err := root.Lstat(folder); err != nil || !at.IsDir() || root.Remove(folder) != nil {
+			return
+		}
+	}
 }
 
 // syncFolders has the names of a key survive a power failure.

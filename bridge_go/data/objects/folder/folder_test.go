@@ -254,3 +254,19 @@ func TestTwoProcessesShareAFolder(t *testing.T) {
 	}
 	must(t, errors.Join(<-done, <-done))
 }
+
+// The other objects there would lose a name that they are read by.
+func TestALinkToAFolderOutlivesTheObjectsThatAreDeletedThroughIt(t *testing.T) {
+	dir := t.TempDir()
+	b := open(t, "file:data", dir)
+	must(t, put(t, b, "v3/a", "1"))
+	must(t, put(t, b, "v3/b", "2"))
+	must(t, os.Symlink("v3", filepath.Join(dir, "data", "current")))
+	must(t, b.Delete(t.Context(), "current/a"))
+	if data, err := b.Read(t.Context(), "current/b", 0, 10); err != nil || string(data) != "2" {
+		t.Fatalf("%q, %v", data, err)
+	}
+	if _, err := b.Head(t.Context(), "v3/a"); !errors.Is(err, objects.ErrNotFound) {
+		t.Fatal(err)
+	}
+}
