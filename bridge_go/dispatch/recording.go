@@ -11,7 +11,7 @@ import (
 
 // A Recording is what somebody hears of a route's live traffic, as the bytes of a tape. The route's loop puts whole frames into its queue and
 // waits for nobody: what the reader does not take in time is dropped, batch by batch, and counted. Its methods are safe from any
-// goroutine; Next is for one at a time.
+// goroutine.
 //
 // One that is not asked for a while has lost its reader and ends by itself, so that a command line that was killed costs no more
 // than a full queue, and not for long.
@@ -19,15 +19,17 @@ type Recording struct {
 	limit int
 	idle  time.Duration
 
+	reading sync.Mutex // one reader at a time, and taken first
+	rest    []byte     // encoded and not taken yet; the reader's
+
 	mu    sync.Mutex
 	queue []queued
 	bytes int
 	lost  tape.Gap // since the last frame
 	count Recorded
 	asked time.Time
-	stop  bool   // asked to take nothing new
-	over  bool   // nothing more comes
-	rest  []byte // encoded and not taken yet
+	stop  bool // asked to take nothing new
+	over  bool // nothing more comes
 	more  chan struct{}
 }
 
@@ -73,32 +75,33 @@ func (x *Recording) Next(ctx context.Context) (data []byte, count Recorded, done
 	}
 }
 
-// take encodes frames outside of the lock: the loop never waits for that.
+// take encodes frames outside of the lock: the loop never waits for that. What is encoded and not given yet is less than a chunk and one
+// frame, so that the bound of the queue is one of memory, too.
 func (x *Recording) take() (data []byte, count Recorded, done bool) {
+	x.reading.Lock()
+	defer x.reading.Unlock()
 	x.mu.Lock()
 	x.asked = time.Now()
 	frames := x.queue
 	taken := 0
-	for size := len(x.rest); taken < len(frames) && (taken == 0 || size < chunkBytes); taken++ {
+	for size := len(x.rest); taken < len(frames) && size < chunkBytes; taken++ {
 		size += frames[taken].bytes
 	}
 	x.queue = frames[taken:]
 	for _, f := range frames[:taken] {
 		x.bytes -= f.bytes
 	}
-	rest := x.rest
 	count, done = x.count, x.over && len(x.queue) == 0
 	x.mu.Unlock()
 	for _, f := range frames[:taken] {
-		rest = tape.Append(rest, f.frame)
+		x.rest = tape.Append(x.rest, f.frame)
 	}
-	if n := min(len(rest), chunkBytes); len(rest) > 0 {
-		data, rest = rest[:n:n], rest[n:]
+	clear(frames[:taken]) // the queue's array lives on
+	n := min(len(x.rest), chunkBytes)
+	if data, x.rest = x.rest[:n:n], x.rest[n:]; len(x.rest) == 0 {
+		x.rest = nil
 	}
-	x.mu.Lock()
-	x.rest = rest
-	x.mu.Unlock()
-	return data, count, done && len(rest) == 0
+	return data, count, done && len(x.rest) == 0
 }
 
 // Stop has the recording take no new batch. Next goes on until the fates of those that it has are known, or two seconds have passed.
