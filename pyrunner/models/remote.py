@@ -30,6 +30,7 @@ from pyrunner.models.manifest import Manifest
 from pyrunner.models.store import LATEST, Loaded, ModelStore, Version, check_alias
 
 _TIMEOUT = 30.0
+_NUMBERS = 100  # that others may take before a training has one
 
 
 class RemoteStore(ModelStore):
@@ -123,13 +124,20 @@ class RemoteStore(ModelStore):
                 key = f"{manifest.name}/files/{digest}"
                 if not bucket.exists(key, timeout=_TIMEOUT):
                     bucket.upload(draft / file, key)
-            while True:
-                manifest.version = str(max(self._numbers(manifest.name), default=0) + 1)
-                manifests.write(manifest, draft)
-                key = f"{manifest.name}/versions/{manifest.version}.json"
-                if _took(bucket, key, (draft / manifests.FILE).read_bytes()):
-                    break  # else another training has the number
+            self._number(bucket, draft, manifest)
         return Version(manifest.name, manifest.version, _placed(draft, home / manifest.version), manifest)
+
+    def _number(self, bucket: Objects, draft: Path, manifest: Manifest) -> None:
+        """Take the next number, which writes the manifest. Another training may be faster, and then there is one more."""
+        for _ in range(_NUMBERS):
+            manifest.version = str(max(self._numbers(manifest.name), default=0) + 1)
+            manifests.write(manifest, draft)
+            key = _manifest_key(manifest.name, manifest.version)
+            if _took(bucket, key, (draft / manifests.FILE).read_bytes()):
+                return
+        raise UserError(
+            f"{self._shown()} refuses {key}, because there is one, and does not list it. Remove what has that name there"
+        )
 
     def _fetched(self, name: str, number: str) -> Path:
         """The folder of a version, whose manifest is the bucket's. One process fetches, others wait for it."""

@@ -76,6 +76,19 @@ def test_of_two_trainings_that_end_at_once_each_has_a_number(data: FakeData, tmp
     assert [here.load("mean", n, Mean).model.mean_ for n in ("1", "2")] == [1.0, 2.0]  # type: ignore[attr-defined]
 
 
+def test_a_number_that_nobody_can_take_ends_a_training(data: FakeData, tmp_path: Path) -> None:
+    answer = data.answer
+
+    def never_listed(method: str, args: Any, lease: Any = None) -> Any:
+        if method == "objects.begin" and "/versions/" in args[1]:
+            raise DataError(method, "exists", "there is an object of this key already", retry=False)
+        return answer(method, args, lease)
+
+    data.answer = never_listed  # type: ignore[method-assign]
+    with pytest.raises(UserError, match=r"mean/versions/1\.json"):
+        store(data, tmp_path).save("mean", Mean().fit(1.0))
+
+
 def test_a_version_is_fetched_once(data: FakeData, tmp_path: Path) -> None:
     store(data, tmp_path / "here").save("mean", Mean().fit(1.0))
     there = store(data, tmp_path / "there")
