@@ -1,9 +1,19 @@
 package formats
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/sr"
+
+	"ds-runner.dev/ds-runner/bridge_go/messaging"
 )
 
 // Payloads and results that a few bytes make expensive, or that a library makes something else of.
@@ -50,5 +60,35 @@ func TestAListOfNothingsIsNoMemoryBomb(t *testing.T) {
 	// 2^60 items in one block, and none of them has a byte.
 	if _, err := s.decode([]byte{0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x20, 0}); err == nil {
 		t.Fatal("2^60 nulls were read")
+	}
+}
+
+func TestASchemaThatACompilerPanicsAtIsAMistake(t *testing.T) {
+	r := &registered{kind: kind{sr.TypeAvro, func(string, []dependency, string) (schema, error) { panic("of a library") }}}
+	_, err := r.compile(sr.Schema{Type: sr.TypeAvro}, nil)
+	refused(t, err, "of a library")
+}
+
+// Each schema of this registry leads to another one.
+func TestASchemaThatLeadsOnAndOnIsAskedForOnceAndNoResultsFault(t *testing.T) {
+	var asked atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		n := asked.Add(1)
+		fmt.Fprintf(w, `{"subject":"s","version":1,"id":7,"schema":"\"int\"","references":[{"name":"n%d","subject":"s%d","version":1}]}`, n, n)
+	}))
+	t.Cleanup(server.Close)
+	s := opened(t, Config{Stream: "in", Format: Avro, Topic: "in", Registry: registryAt(t, server.URL, nil)})
+	for range 2 {
+		records := []messaging.Record{{Value: []byte{0, 0, 0, 0, 7, 2}}}
+		if err := s.Decode(t.Context(), records); err != nil || records[0].Fault == nil || asked.Load() > maxReferences+1 {
+			t.Fatalf("%v, %+v, asked %d times", err, records[0].Fault, asked.Load())
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	_, err := s.Encode(ctx, []byte("1"))
+	var mistake *Mistake
+	if err == nil || errors.As(err, &mistake) || !strings.Contains(err.Error(), "leads to more than") {
+		t.Fatal(err)
 	}
 }

@@ -3,6 +3,7 @@ package formats
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -112,13 +113,13 @@ func (r *registered) reader(ctx context.Context, id int) (schema, error) {
 	if err != nil {
 		return nil, err
 	}
-	needs, err := r.Registry.dependencies(ctx, text)
-	if err != nil {
+	known.schema, err = r.built(ctx, text)
+	var mistake *Mistake
+	switch {
+	case errors.As(err, &mistake):
+		known.err = mistakef("schema %d: %v", id, err)
+	case err != nil:
 		return nil, err
-	}
-	known.schema, known.err = r.compile(text, needs)
-	if known.err != nil {
-		known.err = mistakef("schema %d: %v", id, known.err)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -129,10 +130,20 @@ func (r *registered) reader(ctx context.Context, id int) (schema, error) {
 	return known.schema, known.err
 }
 
-func (r *registered) compile(s sr.Schema, needs []dependency) (schema, error) {
+// built is a schema with those that it leads to. A [Mistake] is what is wrong with these, and stays.
+func (r *registered) built(ctx context.Context, s sr.Schema) (schema, error) {
+	needs, err := r.Registry.dependencies(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	return r.compile(s, needs)
+}
+
+func (r *registered) compile(s sr.Schema, needs []dependency) (_ schema, err error) {
 	if s.Type != r.kind.is {
 		return nil, mistakef("it is %s, and the stream's format is %s", s.Type, r.Format)
 	}
+	defer recovered(&err)
 	compiled, err := r.kind.compile(s.Schema, needs, r.Message)
 	return guarded{compiled}, err
 }
@@ -182,13 +193,13 @@ func (r *registered) writing(ctx context.Context) (schema, int, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	needs, err := r.Registry.dependencies(ctx, found.Schema)
+	compiled, err := r.built(ctx, found.Schema)
+	var mistake *Mistake
+	if errors.As(err, &mistake) { // not the result's, and nothing that another result would mend
+		return nil, 0, fmt.Errorf("schema registry %s: schema %d of %s: %s", r.Registry.name, found.ID, r.Subject, err)
+	}
 	if err != nil {
 		return nil, 0, err
-	}
-	compiled, err := r.compile(found.Schema, needs)
-	if err != nil { // not the result's fault, and nothing that another result would mend
-		return nil, 0, fmt.Errorf("schema registry %s: schema %d of %s: %s", r.Registry.name, found.ID, r.Subject, err)
 	}
 	r.writer, r.written = compiled, found.ID
 	return compiled, found.ID, nil
