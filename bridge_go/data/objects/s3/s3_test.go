@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -184,6 +185,21 @@ func send(ctx context.Context, b *bucket, key string, n int64, fill byte) (sum s
 		}
 	}
 	return sum, u.Finish(ctx, n, sum)
+}
+
+// What is announced decides how much is held at once, and whoever writes may announce anything.
+func TestAnObjectWhosePartsWouldFillTheMemoryIsRefusedBeforeItBegins(t *testing.T) {
+	b := &bucket{settings: settings{name: "models", partSize: 8 << 20}}
+	for size, want := range map[int64]int{-1: 8 << 20, 1: 8 << 20, 5 << 40: 5<<40/mostParts + 1, 6 << 40: 0, math.MaxInt64: 0} {
+		u, err := b.Create(t.Context(), "model.bin", objects.Announced{Size: size})
+		var known *objects.Error
+		switch {
+		case want == 0 && (!errors.As(err, &known) || known.Code != "bad_value" || !strings.Contains(known.Reason, "model.bin")):
+			t.Errorf("%d bytes: %v", size, err)
+		case want != 0 && (err != nil || u.(*upload).size != want):
+			t.Errorf("%d bytes: %v", size, err)
+		}
+	}
 }
 
 func TestAHungServiceEndsByItsDeadlineAndIsUnavailable(t *testing.T) {

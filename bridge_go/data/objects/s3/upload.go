@@ -13,8 +13,10 @@ import (
 	"ds-runner.dev/ds-runner/bridge_go/data/objects"
 )
 
-// mostParts is S3's own limit.
-const mostParts = 10_000
+const (
+	mostParts = 10_000  // S3's own limit
+	mostBytes = 5 << 40 // of an object: an upload holds a part, and that is a ten thousandth of it at least
+)
 
 // An upload gathers what comes until it is a part of S3's, which are larger than ours. One part's worth is held.
 type upload struct {
@@ -33,6 +35,9 @@ type upload struct {
 func (b *bucket) Create(_ context.Context, key string, told objects.Announced) (objects.Upload, error) {
 	if err := objects.CheckKey(key); err != nil {
 		return nil, b.mistake(err)
+	}
+	if told.Size > mostBytes {
+		return nil, b.mistake(fmt.Errorf("the object %s has %d bytes, at most %d are taken", key, told.Size, int64(mostBytes)))
 	}
 	u := &upload{b: b, key: key, told: told, size: int(b.partSize)}
 	if least := told.Size/mostParts + 1; least > b.partSize {
