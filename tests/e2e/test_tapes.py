@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
 EVENTS, PARTS, PAUSE = 600, 3, 0.7
 SECRET = "hunter2-rates.db"  # stands for all that a connection's URL may hold
 
