@@ -23,8 +23,8 @@ def versitygw() -> Path:
     return _built("versitygw", "github.com/versity/versitygw", "/cmd/versitygw")
 
 
-def _built(name: str, module: str, folder: str = "") -> Path:
-    """The program `name` made of `folder` in `module`, in the version that servers/go.mod says."""
+def _built(name: str, module: str, package: str = "") -> Path:
+    """The program `name` made of `package` in `module`, in the version that servers/go.mod says."""
     version = re.search(
         rf"^(?:require)?\s*{re.escape(module)} (\S+)", (_SERVERS / "go.mod").read_text(), re.M
     )
@@ -34,7 +34,7 @@ def _built(name: str, module: str, folder: str = "") -> Path:
     def make(folder: Path) -> None:
         go = program("go", ["golang-go"])
         env = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false", "GOWORK": "off"}
-        build = [go, "build", "-trimpath", "-ldflags", "-s -w", "-o", str(folder / name), f"{module}{folder}"]
+        build = [go, "build", "-trimpath", "-ldflags", "-s -w", "-o", str(folder / name), module + package]
         run(build, f"building {name}", cwd=_SERVERS, env=env)
 
     return cached(f"{name}-{version[1]}", make) / name
