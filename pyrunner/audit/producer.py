@@ -68,11 +68,12 @@ class Producer(threading.Thread):
         flow: Flow,
         patience: float,
         more: Callable[[], bool] = lambda: False,
+        after: Producer | None = None,
     ) -> None:
         super().__init__(name="audit-producer", daemon=True)
         self._open, self._tally, self._flow, self._patience = client, tally, flow, patience
         self._more = more
-        self._ids = _Numbering()
+        self._ids: _Numbering = after._ids if after else _Numbering()  # goes on counting
         self._halt = threading.Event()
         self._every = max(1, flow.events // flow.poisons) if flow.poisons else 0
         self.failure: Exception | None = None

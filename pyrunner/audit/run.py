@@ -13,7 +13,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pyrunner import bridge as bridges
@@ -21,7 +21,7 @@ from pyrunner.audit.gauges import Memory, longest_stall, percentile, recoveries
 from pyrunner.audit.ledger import Tally, Verdict
 from pyrunner.audit.parts import BOTH, Broker, Parts, Steps, steps_of
 from pyrunner.audit.pod import Disorderly, Pod
-from pyrunner.audit.producer import Flow, Producer
+from pyrunner.audit.producer import BATCH, Flow, Producer
 from pyrunner.audit.promise import Promise, broken, promise_of
 from pyrunner.audit.reader import Reader
 from pyrunner.audit.route import ANSWERS, COMMAND, LETTERS, NUMBERS, Route
@@ -141,7 +141,10 @@ class _Run:
         self._plan, self._pod, self._parts, self._rng, self._tell = plan, pod, parts, rng, tell
         self._tally = Tally()
         self._due = len(plan.deeds) if plan.at_steps else 0  # a bridge comes to its steps while events flow
-        self._producer = Producer(client, self._tally, plan.flow, plan.patience, more=lambda: self._due > 0)
+        self._client = client
+        self._last = min(BATCH, plan.flow.events // 2)
+        flow = replace(plan.flow, events=plan.flow.events - self._last)
+        self._producer = Producer(client, self._tally, flow, plan.patience, more=lambda: self._due > 0)
         self._reader = Reader(client, self._tally, plan.patience)
         self._memory = Memory(pod)
         self._began = time.monotonic()
@@ -213,8 +216,19 @@ class _Run:
         return True
 
     def _settle(self) -> None:
-        """Until all is settled and nothing has come for a while, or nothing moves any more."""
-        if not self._until(lambda: self._tally.settled >= self._tally.acknowledged):
+        """Until all is settled and nothing has come for a while, or nothing moves any more.
+
+        The last events are published when all others are settled and nothing is killed any more. What a bridge that was just started
+        reads again lies before them, so when they are out, all has come that comes twice.
+        """
+        if not self._all_settled():
+            return
+        again = self._producer.again
+        last = Flow(self._last)
+        self._producer = Producer(self._client, self._tally, last, self._plan.patience, after=self._producer)
+        self._producer.again = again
+        self._producer.start()
+        if not self._until(lambda: not self._producer.is_alive()) or not self._all_settled():
             return
         quiet, seen = time.monotonic(), (0, 0)
         while time.monotonic() - quiet < _QUIET:
@@ -223,6 +237,9 @@ class _Run:
                 quiet, seen = time.monotonic(), now
             self._look()
             time.sleep(_LOOK)
+
+    def _all_settled(self) -> bool:
+        return self._until(lambda: self._tally.settled >= self._tally.acknowledged)
 
     def _until(self, condition: Callable[[], bool]) -> bool:
         """Wait for it; False when nothing has been settled for as long as the patience lasts."""
