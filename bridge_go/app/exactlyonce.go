@@ -45,10 +45,11 @@ func (b *bridge) whole(ctx context.Context, c program.Command, config *dispatch.
 			topics[t.Topic] = true
 		}
 	}
-	config.Fates, err = keeper.Fates(ctx, slices.Sorted(maps.Keys(topics)))
+	writer, err := keeper.Fates(ctx, slices.Sorted(maps.Keys(topics)))
 	if err != nil {
 		return false, fmt.Errorf("guarantee: exactly-once: %w", err)
 	}
+	config.Fates = seededFates(writer)
 	b.wholes[c.Name] = true
 	return true, nil
 }

@@ -57,6 +57,25 @@ func (s halved) Write(ctx context.Context, records []messaging.Outgoing) error {
 	return together(first, s.Sink.Write(ctx, records[half:]), half)
 }
 
+// seededFates does the same between two fates.
+func seededFates(w messaging.FateWriter) messaging.FateWriter {
+	if steps.Wanted(steps.HalfResults) {
+		return halvedFates{w}
+	}
+	return w
+}
+
+type halvedFates struct{ messaging.FateWriter }
+
+func (w halvedFates) WriteFates(ctx context.Context, fates []messaging.FateWrite) error {
+	half := len(fates) / 2
+	first := w.FateWriter.WriteFates(ctx, fates[:half])
+	if first == nil {
+		steps.At(steps.HalfResults)
+	}
+	return together(first, w.FateWriter.WriteFates(ctx, fates[half:]), half)
+}
+
 // together is the error of a write of two parts, the second of which began at half.
 func together(first, second error, half int) error {
 	var failed []messaging.WriteFailure

@@ -14,3 +14,5 @@ func seededSource(s messaging.Source) messaging.Source { return s }
 func seededOutlet(o dispatch.Outlet) dispatch.Outlet { return o }
 
 func seededSink(s messaging.Sink) messaging.Sink { return s }
+
+func seededFates(w messaging.FateWriter) messaging.FateWriter { return w }

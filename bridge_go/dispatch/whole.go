@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"ds-runner.dev/ds-runner/bridge_go/messaging"
+	"ds-runner.dev/ds-runner/bridge_go/steps"
 )
 
 // Exactly once, by whole fates: all records of an event, results and dead letter alike, are stored as one under one id, which
@@ -128,6 +129,7 @@ func (o *StreamOutlet) lone(f *Fate) {
 	}
 	if how := o.forms[f.ID]; to.Topic != "" && how < dropped {
 		o.whole.records = append(o.whole.records, messaging.FateRecord{Topic: to.Topic, Record: o.letter(to, f, how).Record})
+		steps.At(steps.DeadLettering)
 	}
 }
 

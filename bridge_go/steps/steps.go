@@ -13,7 +13,7 @@ const (
 	AfterPoll       = "after-poll"       // records are read; nobody has them yet
 	AfterSend       = "after-send"       // a batch is on its way to a worker
 	HalfResults     = "half-results"     // half of the results of a write are stored, the others not even sent
-	DeadLettering   = "dead-lettering"   // dead letters are stored (with transactions: composed); their events are not settled
+	DeadLettering   = "dead-lettering"   // dead letters are stored (exactly once: composed); their events are not settled
 	TransactionEnd  = "transaction-end"  // records and positions are in the transaction; its end is not asked for
 	TransactionSent = "transaction-sent" // its end is asked for; the answer has not come
 	AfterProduce    = "after-produce"    // results are stored; the route has not been told

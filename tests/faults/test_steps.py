@@ -6,6 +6,7 @@ The steps are those of bridge_go/steps: the bridge of these tests is built with 
 from __future__ import annotations
 
 import random
+import secrets
 import signal
 import subprocess
 from collections.abc import Callable, Sequence
@@ -111,6 +112,18 @@ def test_T4_twenty_ends_at_one_step_lose_and_double_nothing_on_the_embedded_stor
 ) -> None:
     verdict = walk(rig(SOUR, model="Sour", workers=2), [step] * TIMES)
     assert verdict.duplicates == 0, "the embedded store de-duplicates by message id"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("broker", ["embedded", "nats"])
+def test_T4_twenty_ends_at_one_step_lose_and_double_nothing_where_the_fates_of_events_are_whole(
+    rig: Rigs, request: pytest.FixtureRequest, broker: str, step: str
+) -> None:
+    url = "embedded:" if broker == "embedded" else request.getfixturevalue(broker).url
+    text = program(url, guarantee="exactly-once", settings={"stream": f"whole{secrets.token_hex(4)}"})
+    verdict = walk(rig(SOUR, model="Sour", workers=2, program=text), [step] * TIMES)
+    assert verdict.duplicates == 0, verdict
 
 
 def test_T4_a_bridge_that_ends_in_a_transaction_loses_and_doubles_nothing_on_kafka(
