@@ -88,13 +88,14 @@ class Objects:
     ) -> Path:
         """The object in a file, which has its name only once it is whole and its hash is right.
 
-        What an interrupted download has left beside it (`.NAME.HASH.partial`) is gone on with. `on_bytes` is told of each part.
+        What an interrupted download has left beside it (`.NAME.HASH.partial`) is gone on with, where the hash is known to compare
+        the whole with. `on_bytes` is told of each part.
         """
         path, info = Path(path), self._info(key, timeout)
         path.parent.mkdir(parents=True, exist_ok=True)
         mark = (info.sha256 or f"{info.size}")[:16]
         partial = path.with_name(f".{path.name}.{mark}.partial")
-        digest, start = _resumed(partial, info.size)
+        digest, start = _resumed(partial, info.size if info.sha256 else 0)
         with partial.open("ab") as file:
             for part in self._parts(info, start, timeout):
                 file.write(part)

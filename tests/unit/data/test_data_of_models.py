@@ -227,6 +227,17 @@ def test_an_interrupted_download_goes_on_where_it_stopped(tmp_path: Any) -> None
     assert got == [500_000] and [p.name for p in tmp_path.iterdir()] == ["m"]
 
 
+def test_a_beginning_of_what_has_no_hash_is_not_gone_on_with(tmp_path: Any) -> None:
+    """It may be another object's, of the same size, and nothing would tell."""
+    data = FakeData(objects={"models": {"m": b"x" * 100}})
+    answer = data.answer
+    data.answer = lambda method, args, lease=None: (  # type: ignore[method-assign]
+        [100, None] if method == "objects.head" else answer(method, args, lease)
+    )
+    (tmp_path / ".m.100.partial").write_bytes(b"y" * 50)
+    assert context(data).objects("models").download("m", tmp_path / "m").read_bytes() == b"x" * 100
+
+
 def test_a_damaged_beginning_is_refused_and_not_gone_on_with_for_ever(tmp_path: Any) -> None:
     payload = b"x" * 100
     objects = context(FakeData(objects={"models": {"m": payload}})).objects("models")
