@@ -106,7 +106,7 @@ def audit(
     env: Env = None,
     json: Json = False,
 ) -> None:
-    """Kill parts while numbered events flow, and count what came of it.
+    """Kill parts while events flow, and count what came of it.
 
     On the connections of program.yaml, or the embedded broker where there is none; on topics of its own. Exit code 1 when
     the promise of the route is broken.

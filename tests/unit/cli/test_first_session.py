@@ -98,6 +98,7 @@ def test_score_batch_writes_every_format_with_the_same_answers(trained: Shell, e
     output = trained.folder / f"scored.{ending}"
     said = trained(
         "score-batch",
+        "audit",
         "--input",
         "data/history.parquet",
         "--output",
@@ -191,6 +192,7 @@ def test_every_verb_explains_itself(shell: Shell) -> None:
         "score-stream",
         "serve-api",
         "score-batch",
+        "audit",
         "models",
         "config",
         "schema",
