@@ -3,12 +3,10 @@ package formats
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -62,9 +60,13 @@ func NewRegistry(o messaging.Options) (*Registry, error) {
 		return nil, err
 	}
 	at.User = nil
-	transport, err := trusting(ca)
-	if err != nil {
-		return nil, fmt.Errorf("connection %s: %w", o.Name, err)
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	if ca != "" {
+		pool, err := o.Trusted(ca)
+		if err != nil {
+			return nil, fmt.Errorf("connection %s: %w", o.Name, err)
+		}
+		transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool}
 	}
 	options := []sr.ClientOpt{sr.URLs(at.String()), sr.UserAgent("ds-runner"), sr.HTTPClient(&http.Client{Timeout: timeout, Transport: bounded{transport}})}
 	switch {
@@ -78,26 +80,6 @@ func NewRegistry(o messaging.Options) (*Registry, error) {
 		return nil, fmt.Errorf("connection %s: %w", o.Name, err)
 	}
 	return &Registry{name: o.Name, client: client, byID: map[int]sr.Schema{}}, nil
-}
-
-func trusting(ca string) (http.RoundTripper, error) {
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	if ca == "" {
-		return transport, nil
-	}
-	pem, err := os.ReadFile(ca)
-	if err != nil {
-		return nil, fmt.Errorf("tls_ca: %w", err)
-	}
-	pool, err := x509.SystemCertPool()
-	if err != nil {
-		pool = x509.NewCertPool()
-	}
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("tls_ca: %s holds no certificate in PEM form", ca)
-	}
-	transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool}
-	return transport, nil
 }
 
 // bounded reads no more of an answer than a schema may have.

@@ -50,7 +50,7 @@ func connect(ctx context.Context, o messaging.Options) (objects.Bucket, error) {
 	if err != nil {
 		return nil, err
 	}
-	core, err := settings.client()
+	core, err := settings.client(o)
 	if err != nil {
 		return nil, fmt.Errorf("connection %s: %w", o.Name, err)
 	}

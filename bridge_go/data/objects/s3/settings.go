@@ -2,7 +2,6 @@ package s3
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
@@ -71,12 +70,12 @@ func parse(o messaging.Options) (settings, error) {
 	return v, problem
 }
 
-func (s *settings) client() (*minio.Core, error) {
+func (s *settings) client(o messaging.Options) (*minio.Core, error) {
 	chosen, err := s.who()
 	if err != nil {
 		return nil, err
 	}
-	if s.transport, err = s.dialer(); err != nil {
+	if s.transport, err = s.dialer(o); err != nil {
 		return nil, err
 	}
 	return minio.NewCore(s.endpoint, &minio.Options{
@@ -128,21 +127,14 @@ func (s *settings) who() (*credentials.Credentials, error) {
 	return credentials.NewStatic("", "", "", credentials.SignatureAnonymous), nil
 }
 
-func (s *settings) dialer() (*http.Transport, error) {
+func (s *settings) dialer(o messaging.Options) (*http.Transport, error) {
 	transport, err := minio.DefaultTransport(!s.insecure)
 	if err != nil || s.ca == "" {
 		return transport, err
 	}
-	pem, err := os.ReadFile(s.ca)
+	pool, err := o.Trusted(s.ca)
 	if err != nil {
-		return nil, fmt.Errorf("tls_ca: %w", err)
-	}
-	pool, err := x509.SystemCertPool()
-	if err != nil {
-		pool = x509.NewCertPool()
-	}
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("tls_ca: %s holds no certificate in PEM form", s.ca)
+		return nil, err
 	}
 	transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool}
 	return transport, nil
