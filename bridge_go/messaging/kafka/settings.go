@@ -66,11 +66,11 @@ func parse(o messaging.Options) (settings, error) {
 		startWait: s.Duration("start_wait", time.Minute, 0),
 		tls: tlsSettings{
 			on: s.Bool("tls", scheme == "kafka+tls"), insecure: s.Bool("tls_insecure", false),
-			ca: s.String("tls_ca", ""), cert: s.String("tls_cert", ""), key: s.String("tls_key", ""), server: s.String("tls_server_name", ""),
+			ca: o.Within(s.String("tls_ca", "")), cert: o.Within(s.String("tls_cert", "")), key: o.Within(s.String("tls_key", "")), server: s.String("tls_server_name", ""),
 		},
 		sasl: saslSettings{
 			mechanism: s.Choice("sasl", "auto", "none", "plain", "scram-sha-256", "scram-sha-512", "oauthbearer"),
-			user:      s.String("user", user), password: s.String("password", password), tokenFile: s.String("token_file", ""),
+			user:      s.String("user", user), password: s.String("password", password), tokenFile: o.Within(s.String("token_file", "")),
 		},
 		create:         s.Bool("create", true),
 		partitions:     s.Int("partitions", 0, 0),
