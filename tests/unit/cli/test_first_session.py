@@ -98,7 +98,6 @@ def test_score_batch_writes_every_format_with_the_same_answers(trained: Shell, e
     output = trained.folder / f"scored.{ending}"
     said = trained(
         "score-batch",
-        "audit",
         "--input",
         "data/history.parquet",
         "--output",
