@@ -11,7 +11,7 @@ import (
 	"ds-runner.dev/ds-runner/bridge_go/dispatch"
 )
 
-// Names of what differs and is no field of the outputs. No field can be called so: they are in brackets.
+// Names of what differs and is no field of the outputs. They are in brackets, as no field is that a class declares.
 const (
 	ofFate    = "(fate)"    // scored by one, rejected or failed by the other
 	ofOutputs = "(outputs)" // another number of outputs

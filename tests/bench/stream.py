@@ -1,7 +1,7 @@
 """One stream run: a bridge takes events through one worker, and both are measured from outside.
 
 The bridge reads from a memory stream that cycles `repeat` times over a file, and writes to a memory stream that only
-counts, so that no broker is in the figures. CPU time is taken between the first tenth of the events and the last, when
+counts, so that no broker is in the figures. CPU time is taken from the first tenth of the events to the last twentieth, when
 both processes are warm.
 """
 
@@ -126,7 +126,7 @@ class StreamBench:
                 raise
 
     def measured(self, events: int) -> Measured:
-        """From the first tenth of the events to the last, when both processes are warm."""
+        """From the first tenth of the events to the last twentieth; all of them have to be scored in the end."""
         self.settled(events // 10)
         worker, bridge = self.worker(), self.bridge.pid
         start = time.monotonic(), cpu_seconds(worker), cpu_seconds(bridge), self.status()["scored"]
