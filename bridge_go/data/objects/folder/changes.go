@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -15,7 +16,7 @@ import (
 
 // change holds off other changes, of this process and of others, so that a file and its note belong together and a folder that is
 // empty for a moment is not removed under a file that is just coming.
-func (b *bucket) change(root *os.Root, do func() error) error {
+func (b *bucket) change(ctx context.Context, root *os.Root, do func() error) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if err := root.MkdirAll(ours, 0o777); err != nil {
@@ -26,10 +27,32 @@ func (b *bucket) change(root *os.Root, do func() error) error {
 		return b.failed("lock the folder", err)
 	}
 	defer file.Close() // which unlocks
-	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX); err != nil && !errors.Is(err, unix.ENOTSUP) {
+	if err := exclusive(ctx, file); err != nil {
 		return b.failed("lock the folder", err)
 	}
 	return do()
+}
+
+// lockPause is between two tries to lock, a few times what a change takes.
+const lockPause = 5 * time.Millisecond
+
+// exclusive locks a file as soon as nobody else has. It asks again and again: a call that waits cannot be ended, and the process that
+// has the lock may be stopped. File systems that know no locks have none.
+func exclusive(ctx context.Context, file *os.File) error {
+	for {
+		err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		switch {
+		case err == nil, errors.Is(err, unix.ENOTSUP):
+			return nil
+		case !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR):
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(lockPause):
+		}
+	}
 }
 
 // Delete implements [objects.Bucket]. Folders that are empty then go with it.
@@ -42,7 +65,7 @@ func (b *bucket) Delete(ctx context.Context, key string) error {
 	if at, err := root.Lstat(key); err != nil || at.IsDir() {
 		return passOver(b.absent(key, err))
 	}
-	return b.change(root, func() error {
+	return b.change(ctx, root, func() error {
 		if err := root.Remove(key); err != nil {
 			return passOver(b.absent(key, err))
 		}

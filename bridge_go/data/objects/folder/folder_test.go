@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"ds-runner.dev/ds-runner/bridge_go/data/objects"
 	"ds-runner.dev/ds-runner/bridge_go/data/objects/objectstest"
 	"ds-runner.dev/ds-runner/bridge_go/messaging"
@@ -269,4 +271,29 @@ func TestALinkToAFolderOutlivesTheObjectsThatAreDeletedThroughIt(t *testing.T) {
 	if _, err := b.Head(t.Context(), "v3/a"); !errors.Is(err, objects.ErrNotFound) {
 		t.Fatal(err)
 	}
+}
+
+// Another process may be stopped while it holds the lock.
+func TestAChangeThatWaitsForAnotherProcessEndsWithItsContext(t *testing.T) {
+	dir := t.TempDir()
+	b := open(t, "file:data", dir)
+	must(t, put(t, b, "a", "1"))
+	held, err := os.Open(filepath.Join(dir, "data", lock))
+	must(t, err)
+	defer held.Close()
+	must(t, unix.Flock(int(held.Fd()), unix.LOCK_EX))
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- b.Delete(ctx, "a") }()
+	select {
+	case err := <-ended:
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatal(err)
+		}
+	case <-time.After(5 * time.Second):
+		t.Fatal("it waits for ever")
+	}
+	must(t, unix.Flock(int(held.Fd()), unix.LOCK_UN))
+	must(t, b.Delete(t.Context(), "a"))
 }

@@ -61,14 +61,14 @@ func (u *upload) append(ctx context.Context, data []byte) error {
 func (u *upload) Finish(ctx context.Context, size int64, sha256 string) error {
 	err := u.Whole(ctx, size, sha256)
 	if err == nil {
-		err = u.place(note{Key: u.key, Size: size, SHA256: sha256})
+		err = u.place(ctx, note{Key: u.key, Size: size, SHA256: sha256})
 	}
 	return errors.Join(err, u.end(err != nil))
 }
 
 // place syncs the file and gives it its name. Its note goes first: one that is true of no file is passed over, which is what a
 // process that dies in between leaves.
-func (u *upload) place(n note) error {
+func (u *upload) place(ctx context.Context, n note) error {
 	if err := u.file.Sync(); err != nil {
 		return u.b.failed("sync "+u.key, err)
 	}
@@ -77,7 +77,7 @@ func (u *upload) place(n note) error {
 		return u.b.failed("sync "+u.key, err)
 	}
 	n.Time = at.ModTime().UnixNano()
-	return u.b.change(u.root, func() error {
+	return u.b.change(ctx, u.root, func() error {
 		if _, err := u.root.Lstat(u.key); err == nil && u.sole {
 			return &objects.Error{Code: "exists", Reason: fmt.Sprintf("connection %s: there is an object %s already", u.b.name, u.key)}
 		}
