@@ -117,7 +117,7 @@ connectors: build ## the connectors and the servers that they are tested with
 faults: build ## all faults of the catalogue, the long ones too: tests/faults/REPORT.md
 	mkdir -p build
 	$(WITH_SERVERS) go test -json -timeout 20m -run '^TestT[0-9]' ./bridge_go/... > build/faults.json || true # the report says it
-	$(WITH_SERVERS) python -m pytest -n $(JOBS) --dist loadscope --timeout 1200 tests/faults tests/unit \
+	$(WITH_SERVERS) python -m pytest -n $(JOBS) --dist loadscope --timeout 1800 tests/faults tests/unit \
 	  -p tests.faults.report --faults-report tests/faults/REPORT.md --faults-go build/faults.json
 
 .PHONY: bench

@@ -163,8 +163,12 @@ def _servers() -> list[str]:
         r"kafka_[\d.]+</artifactId>\s*<version>([^<]+)",
         "".join(p.read_text() for p in folder.rglob("pom.xml")),
     )
-    nats = re.search(r"nats-server/v2 (v\S+)", "".join(p.read_text() for p in folder.rglob("go.mod")))
-    return [f"{name} {found[1]}" for name, found in (("Kafka", kafka), ("NATS", nats)) if found]
+    nats = re.search(r"nats-server/v2 v(\S+)", "".join(p.read_text() for p in folder.rglob("go.mod")))
+    redis = re.search(r"v=(\S+)", _output("redis-server", "--version"))
+    places = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
+    postgres = re.search(r"([\d.]+)", _output(str(places[-1]) if places else "postgres", "--version"))
+    found = {"Kafka": kafka, "NATS": nats, "Redis": redis, "PostgreSQL": postgres}
+    return [f"{name} {version[1]}" for name, version in found.items() if version]
 
 
 def _module(path: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from pyrunner.audit.gauges import Memory, longest_stall
 from pyrunner.client.pending import CallError
 
+from .auditor import Ledger
 from .rig import Rig
 from .science import twice
 
@@ -22,6 +23,7 @@ class WatchedRig(Rig):
         self.memory = Memory(self)
         self.memory.start()
         self._times: list[float] = []  # when results were stored
+        self._audited = False
 
     def kill_bridge(self, **environment: str) -> None:
         self.kills += 1
@@ -51,13 +53,17 @@ class WatchedRig(Rig):
                     raise
                 time.sleep(0.2)
 
+    def wait_settled(self, *, seconds: float) -> Ledger:
+        self._audited = True
+        return super().wait_settled(seconds=seconds)
+
     def close(self) -> None:
         self.memory.stop()
         super().close()
 
     def row(self) -> dict[str, object]:
-        """The cells of the report; empty when nothing was published, or a test that failed publishes still."""
-        if not self.ledger.attempted:
+        """The cells of the report; empty when nobody has waited for what was published, or a test that failed publishes still."""
+        if not self._audited:
             return {}
         try:
             verdict = self.ledger.audit(twice)
