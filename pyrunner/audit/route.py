@@ -76,8 +76,13 @@ class Route:
 
     @property
     def embedded(self) -> bool:
-        """Whether the broker of the events lives in the bridge."""
-        return self.source.scheme in EMBEDDED
+        """Whether some of it lives in the bridge: then only that bridge can be asked what is there."""
+        return any(place.scheme in EMBEDDED for place in (self.source, self.sink, self.letters))
+
+    @property
+    def outside(self) -> list[str]:
+        """The streams that live in servers beside the bridge."""
+        return [s for s in (NUMBERS, ANSWERS, LETTERS) if self._place(s).scheme not in (*EMBEDDED, "file")]
 
     def topic(self, stream: str) -> str:
         return f"{self.name}-{stream}" + (".jsonl" if self._place(stream).scheme == "file" else "")

@@ -3,8 +3,8 @@
     Plan -> audit() -> Outcome
 
 On the main thread: what is killed, and what comes back. On threads of their own: the producer, the reader, and who watches
-memory. A broker beside the bridge is written and read through a second bridge, the witness, which nobody kills; one inside
-the bridge only through the bridge that is killed.
+memory. Brokers beside the bridge are written and read through a second bridge, the witness, which nobody kills; a route with
+one inside the bridge only through the bridge that is killed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pyrunner.audit.pod import Disorderly, Pod
 from pyrunner.audit.producer import BATCH, Flow, Producer
 from pyrunner.audit.promise import Promise, broken, promise_of
 from pyrunner.audit.reader import Reader
-from pyrunner.audit.route import ANSWERS, COMMAND, LETTERS, NUMBERS, Route
+from pyrunner.audit.route import COMMAND, Route
 from pyrunner.bridge import Options, Unavailable
 from pyrunner.client.control import ControlClient
 from pyrunner.client.pending import CallError
@@ -100,30 +100,43 @@ def _steps(plan: Plan, rng: random.Random) -> Steps:
 
 @contextmanager
 def _witness(plan: Plan, pod: Pod, folder: Path) -> Iterator[Callable[[], ControlClient]]:
-    if plan.route.embedded:
-        yield pod.control
+    """Who is asked for what is there. Its end removes the topics that servers beside the bridge would keep."""
+    if not plan.route.embedded:
+        with _second_bridge(folder) as client:
+            try:
+                yield client
+            finally:
+                _remove(plan, client)
         return
+    try:
+        yield pod.control
+    finally:
+        if plan.route.outside and not plan.keep:
+            try:
+                with _second_bridge(folder) as client:
+                    _remove(plan, client)
+            except Unavailable as error:
+                plan.warn(f"the topics of {plan.route.name} are left: {error}")
+
+
+@contextmanager
+def _second_bridge(folder: Path) -> Iterator[Callable[[], ControlClient]]:
     options = Options(program=folder / "program.yaml", commands=[], state=folder / "witness", data_only=True)
     with bridges.running(options, log=folder / "witness.log") as child:
-
-        def client() -> ControlClient:
-            return ControlClient(child.wire, options.token_file)
-
-        try:
-            yield client
-        finally:
-            if not plan.keep:
-                _remove(plan.route, client, plan.warn)
+        yield lambda: ControlClient(child.wire, options.token_file)
 
 
-def _remove(route: Route, client: Callable[[], ControlClient], warn: Callable[[str], None]) -> None:
-    """The audit's topics. What cannot be removed is told: the user has to."""
+def _remove(plan: Plan, client: Callable[[], ControlClient]) -> None:
+    """The audit's topics, unless they are to be kept. What cannot be removed is told: the user has to."""
+    if plan.keep:
+        return
+    route = plan.route
     with client() as asking:
-        for stream in (NUMBERS, ANSWERS, LETTERS):
+        for stream in route.outside:
             try:
                 asking.call("audit.remove", stream, f"{route.name}/{COMMAND}", deadline=30.0)
             except (CallError, OSError, EOFError) as error:
-                warn(f"the topic {route.topic(stream)}, or what its group keeps, is left: {error}")
+                plan.warn(f"the topic {route.topic(stream)}, or what its group keeps, is left: {error}")
 
 
 class _Run:

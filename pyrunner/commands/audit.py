@@ -172,7 +172,7 @@ def _broker(
         if pid or by or start:
             raise UserError("audit: --broker-pid, --broker-kill and --broker-start go with --kill broker")
         return None
-    if route.embedded:
+    if not route.outside:
         raise UserError(
             f"audit: --kill broker: the broker of {route.source.scheme}: is in the bridge. Write --kill bridge, which kills both"
         )

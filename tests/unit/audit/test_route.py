@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pyrunner.audit import Route, embedded_route, route_of
+from pyrunner.audit import Place, Route, embedded_route, route_of
 from pyrunner.errors import UserError
 from pyrunner.program import Program, load_program
 
@@ -95,3 +95,25 @@ def test_routes_that_cannot_be_fed_or_read_back_are_refused(
     text = re.sub(rf"({stream}: {{connection: )events", r"\1warehouse", text)
     with pytest.raises(UserError, match=said):
         of_users(tmp_path, text=text)
+
+
+def between(source: str, sink: str) -> Route:
+    places = {scheme: Place(scheme, f"{scheme}:") for scheme in (source, sink)}
+    return Route("7f", places[source], places[sink], places[sink], {})
+
+
+@pytest.mark.parametrize(
+    ("source", "sink", "embedded", "outside"),
+    [
+        ("kafka", "postgres", False, ["numbers", "answers", "letters"]),
+        ("embedded", "postgres", True, ["answers", "letters"]),
+        ("kafka", "embedded", True, ["numbers"]),
+        ("memory", "file", True, []),
+        ("embedded", "embedded", True, []),
+    ],
+)
+def test_what_lives_in_the_bridge_is_asked_of_it_and_what_lives_outside_is_removed(
+    source: str, sink: str, embedded: bool, outside: list[str]
+) -> None:
+    route = between(source, sink)
+    assert (route.embedded, route.outside) == (embedded, outside)
