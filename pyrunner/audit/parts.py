@@ -107,8 +107,13 @@ def steps_of(route: Route, *, poisons: bool) -> list[str]:
             "go build -tags faults -o ds-bridge-faults ./bridge_go/cmd/ds-bridge; DS_BRIDGE=./ds-bridge-faults"
         )
     elsewhere = set() if poisons else {"dead-lettering"}
-    transactions = route.guarantee == "exactly-once" and route.sink.scheme in ("kafka", "postgres")
-    elsewhere |= {"before-commit"} if transactions else {"transaction-end", "transaction-sent"}
+    match route.sink.scheme if route.guarantee == "exactly-once" else "":
+        case "kafka":
+            elsewhere |= {"before-commit"}
+        case "postgres":  # which gets a transaction's rows at once
+            elsewhere |= {"before-commit", "half-results"}
+        case _:
+            elsewhere |= {"transaction-end", "transaction-sent"}
     return [step for step in done.stdout.split() if step not in elsewhere]
 
 

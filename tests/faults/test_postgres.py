@@ -114,7 +114,7 @@ spec:
 
 STEPS = {  # where rows are stored and nobody has committed what they were made of, or both are about to be
     "at-least-once": ("after-produce", "before-commit"),
-    "exactly-once": ("after-produce", "transaction-end"),
+    "exactly-once": ("transaction-end", "transaction-sent"),
 }
 
 

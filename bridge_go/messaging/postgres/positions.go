@@ -83,6 +83,7 @@ func (s *sink) Transact(ctx context.Context, writes []messaging.Write, upTo []me
 	err := error(nil)
 	if len(w.failed) == 0 {
 		if err = s.together(ctx, w, m); err == nil {
+			steps.At(steps.TransactionSent) // it is carried out, and only the database knows
 			s.keep(m)
 			return nil
 		}
