@@ -258,6 +258,8 @@ func told(err error) error {
 		return refusef("not_supported", "%v", err)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return &wire.CallError{Code: "deadline", Reason: err.Error(), Retry: true}
+	case messaging.Away(err):
+		return &wire.CallError{Code: sql.Unavailable, Reason: err.Error(), Retry: true}
 	}
 	return refusef("failed", "%v", err)
 }

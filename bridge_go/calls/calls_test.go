@@ -8,6 +8,7 @@ import (
 	"os"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -413,6 +414,18 @@ func TestAStagedWriteThatWillNeverSucceedIsGivenUpAndAnotherTriedAgain(t *testin
 		errs := r.apply()
 		if errs[0] == nil || errors.Is(errs[0], dispatch.ErrRefused) != x.given {
 			t.Errorf("%v: %v", x.err, errs[0])
+		}
+	}
+}
+
+func TestAStoreThatCannotBeReachedIsNobodysFaultAndMayBeAskedAgain(t *testing.T) {
+	r := start(t, nil)
+	c := r.caller()
+	r.store.fail = fmt.Errorf("connection features: get: %w", syscall.ECONNREFUSED)
+	for _, call := range []list{{"kv.get", "features", list{"a"}}, {"kv.put", "features", list{list{"a", []byte("v")}}}, {"kv.delete", "features", list{"a"}}} {
+		_, failure := c.answer(c.send(nil, 5000, call[0].(string), call[1:]...))
+		if failure == nil || failure.Code != "unavailable" || !failure.Retry {
+			t.Errorf("%v: %v", call, failure)
 		}
 	}
 }

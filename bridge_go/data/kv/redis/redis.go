@@ -1,7 +1,8 @@
 // Package redis keeps values by key in Redis: SET, with PX where a value has a time to live, MGET and DEL. A key is prefix and
 // key, a value its bytes, so that other programs read and write the same ones.
 //
-// A batch is one round trip. It is no transaction: when a put fails some entries may be stored, and all may be put again.
+// A batch is one round trip. It is no transaction: when a put fails some entries may be stored, and all may be put again. One that
+// does not reach the server fails at once, in the sense of messaging.Away: who asked for it waits, and does not hold a worker meanwhile.
 // What was acknowledged is as durable as the server is set to make it, see package messaging/redis; a server with maxmemory
 // and an eviction policy forgets keys as if they had expired.
 //
@@ -43,7 +44,7 @@ func connect(ctx context.Context, o messaging.Options) (kv.Store, error) {
 	if err := s.Done(); err != nil {
 		return nil, err
 	}
-	opened, err := client.Open(ctx, o, config)
+	opened, err := client.Open(ctx, o, config.AtOnce())
 	if err != nil {
 		return nil, err
 	}
@@ -151,7 +152,7 @@ func (s *store) all(ctx context.Context, verb string, commands []rueidis.Complet
 }
 
 func (s *store) explain(verb string, err error) error {
-	return fmt.Errorf("connection %s: %s: %w", s.name, verb, err)
+	return client.Starting(fmt.Errorf("connection %s: %s: %w", s.name, verb, err))
 }
 
 func (s *store) Close(context.Context) error {

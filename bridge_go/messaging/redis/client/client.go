@@ -40,6 +40,14 @@ type Config struct {
 	timeout       time.Duration
 	cluster       bool
 	ca, cert, key string
+	atOnce        bool
+}
+
+// AtOnce has what cannot reach the server fail at once, for callers who have somebody to tell. Otherwise what only reads is tried
+// again for as long as it has time.
+func (c Config) AtOnce() Config {
+	c.atOnce = true
+	return c
 }
 
 // Settings reads the settings that all of Redis share.
@@ -76,20 +84,20 @@ func Open(ctx context.Context, o messaging.Options, c Config) (*Client, error) {
 	}
 	inner, err := rueidis.NewClient(option)
 	if err != nil {
-		return nil, starting(fmt.Errorf("connection %s: %s: %w", o.Name, messaging.Mask(o.URL), err))
+		return nil, Starting(fmt.Errorf("connection %s: %s: %w", o.Name, messaging.Mask(o.URL), err))
 	}
 	opened := &Client{Client: inner, Timeout: c.timeout, cluster: c.cluster}
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	if err := inner.Do(ctx, inner.B().Ping().Build()).Error(); err != nil {
 		inner.Close()
-		return nil, starting(fmt.Errorf("connection %s: %s: %w", o.Name, messaging.Mask(o.URL), err))
+		return nil, Starting(fmt.Errorf("connection %s: %s: %w", o.Name, messaging.Mask(o.URL), err))
 	}
 	return opened, nil
 }
 
-// starting marks the answers of a server that is there and not ready: it reads its data, or looks for its cluster.
-func starting(err error) error {
+// Starting marks the answers of a server that is there and not ready: it reads its data, or looks for its cluster.
+func Starting(err error) error {
 	var said *rueidis.RedisError
 	if errors.As(err, &said) && (said.IsLoading() || said.IsClusterDown()) {
 		return messaging.MarkAway(err)
@@ -105,6 +113,7 @@ func (c Config) option(o messaging.Options) (rueidis.ClientOption, error) {
 	option.ClientName = "ds-bridge"
 	option.ForceSingleClient = !c.cluster
 	option.DisableCache = true // nothing is cached here, and tracking would cost a connection's memory on both sides
+	option.DisableRetry = c.atOnce
 	option.ConnWriteTimeout = c.timeout
 	option.Dialer = net.Dialer{Timeout: c.timeout, KeepAlive: time.Second}
 	option.AlwaysPipelining = true // only a pipelined command ends with its context; the others hold on to the socket's deadline
