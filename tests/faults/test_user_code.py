@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from .cgroups import hierarchies, memory_group
 from .rig import Rig, wait_until
 from .science import CROWDED, HEADER, UNRULY, twice
 
@@ -58,36 +58,11 @@ class Greedy(Model[Number, Answer]):
 @pytest.fixture
 def small_memory() -> Iterator[Callable[[int], None]]:
     """Puts a process, and what it starts from then on, under a limit of the kernel's: 400 MiB."""
-    group = make_group(400 << 20)
-    if group is None:
-        pytest.skip("needs a memory cgroup that may be made: root, or a delegated one")
-    yield lambda pid: (group / "cgroup.procs").write_text(str(pid)) and None
-    group.rmdir()
-
-
-def make_group(limit: int) -> Path | None:
-    """A memory cgroup beside our own, of either version of cgroups."""
-    for line in Path("/proc/self/cgroup").read_text().splitlines():
-        _, controllers, path = line.split(":", 2)
-        root = Path("/sys/fs/cgroup") if not controllers else Path("/sys/fs/cgroup/memory")
-        if controllers not in ("", "memory"):
-            continue
-        group = root / path.lstrip("/") / f"faults-{os.getpid()}"
-        limits = (
-            ("memory.max",) if not controllers else ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes")
-        )
-        with contextlib.suppress(OSError):
-            group.mkdir()
-            try:
-                (group / limits[0]).write_text(str(limit))
-            except OSError:
-                group.rmdir()
-                continue
-            for name in (*limits[1:], "memory.swap.max"):
-                with contextlib.suppress(OSError):
-                    (group / name).write_text(str(limit if name in limits else 0))
-            return group
-    return None
+    with memory_group(400 << 20) as group:
+        if group is None:
+            missing = "the kernel gives us no memory cgroup: be root, have sudo without password, or a delegated one"
+            pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
+        yield group.take
 
 
 def test_T7_a_worker_that_the_kernel_kills_for_memory_loses_nothing_and_is_named_so(
@@ -125,3 +100,29 @@ def test_T7_an_event_that_fits_into_no_memory_is_told_of_and_never_dead(rig: Cal
     assert '"offset":41' in pod.log("bridge")
     ledger = pod.collect()
     assert (len(ledger.results), ledger.dead) == (49, []), "the others are answered, and it waits"
+
+
+V2 = "cgroup2 {0} cgroup2 rw,nsdelegate 0 0\n"
+V1 = "cgroup {0}/cpu cgroup rw,cpu 0 0\ncgroup {0}/memory cgroup rw,memory 0 0\n"
+
+
+@pytest.mark.parametrize(
+    ("mounts", "own", "version", "group"),
+    [
+        (V2, "0::/system.slice/runner.service\n", 2, "system.slice/runner.service"),
+        (V2, "0::/../elsewhere\n", 2, ""),
+        (V1, "4:memory:/docker/7f\n3:cpu:/\n", 1, "memory"),
+        (V1, "4:memory:/here\n0::/\n", 1, "memory/here"),
+    ],
+    ids=["2", "2, of another name space", "1, a container's part", "1"],
+)
+def test_T7_the_group_of_a_process_is_found_in_either_version_of_cgroups(
+    tmp_path: Path, mounts: str, own: str, version: int, group: str
+) -> None:
+    for place in ("system.slice/runner.service", "cpu", "memory/here"):
+        (tmp_path / place).mkdir(parents=True)
+    (tmp_path / "mounts").write_text(mounts.format(tmp_path))
+    (tmp_path / "cgroup").write_text(own)
+    (found,) = hierarchies(tmp_path)
+    assert (found.version, found.ours.resolve()) == (version, tmp_path / group)
+    assert found.parents()[-1] == found.mount, "as far as it can be seen, and no further"
