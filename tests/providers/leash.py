@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -54,7 +53,7 @@ class Leash:
 
     def end(self, process: subprocess.Popen[bytes]) -> None:
         """Kills the group and everything below, and waits for it."""
-        reaper.signal_tree(process.pid, signal.SIGKILL)
+        reaper.end_tree(process.pid)
         self.ended(process)
 
     def ended(self, process: subprocess.Popen[bytes]) -> None:
