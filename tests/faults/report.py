@@ -57,7 +57,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if target:
         config.pluginmanager.register(_Selection())
         if not hasattr(config, "workerinput"):  # not in the processes of xdist
-            config.pluginmanager.register(_Report(Path(target), config.getoption("--faults-go")))
+            terminal = config.pluginmanager.getplugin("terminalreporter")
+            config.pluginmanager.register(_Report(Path(target), config.getoption("--faults-go"), terminal))
 
 
 class _Selection:
@@ -71,8 +72,8 @@ class _Selection:
 
 
 class _Report:
-    def __init__(self, target: Path, go: str | None) -> None:
-        self._target, self._began = target, time.time()
+    def __init__(self, target: Path, go: str | None, terminal: Any) -> None:
+        self._target, self._terminal, self._began = target, terminal, time.time()
         self._tests: dict[str, Shown] = {}
         self._go = list(read_go(Path(go).read_text().splitlines())) if go else []
 
@@ -84,6 +85,10 @@ class _Report:
         shown.seconds += report.duration
         if report.outcome != "passed":
             shown.outcome = report.outcome
+            # At once: the run goes on for half an hour, and may be cut.
+            self._terminal.write_line(
+                f"\n{report.outcome}: {report.nodeid} ({report.when})\n{report.longreprtext}"
+            )
         if report.when == "teardown":
             shown.rows = [row for kind, row in report.user_properties if kind == "ledger" and row]  # type: ignore[misc]
 
