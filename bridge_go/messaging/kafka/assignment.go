@@ -178,6 +178,18 @@ func (a *assignment) settlements(upTo []messaging.Position) (moves []settlement,
 	return moves, stale
 }
 
+// over are the partitions of those moves whose assignment has ended.
+func (a *assignment) over(moves []settlement) (partitions []int32) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, m := range moves {
+		if a.current(m.Position) == nil {
+			partitions = append(partitions, m.Partition)
+		}
+	}
+	return partitions
+}
+
 // record takes note of what was committed.
 func (a *assignment) record(moves []settlement) {
 	a.mu.Lock()

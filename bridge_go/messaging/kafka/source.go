@@ -335,12 +335,12 @@ func (s *source) Commit(ctx context.Context, upTo []messaging.Position) error {
 	if s.config.Group == "" {
 		return nil
 	}
-	moves, stale := s.held.settlements(upTo)
-	s.c.counts.stale.Add(float64(len(stale)))
-	if len(moves) == 0 {
-		return nil
-	}
 	for {
+		moves, stale := s.held.settlements(upTo) // each time: what is tried again may have been lost meanwhile
+		s.c.counts.stale.Add(float64(len(stale)))
+		if len(moves) == 0 {
+			return nil
+		}
 		err := s.commit(ctx, moves)
 		if err == nil {
 			s.held.record(moves)

@@ -189,12 +189,18 @@ func (t *transactor) addOffsets(ctx context.Context, moves []settlement) error {
 	return again(ctx, func() error { return t.commitOffsets(ctx, id, epoch, moves) })
 }
 
+// commitOffsets says under which generation of the group the positions hold. The group may have been left and joined again since the
+// transaction began, and the offsets have been fetched from before it: so the assignment is looked at after the generation. What is lost
+// later is refused by the broker, which knows of a newer one.
 func (t *transactor) commitOffsets(ctx context.Context, id int64, epoch int16, moves []settlement) error {
 	r := kmsg.NewPtrTxnOffsetCommitRequest()
 	r.TransactionalID, r.ProducerID, r.ProducerEpoch, r.Group = t.identity.name, id, epoch, t.config.Group
 	r.MemberID, r.Generation = t.client.GroupMetadata()
 	if err := t.sameMember(r.MemberID); err != nil {
 		return err
+	}
+	if over := t.held.over(moves); len(over) > 0 {
+		return &messaging.RevokedError{Partitions: over}
 	}
 	if name := t.c.settings.instance; name != "" {
 		r.InstanceID = &name
@@ -241,8 +247,12 @@ func (t *transactor) abort(ctx context.Context, why error, moves []settlement) e
 		return t.poison("abort", errors.Join(why, err))
 	}
 	var refused *messaging.WriteError
+	var revoked *messaging.RevokedError
 	switch {
 	case errors.As(why, &refused):
+		return why
+	case errors.As(why, &revoked):
+		t.c.counts.stale.Add(float64(len(revoked.Partitions)))
 		return why
 	case fenced(why):
 		return t.poison("write", why)

@@ -177,6 +177,40 @@ func TestT10ARecordThatTheBrokerRefusesForItsSizeEndsItsTransaction(t *testing.T
 	}
 }
 
+func TestT3ATransactionWhosePartitionsWereAssignedAnewMeanwhileStoresNothing(t *testing.T) {
+	c := connectTo(t, nil)
+	in, out := topicOf(t, c), topicOf(t, c)
+	publish(t, c, in, numbered(0, 2)...)
+	s := transactorOf(t, c, in)
+	records := read(t, s, 2)
+	writes := []messaging.Write{{Topic: out, Records: numbered(0, 2)}}
+	moves, _ := s.held.settlements(positionsOf(records))
+
+	// A broker that comes back lets the same member join again, with the offsets from before this transaction.
+	member, _ := s.client.GroupMetadata()
+	partitions := s.held.all()
+	s.over(partitions)
+	for _, n := range partitions {
+		s.held.add(n, member, note{}, 0, -1, 2)
+	}
+
+	err := s.transact(within(t), writes, moves)
+	var revoked *messaging.RevokedError
+	if !errors.As(err, &revoked) || len(revoked.Partitions) != len(moves) {
+		t.Fatalf("got %v, want all partitions to be revoked", err)
+	}
+	if got := stored(t, c, out); len(got) != 0 {
+		t.Errorf("stored %q, which is going to be stored again", got)
+	}
+	for i := range records {
+		records[i].Epoch = s.held.parts[records[i].Partition].epoch
+	}
+	must(t, s.Transact(within(t), writes, positionsOf(records)))
+	if got := stored(t, c, out); !slices.Equal(got, []string{"0", "1"}) {
+		t.Errorf("stored %q", got)
+	}
+}
+
 func TestTheSecondOfTwoWithOneIdentityFencesTheFirst(t *testing.T) {
 	c := connectTo(t, settingsOf{"instance_id": "runner-0"})
 	in, out := topicOf(t, c), topicOf(t, c)
