@@ -62,10 +62,15 @@ type WorkerStatus struct {
 }
 
 // Status looks at the route now. After its end it is the last one; a route that does not answer within a second is
-// starting.
+// starting. The metrics that are read next say nothing older.
 func (r *Route) Status() Status {
 	var s Status
-	if r.ask(time.Second, func() { s = r.status() }) {
+	look := func() {
+		r.reportAt = r.now
+		r.report()
+		s = r.status()
+	}
+	if r.ask(time.Second, look) {
 		return s
 	}
 	select {

@@ -149,7 +149,8 @@ class Rig(Pod):
             return str(page.read().decode())
 
     def metric(self, name: str, **labels: str) -> float:
-        """The sum of the series of that name with these labels among others."""
+        """The sum of the series of that name with these labels among others, as they are now."""
+        self.status()  # otherwise an idle route's are up to a second old
         wanted = [f'{label}="{value}"' for label, value in labels.items()]
         return sum(
             float(line.rsplit(" ", 1)[1])

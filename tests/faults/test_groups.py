@@ -81,8 +81,7 @@ def test_T14_a_bridge_that_is_added_or_removed_every_ten_seconds_loses_nothing_a
             began = time.monotonic()
             if len(others) < 2 and (not others or rng.random() < 0.5):
                 others.append(rig(DOUBLE, workers=1, program=text))
-                others[-1].start_bridge()
-                others[-1].start_runner()
+                join(others[-1])
             else:
                 leave(others.pop(rng.randrange(len(others))), killed=change % 3 == 0)
             time.sleep(max(0.0, 10 - (time.monotonic() - began)))
@@ -91,6 +90,13 @@ def test_T14_a_bridge_that_is_added_or_removed_every_ten_seconds_loses_nothing_a
     print(verdict)
     verdict.require_at_least_once()
     assert verdict.inversions == 0, verdict
+
+
+def join(pod: WatchedRig) -> None:
+    """The runner is up before anybody asks it to end."""
+    pod.start_bridge()
+    pod.start_runner()
+    wait_until(lambda: pod.status()["workers"], seconds=60, what="its worker")
 
 
 def leave(pod: WatchedRig, *, killed: bool) -> None:
