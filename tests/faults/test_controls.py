@@ -30,7 +30,7 @@ def test_T0a_a_position_committed_before_the_result_is_stored_is_seen_as_loss(au
 def test_T0a_the_same_is_seen_on_a_real_broker(auditor: Auditor, redis: Component) -> None:
     """Read and written through a bridge that nobody kills."""
     audit = auditor.run(
-        "--kill", "bridge", "--times", "6", "--events", "10000", "--seed", "20131001", "--patience", "15s",
+        "--kill", "bridge", "--at", "steps", "--times", "6", "--events", "10000", "--seed", "20131001", "--patience", "15s",
         program=program(redis.url, settings={"takeover": "3s"}),
         environment={"DS_FAULT": "commit-first"},
     )  # fmt: skip
