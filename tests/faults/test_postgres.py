@@ -57,7 +57,9 @@ def storm(
         seconds=seconds,
     )  # fmt: skip
     audit.require(done={f"kill {part}": n for part, n in kills.items()}, inversions=0)
-    assert audit.ledger["dead"] >= POISONS, "a batch whose answer was lost may be stored, and its poisons die too"
+    assert audit.ledger["dead"] >= POISONS, (
+        "a batch whose answer was lost may be stored, and its poisons die too"
+    )
     for mistake in ("lost", "wrong", "innocents", "spared", "both"):
         assert audit.ledger[mistake]["count"] == 0, mistake
     assert audit.ledger["duplicates"] == 0, "by the position, or by the ids that a table of ours keeps"
