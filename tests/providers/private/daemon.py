@@ -48,6 +48,9 @@ def running() -> Iterator[str]:
             LEASH.forget(kind, what)
 
 
+_SYSTEM = ("/usr/local/sbin", "/usr/sbin", "/sbin")
+
+
 def _command(daemon: str, folder: Path) -> list[str]:
     # No packet filter rules, no forwarding: ports are published by docker's proxy process, on loopback alone, and
     # containers need nothing of the outside. So there is nothing of the machine's to put back afterwards.
@@ -63,6 +66,8 @@ def _address(folder: Path) -> str:
 def _installed() -> str:
     if not sys.platform.startswith("linux") or os.geteuid() != 0:
         raise Impossible("that needs root on Linux")
+    # dockerd, what it starts and ip are a system's programs, which a bare PATH lacks.
+    os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", os.defpath), *_SYSTEM])
     try:
         return program("dockerd", ["docker.io", "iproute2"])
     except ComponentError as error:
