@@ -11,7 +11,7 @@ import "fmt"
 // Major and Minor are the version that this package speaks.
 const (
 	Major = 1
-	Minor = 0
+	Minor = 1
 )
 
 // A Type is the first element of a frame.

@@ -27,6 +27,7 @@ from pyrunner.protocol.frames import (
     Frame,
     HeaderList,
 )
+from pyrunner.protocol.preface import MINOR
 
 Body = bytes | bytearray | memoryview
 
@@ -186,7 +187,7 @@ def _decode_any(body: memoryview, minor: int) -> Frame | None:
 
 
 def _decode_known(number: int, known: type[Frame], body: Body, minor: int) -> Frame:
-    if minor > 0:
+    if minor > MINOR:
         body = _encoder.encode(msgspec.msgpack.decode(body)[: len(known.__struct_fields__) + 1])
     try:
         frame: Frame = _decoders[number].decode(body)
