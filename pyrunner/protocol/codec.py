@@ -1,7 +1,7 @@
 """Frames to bytes and back.
 
-A batch, the one frame that is large and frequent, is decoded by a single typed call: its shape bounds its values (at
-most 6 an event), so it needs no walk. All other frames are walked first (`budget`), then decoded by type, then judged by
+A batch, of payloads or of columns, the one frame that is large and frequent, is decoded by a single typed call: its shape bounds
+its values (at most 8 an event, and the layout), so it needs no walk. All other frames are walked first (`budget`), then decoded by type, then judged by
 the rules that types cannot tell (`rules`). Verdicts are the same as those of bridge_go/wire and pyrunner/plain.py; tests
 hold them together.
 """
@@ -24,12 +24,14 @@ from pyrunner.protocol.frames import (
     AnyFrame,
     Batch,
     ByeCode,
+    Columns,
     Frame,
     HeaderList,
 )
 from pyrunner.protocol.preface import MINOR
 
 Body = bytes | bytearray | memoryview
+Leased = Batch | Columns
 
 
 class _BareBatch(Batch):
@@ -44,13 +46,33 @@ class _HeaderBatch(Batch):
     headers: list[msgspec.Raw]  # type: ignore[assignment]
 
 
+class _BareColumns(Columns):
+    """Columns as most classes ask for them."""
+
+    headers: None
+
+
+class _HeaderColumns(Columns):
+    """Columns whose header lists are only skipped over."""
+
+    headers: list[msgspec.Raw]  # type: ignore[assignment]
+
+
 _TYPES: dict[int, type[Frame]] = {kind.__struct_config__.tag: kind for kind in AnyFrame.__args__}
 _encoder = msgspec.msgpack.Encoder()
 _decoders = {number: msgspec.msgpack.Decoder(frame) for number, frame in _TYPES.items()}
-_bare = msgspec.msgpack.Decoder(_BareBatch)
-_with_headers = msgspec.msgpack.Decoder(_HeaderBatch)
+_bare: dict[Any, Any] = {
+    Batch: msgspec.msgpack.Decoder(_BareBatch),
+    Columns: msgspec.msgpack.Decoder(_BareColumns),
+}
+_with_headers: dict[Any, Any] = {
+    Batch: msgspec.msgpack.Decoder(_HeaderBatch),
+    Columns: msgspec.msgpack.Decoder(_HeaderColumns),
+}
 _header_list = msgspec.msgpack.Decoder(HeaderList)
 _BATCH_START = b"\x9c\x04"  # an array of 12 whose first item is 4
+_COLUMNS_START = b"\xdc\x00\x12\x0e"  # an array of 18 whose first item is 14
+_MOST_AN_EVENT = 8  # values of a batch without headers and layout
 _SHORT_HEADERS = 64
 
 
@@ -70,8 +92,10 @@ def decode(body: Body, minor: int = 0) -> Frame | None:
 
     `minor` is the negotiated minor version: above ours, frames may be longer than we know.
     """
-    if body[:2] == _BATCH_START and (batch := _decode_batch(body)) is not None:
+    if body[:2] == _BATCH_START and (batch := _decode_leased(body, Batch)) is not None:
         return batch
+    if body[:4] == _COLUMNS_START and (columns := _decode_leased(body, Columns)) is not None:
+        return columns
     return _decode_any(memoryview(body), minor)
 
 
@@ -126,28 +150,29 @@ class FrameBuffer:
 # ---- batches
 
 
-def _decode_batch(body: Body) -> Batch | None:
+def _decode_leased(body: Body, kind: type[Leased]) -> Leased | None:
     """The batch in a body, None when it is to be judged at leisure: it is malformed, or encoded in an unusual way."""
-    batch: Batch
+    batch: Leased
     try:
-        batch = _bare.decode(body)
+        batch = _bare[kind].decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        maybe = _decode_batch_with_headers(body)
+        maybe = _decode_with_headers(body, kind)
         if maybe is None:
             return None
         batch = maybe
-    rules.check_batch(batch)
+    rules.check_leased(batch)
     return batch
 
 
-def _decode_batch_with_headers(body: Body) -> Batch | None:
+def _decode_with_headers(body: Body, kind: type[Leased]) -> Leased | None:
     try:
-        raw = _with_headers.decode(body)
+        raw = _with_headers[kind].decode(body)
         lists = [memoryview(array) for array in raw.headers]
-        if sum(budget.array_length(array, 0) or 0 for array in lists) > MAX_ELEMENTS - 6 * len(raw.payloads):
+        room = MAX_ELEMENTS - _MOST_AN_EVENT * len(lists) - len(getattr(raw, "layout", ()))
+        if sum(budget.array_length(array, 0) or 0 for array in lists) > room:
             return None
         values = {field: getattr(raw, field) for field in raw.__struct_fields__}
-        return Batch(**values | {"headers": list(map(_decode_header_list, lists))})
+        return kind(**values | {"headers": list(map(_decode_header_list, lists))})
     except (msgspec.DecodeError, DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
@@ -188,7 +213,8 @@ def _decode_any(body: memoryview, minor: int) -> Frame | None:
 
 def _decode_known(number: int, known: type[Frame], body: Body, minor: int) -> Frame:
     if minor > MINOR:
-        body = _encoder.encode(msgspec.msgpack.decode(body)[: len(known.__struct_fields__) + 1])
+        values = msgspec.msgpack.decode(body)[: len(known.__struct_fields__) + 1]
+        body = bytearray(_encoder.encode(values))  # columns can be written into
     try:
         frame: Frame = _decoders[number].decode(body)
     except msgspec.DecodeError as error:

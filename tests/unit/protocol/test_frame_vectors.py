@@ -63,4 +63,4 @@ def test_frames_come_out_whole_when_bytes_come_one_by_one(vector):
 
 
 def test_every_field_of_the_table_is_a_struct_field():
-    assert {kind.__struct_config__.tag for kind in frames.AnyFrame.__args__} == set(range(1, 14))
+    assert {kind.__struct_config__.tag for kind in frames.AnyFrame.__args__} == set(range(1, 16))
