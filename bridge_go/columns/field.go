@@ -1,0 +1,227 @@
+package columns
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"unicode/utf8"
+)
+
+// An encoding is how a column lies in a body. The numbers are those of the wire.
+type encoding uint8
+
+const (
+	asFloats encoding = iota
+	asInts
+	asBools
+	asText
+	asWords
+	asCodes
+	asTimes
+	asDates
+)
+
+var kinds = map[string]encoding{
+	"float": asFloats, "int": asInts, "bool": asBools, "str": asText, "category": asCodes, "datetime": asTimes, "date": asDates,
+}
+
+// A field is one column of events: how its values are read, and which are taken.
+type field struct {
+	wire      string
+	kind      encoding // never asWords: that is how text may be sent
+	nullable  bool
+	required  bool
+	otherwise value // where the field is absent and not required
+
+	low, high           float64 // of a float: all that passes is within
+	least, most         int64   // of an int
+	shortest, longest   int     // of a text, in characters
+	words               map[string]int32
+	numbers             map[int64]int32
+	choices             int
+	bounded, hasLengths bool
+}
+
+// A value is one of the kinds' values, or null. Codes, times and dates are in `whole`.
+type value struct {
+	null  bool
+	whole int64
+	float float64
+	text  string
+}
+
+// saidField is a field as JSON has it.
+type saidField struct {
+	Name      string          `json:"name"`
+	Wire      *string         `json:"wire"`
+	Kind      string          `json:"kind"`
+	Nullable  bool            `json:"nullable"`
+	Default   json.RawMessage `json:"default"`
+	Choices   []any           `json:"choices"`
+	GT        json.Number     `json:"gt"`
+	GE        json.Number     `json:"ge"`
+	LT        json.Number     `json:"lt"`
+	LE        json.Number     `json:"le"`
+	MinLength *int            `json:"min_length"`
+	MaxLength *int            `json:"max_length"`
+}
+
+func (s *saidField) field() (field, error) {
+	kind, known := kinds[s.Kind]
+	if !known {
+		return field{}, fmt.Errorf("kind is %q, wants float, int, bool, str, category, datetime or date", s.Kind)
+	}
+	f := field{kind: kind, nullable: s.Nullable, required: len(s.Default) == 0, wire: s.Name}
+	if s.Wire != nil {
+		f.wire = *s.Wire
+	}
+	if !utf8.ValidString(f.wire) {
+		return field{}, errors.New("its name is not UTF-8")
+	}
+	for _, set := range []func(*field) error{s.setBounds, s.setLengths, s.setChoices, s.setDefault} {
+		if err := set(&f); err != nil {
+			return field{}, err
+		}
+	}
+	return f, nil
+}
+
+func (s *saidField) setBounds(f *field) error {
+	f.low, f.high, f.least, f.most = math.Inf(-1), math.Inf(1), math.MinInt64, math.MaxInt64
+	f.bounded = s.GT != "" || s.GE != "" || s.LT != "" || s.LE != ""
+	switch {
+	case !f.bounded:
+		return nil
+	case f.kind == asFloats:
+		return s.setFloatBounds(f)
+	case f.kind == asInts:
+		return s.setIntBounds(f)
+	}
+	return errors.New("gt, ge, lt and le are for numbers")
+}
+
+func (s *saidField) setFloatBounds(f *field) error {
+	for _, bound := range []struct {
+		said json.Number
+		set  func(float64)
+	}{
+		{s.GE, func(x float64) { f.low = max(f.low, x) }},
+		{s.GT, func(x float64) { f.low = max(f.low, math.Nextafter(x, math.Inf(1))) }},
+		{s.LE, func(x float64) { f.high = min(f.high, x) }},
+		{s.LT, func(x float64) { f.high = min(f.high, math.Nextafter(x, math.Inf(-1))) }},
+	} {
+		if bound.said == "" {
+			continue
+		}
+		x, err := bound.said.Float64()
+		if err != nil {
+			return err
+		}
+		bound.set(x)
+	}
+	return nil
+}
+
+func (s *saidField) setIntBounds(f *field) error {
+	for _, bound := range []struct {
+		said json.Number
+		set  func(int64)
+	}{
+		{s.GE, func(x int64) { f.least = max(f.least, x) }},
+		{s.GT, func(x int64) { f.least = max(f.least, x+1) }},
+		{s.LE, func(x int64) { f.most = min(f.most, x) }},
+		{s.LT, func(x int64) { f.most = min(f.most, x-1) }},
+	} {
+		if bound.said == "" {
+			continue
+		}
+		x, err := bound.said.Int64()
+		if err != nil {
+			return err
+		}
+		bound.set(x)
+	}
+	if s.GT == "9223372036854775807" || s.LT == "-9223372036854775808" {
+		return errors.New("no integer passes")
+	}
+	return nil
+}
+
+func (s *saidField) setLengths(f *field) error {
+	f.hasLengths, f.longest = s.MinLength != nil || s.MaxLength != nil, math.MaxInt
+	if f.hasLengths && f.kind != asText {
+		return errors.New("min_length and max_length are for text")
+	}
+	if s.MinLength != nil {
+		f.shortest = *s.MinLength
+	}
+	if s.MaxLength != nil {
+		f.longest = *s.MaxLength
+	}
+	return nil
+}
+
+func (s *saidField) setChoices(f *field) (err error) {
+	if f.kind != asCodes {
+		if s.Choices != nil {
+			return errors.New("choices are for a category")
+		}
+		return nil
+	}
+	f.words, f.numbers, err = readChoices(s.Choices)
+	f.choices = len(s.Choices)
+	return err
+}
+
+// readChoices gives each choice, a text or an int64, its code.
+func readChoices(choices []any) (map[string]int32, map[int64]int32, error) {
+	if len(choices) == 0 {
+		return nil, nil, errors.New("a category has choices")
+	}
+	words, numbers := map[string]int32{}, map[int64]int32{}
+	for code, choice := range choices {
+		switch c := choice.(type) {
+		case string:
+			words[c] = int32(code)
+		case json.Number:
+			n, err := c.Int64()
+			if err != nil {
+				return nil, nil, fmt.Errorf("choice %s is no int64", c)
+			}
+			numbers[n] = int32(code)
+		default:
+			return nil, nil, fmt.Errorf("choice %v is neither text nor int", choice)
+		}
+	}
+	if len(words)+len(numbers) != len(choices) {
+		return nil, nil, errors.New("a choice comes twice")
+	}
+	return words, numbers, nil
+}
+
+// setDefault reads the default as a value of the field would be read, but for the constraints: msgspec does not hold it to them.
+func (s *saidField) setDefault(f *field) error {
+	if f.required {
+		return nil
+	}
+	free := *f
+	free.bounded, free.hasLengths, free.required = false, false, true
+	free.low, free.high, free.least, free.most = math.Inf(-1), math.Inf(1), math.MinInt64, math.MaxInt64
+	v, ok := free.read(s.Default)
+	if !ok {
+		return fmt.Errorf("default %s is no value of it", s.Default)
+	}
+	f.otherwise = v
+	return nil
+}
+
+// read is one value by itself, read as the value of a field in an event.
+func (f *field) read(data []byte) (value, bool) {
+	b := NewBuilder(&Plan{fields: []field{*f}, byWire: map[string]int{f.wire: 0}, required: 1})
+	name, err := json.Marshal(f.wire)
+	if err != nil || !b.Add(append(append(append([]byte{'{'}, name...), ':'), append(data, '}')...)) {
+		return value{}, false
+	}
+	return b.columns[0].value(0), true
+}

@@ -1,0 +1,66 @@
+package columns
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+)
+
+// An output is one column of answers.
+type output struct {
+	kind     encoding
+	nullable bool
+	lead     []byte   // what stands before the value: {"wire": or ,"wire":
+	choices  [][]byte // of a category that says them: each as JSON
+}
+
+// saidOutput is an output as JSON has it.
+type saidOutput struct {
+	Name     string  `json:"name"`
+	Wire     *string `json:"wire"`
+	Kind     string  `json:"kind"`
+	Nullable bool    `json:"nullable"`
+	Choices  []any   `json:"choices"`
+}
+
+// output is the column at a place in the plan. A category without choices comes as text.
+func (s *saidOutput) output(at int) (output, error) {
+	kind, known := kinds[s.Kind]
+	if !known {
+		return output{}, fmt.Errorf("kind is %q, wants float, int, bool, str, category, datetime or date", s.Kind)
+	}
+	o := output{kind: kind, nullable: s.Nullable}
+	wire := s.Name
+	if s.Wire != nil {
+		wire = *s.Wire
+	}
+	o.lead = append(appendString([]byte{"{,"[min(at, 1)]}, []byte(wire)), ':')
+	if s.Choices == nil {
+		return o, nil
+	}
+	if kind != asCodes {
+		return output{}, errors.New("choices are for a category")
+	}
+	if _, _, err := readChoices(s.Choices); err != nil {
+		return output{}, err
+	}
+	for _, choice := range s.Choices {
+		if text, is := choice.(string); is {
+			o.choices = append(o.choices, appendString(nil, []byte(text)))
+		} else {
+			o.choices = append(o.choices, []byte(choice.(json.Number)))
+		}
+	}
+	return o, nil
+}
+
+// takes says whether values of this output may come so.
+func (o *output) takes(e encoding) bool {
+	switch o.kind {
+	case asText:
+		return e == asText || e == asWords
+	case asCodes:
+		return e == asText || e == asWords || e == asCodes && o.choices != nil
+	}
+	return e == o.kind
+}

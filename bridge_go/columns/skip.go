@@ -1,0 +1,94 @@
+package columns
+
+// deepest bounds how deep an event may be nested, itself included; a bit in a word stands for each level.
+const deepest = 64
+
+// skip steps over the value of a field that the class does not have. It must be as valid as all others: the worker decodes it.
+func (b *Builder) skip(p []byte, i int) int {
+	var objects uint64 // a bit a level: an object, not a list
+	depth := 1
+	for {
+		opened := false
+		if i = skipSpace(p, i); i == len(p) {
+			return none
+		}
+		switch c := p[i]; c {
+		case '{', '[':
+			if depth == deepest {
+				return none
+			}
+			depth++
+			objects <<= 1
+			if c == '{' {
+				objects |= 1
+			}
+			i, opened = skipSpace(p, i+1), true
+		default:
+			if i = b.skipScalar(p, i); i == none {
+				return none
+			}
+		}
+		if opened && i < len(p) && p[i] != closing(objects) {
+			if i = b.skipName(p, i, objects); i == none {
+				return none
+			}
+			continue
+		}
+		for {
+			if depth == 1 {
+				return i
+			}
+			if i = skipSpace(p, i); i == len(p) {
+				return none
+			}
+			if p[i] == ',' && !opened {
+				if i = b.skipName(p, skipSpace(p, i+1), objects); i == none {
+					return none
+				}
+				break
+			}
+			if p[i] != closing(objects) {
+				return none
+			}
+			opened = false
+			depth, objects, i = depth-1, objects>>1, i+1
+		}
+	}
+}
+
+func closing(objects uint64) byte {
+	if objects&1 == 1 {
+		return '}'
+	}
+	return ']'
+}
+
+// skipName steps over a name and its colon within an object, and over nothing within a list.
+func (b *Builder) skipName(p []byte, i int, objects uint64) int {
+	if objects&1 == 0 {
+		return i
+	}
+	if _, i = b.string(p, i); i == none {
+		return none
+	}
+	if i = skipSpace(p, i); i == len(p) || p[i] != ':' {
+		return none
+	}
+	return i + 1
+}
+
+func (b *Builder) skipScalar(p []byte, i int) int {
+	switch p[i] {
+	case '"':
+		_, i = b.string(p, i)
+		return i
+	case 't':
+		return skipWord(p, i, "true")
+	case 'f':
+		return skipWord(p, i, "false")
+	case 'n':
+		return skipWord(p, i, "null")
+	}
+	_, i = readFloat(p, i)
+	return i
+}
