@@ -64,8 +64,11 @@ func binHead(n int) int {
 
 func (c *Columnar) decode(f *fields) {
 	n := f.array("layout")
-	if n%LayoutNumbers != 0 {
+	switch {
+	case n%LayoutNumbers != 0:
 		f.malformed("%d numbers, wants %d a column", n, LayoutNumbers)
+	case n/LayoutNumbers > MaxColumns:
+		f.limit("%d columns, at most %d", n/LayoutNumbers, MaxColumns)
 	}
 	c.Layout = sized[uint64](f, n)
 	for i := range c.Layout {

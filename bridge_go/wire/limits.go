@@ -14,6 +14,8 @@ const (
 	MaxEvents = 16_384
 	// MaxRows bounds an ANSWERS, whose rows may be many for few bytes.
 	MaxRows = 262_144
+	// MaxColumns bounds a layout.
+	MaxColumns = 4096
 	// MaxUnknown is the number of unknown fields that COLUMNS names.
 	MaxUnknown = 16
 	// MaxCalls is the number of calls in flight on a connection.

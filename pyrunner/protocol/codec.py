@@ -18,9 +18,11 @@ import msgspec
 from pyrunner.protocol import budget, rules
 from pyrunner.protocol.errors import DecodeError, malformed, over_limit
 from pyrunner.protocol.frames import (
+    ALIGNMENT,
     FIRST_MAX_FRAME,
     LAST_FATAL_TYPE,
     MAX_ELEMENTS,
+    Answers,
     AnyFrame,
     Batch,
     ByeCode,
@@ -59,6 +61,7 @@ class _HeaderColumns(Columns):
 
 
 _TYPES: dict[int, type[Frame]] = {kind.__struct_config__.tag: kind for kind in AnyFrame.__args__}
+_SINCE = {14: 1, 15: 1}  # minor version that brought a type
 _encoder = msgspec.msgpack.Encoder()
 _decoders = {number: msgspec.msgpack.Decoder(frame) for number, frame in _TYPES.items()}
 _bare: dict[Any, Any] = {
@@ -94,7 +97,7 @@ def decode(body: Body, minor: int = 0) -> Frame | None:
     """
     if body[:2] == _BATCH_START and (batch := _decode_leased(body, Batch)) is not None:
         return batch
-    if body[:4] == _COLUMNS_START and (columns := _decode_leased(body, Columns)) is not None:
+    if minor and body[:4] == _COLUMNS_START and (columns := _decode_leased(body, Columns)) is not None:
         return columns
     return _decode_any(memoryview(body), minor)
 
@@ -161,6 +164,7 @@ def _decode_leased(body: Body, kind: type[Leased]) -> Leased | None:
             return None
         batch = maybe
     rules.check_leased(batch)
+    _check_aligned(batch, len(body))
     return batch
 
 
@@ -201,7 +205,7 @@ def _decode_any(body: memoryview, minor: int) -> Frame | None:
     if not body:
         raise malformed("frame of no bytes")
     number = budget.frame_type(body)
-    known = _TYPES.get(number)
+    known = _TYPES.get(number) if minor >= _SINCE.get(number, 0) else None
     if known is None and number <= LAST_FATAL_TYPE:
         raise DecodeError(ByeCode.UNKNOWN_TYPE, f"frame type {number} is not known")
     try:
@@ -220,7 +224,15 @@ def _decode_known(number: int, known: type[Frame], body: Body, minor: int) -> Fr
     except msgspec.DecodeError as error:
         raise _translate(known, str(error)) from None
     rules.check(frame)
+    if minor <= MINOR:
+        _check_aligned(frame, len(body))
     return frame
+
+
+def _check_aligned(frame: Frame, size: int) -> None:
+    """A body of columns is the last field, so that it begins where the frame's size less its own says."""
+    if isinstance(frame, Columns | Answers) and (at := size - len(frame.body)) % ALIGNMENT:
+        raise malformed(f"{name(frame)}.body: begins at byte {at}, which is no multiple of {ALIGNMENT}")
 
 
 _WHERE = re.compile(r" - at `\$\[(\d+)\].*`$")

@@ -26,6 +26,7 @@ LAST_FATAL_TYPE = 127  # unknown types above it are skipped
 
 MIN_MAX_FRAME = 64 * 1024  # every peer takes frames of this size
 MAX_COLUMNS = 4096  # columns a frame
+MAX_ROWS = 262_144  # rows an ANSWERS
 MAX_UNKNOWN = 16  # names of fields that a class does not have, told a frame
 LAYOUT = 10  # numbers a column
 ALIGNMENT = 64  # bytes: of a body in its frame, and of each buffer in its body

@@ -1,4 +1,4 @@
-"""Where the buffers of a body of columns lie: ten numbers a column (PROTOCOL.md, section 3).
+"""Where the buffers of a body of columns lie: ten numbers a column (PROTOCOL.md, section 6).
 
 encoding, nulls, then offset and length in the body of validity, data, offsets and text. Only these numbers are judged here; what the
 buffers hold (offsets that go back, codes of no word) is judged by whoever reads them (pyrunner/columns/read.py).
@@ -59,14 +59,18 @@ def _problem(numbers: Sequence[int], rows: int, size: int) -> str:
     if data != width * rows:
         return f"has {data} bytes of data for {rows} rows"
     if encoding in _TEXTS:
-        if encoding == Encoding.TEXT and offsets != 4 * (rows + 1) and (rows or offsets):
+        if encoding == Encoding.TEXT and offsets != 4 * (rows + 1):
             return f"has {offsets} bytes of offsets for {rows} rows"
-        if offsets % 4 or (text and not offsets):
+        if offsets % 4 or not offsets:
             return f"has {offsets} bytes of offsets"
     elif offsets or text:
         return "has text, which its encoding has not"
     if (v_at | d_at | o_at | t_at) % ALIGNMENT:
         return f"has a buffer that is not on a multiple of {ALIGNMENT}"
+    if any(
+        at and not length for at, length in ((v_at, validity), (d_at, data), (o_at, offsets), (t_at, text))
+    ):
+        return "has an empty buffer that is not at 0"
     if max(v_at + validity, d_at + data, o_at + offsets, t_at + text) > size:
         return f"goes past the body of {size} bytes"
     return ""

@@ -13,6 +13,7 @@ from pyrunner.protocol.errors import malformed, over_limit
 from pyrunner.protocol.frames import (
     MAX_EVENTS,
     MAX_NAME,
+    MAX_ROWS,
     Answer,
     Answers,
     AnyFrame,
@@ -102,19 +103,30 @@ def _check_positions(frame: str, positions: list[int], count: int) -> None:
 
 def _check_columns(batch: Columns) -> None:
     count = sum(batch.positions[2::3])
-    if not 1 <= count <= MAX_EVENTS:
-        raise malformed(f"COLUMNS.positions: {count} events")
+    if count < 1:
+        raise malformed("COLUMNS.positions: no event")
+    if count > MAX_EVENTS:
+        raise over_limit(f"COLUMNS.positions: {count} events, at most {MAX_EVENTS} are allowed")
     _check_positions("COLUMNS", batch.positions, count)
     _check_metadata("COLUMNS", batch, count)
     if batch.misfits:
         _check_misfits(batch.misfits, count)
-    if batch.unknown and tuple(map(type, batch.unknown)) != (str, int) * (len(batch.unknown) // 2):
-        raise malformed("COLUMNS.unknown: not name and number in turn")
-    if batch.rows != count - len(batch.misfits) // 2:
+    if batch.unknown:
+        _check_unknown(batch.unknown, count)
+    if not batch.rows or batch.rows != count - len(batch.misfits) // 2:
         raise malformed(
             f"COLUMNS.rows: {batch.rows} for {count} events and {len(batch.misfits) // 2} misfits"
         )
     layout.check("COLUMNS", batch.layout, batch.rows, len(batch.body))
+
+
+def _check_unknown(unknown: list[Any], count: int) -> None:
+    if tuple(map(type, unknown)) != (str, int) * (len(unknown) // 2):
+        raise malformed("COLUMNS.unknown: not name and number in turn")
+    if any(len(name.encode()) > MAX_NAME for name in unknown[0::2]):
+        raise over_limit(f"COLUMNS.unknown: a name of more than {MAX_NAME} bytes")
+    if not all(1 <= number <= count for number in unknown[1::2]):
+        raise malformed(f"COLUMNS.unknown: a number that is not of 1 to {count} events")
 
 
 def _check_misfits(misfits: list[Any], count: int) -> None:
@@ -143,6 +155,10 @@ def _check_result(result: Result) -> None:
 
 def _check_answers(answers: Answers) -> None:
     _check_part("ANSWERS", answers)
+    if not answers.rows:
+        raise malformed("ANSWERS.rows: a result without a row is a RESULT")
+    if answers.rows > MAX_ROWS:
+        raise over_limit(f"ANSWERS.rows: {answers.rows} rows, at most {MAX_ROWS} are allowed")
     _check_counts("ANSWERS", answers, answers.rows)
     layout.check("ANSWERS", answers.layout, answers.rows, len(answers.body))
 

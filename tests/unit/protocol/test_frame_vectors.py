@@ -7,8 +7,8 @@ import pytest
 from pyrunner.protocol import DecodeError, FrameBuffer, decode, encode, frames
 from tests.unit.protocol.vectors_of_the_wire import body, comparable, load, to_frame
 
-VALID = load("frames/valid.json")
-INVALID = load("frames/invalid.json")
+VALID = load("frames/valid.json") + load("frames/valid-1.1.json")
+INVALID = load("frames/invalid.json") + load("frames/invalid-1.1.json")
 LIMIT = 16 * 1024 * 1024
 
 

@@ -47,10 +47,12 @@ def to_fields(written: dict[str, Any]) -> dict[str, Any]:
 
 
 def _field(frame: str, field: str, value: Any) -> Any:
-    if field in ("describe",):
+    if field in ("describe", "pad", "body"):
         return bytes.fromhex(value)
     if field in ("payloads", "keys") and value is not None:
         return [None if v is None else bytes.fromhex(v) for v in value]
+    if field == "misfits":
+        return [bytes.fromhex(v) if isinstance(v, str) else v for v in value]
     if field == "headers" and value is not None:
         return [
             None if h is None else [bytes.fromhex(v) if i % 2 else v for i, v in enumerate(h)] for h in value
