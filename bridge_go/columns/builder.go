@@ -1,29 +1,25 @@
 package columns
 
-// An Unknown is a field that events have and their class does not.
-type Unknown struct {
-	Name string // its first 100 characters
-	N    int    // the events that have it
-}
-
 // A Builder collects rows. One user at a time; it keeps its memory from batch to batch.
 type Builder struct {
 	plan    *Plan
 	columns []column
 	rows    int
-	unknown unknowns
-	seen    []int // by field: the row that has it, plus one
-	text    []byte
-	body    int // bytes, once laid out
+	room    int // rows that the columns have room for
+	keys    keys
+	events  uint64   // of all batches, the one at hand included: its mark in `seen`
+	seen    []uint64 // by field: the last event that has it
+	found   int      // fields that the event at hand has
+	text    []byte   // of the string read last, where it does not stand as it is in the payload
+	body    int      // bytes, once laid out
 }
 
 // NewBuilder makes an empty builder.
 func NewBuilder(p *Plan) *Builder {
-	b := &Builder{plan: p, columns: make([]column, len(p.fields)), seen: make([]int, len(p.fields))}
+	b := &Builder{plan: p, columns: make([]column, len(p.fields)), keys: newKeys(p), seen: make([]uint64, len(p.fields))}
 	for i := range p.fields {
 		b.columns[i].kind = p.fields[i].kind
 	}
-	b.Reset()
 	return b
 }
 
@@ -33,8 +29,7 @@ func (b *Builder) Reset() {
 	for i := range b.columns {
 		b.columns[i].reset()
 	}
-	clear(b.seen)
-	b.unknown.reset()
+	b.keys.reset()
 }
 
 // Add makes a row of an event. False: it is a misfit, and nothing of it stays.
@@ -42,37 +37,48 @@ func (b *Builder) Reset() {
 // The payload is not kept. Misfits are null values, what is not JSON by RFC 8259 in UTF-8, what the plan does not allow, and
 // what is beyond this parser's own bounds.
 func (b *Builder) Add(payload []byte) bool {
+	b.events++
+	b.found = 0
+	if b.rows == b.room {
+		b.grow()
+	}
 	if !b.event(payload) {
 		b.takeBack()
 		return false
 	}
 	b.rows++
-	b.unknown.keep()
+	b.keys.keep()
 	return true
-}
-
-func (b *Builder) takeBack() {
-	b.unknown.drop()
-	for i := range b.columns {
-		b.columns[i].truncate(b.rows)
-	}
-	for i, row := range b.seen {
-		if row > b.rows {
-			b.seen[i] = 0
-		}
-	}
 }
 
 // Rows is the number of events that were taken.
 func (b *Builder) Rows() int { return b.rows }
 
 // Unknown tells of the fields that were skipped in the rows, at most 16 of them. It holds until the next Reset.
-func (b *Builder) Unknown() []Unknown { return b.unknown.kept }
+func (b *Builder) Unknown() []Unknown { return b.keys.told() }
+
+func (b *Builder) grow() {
+	b.room = max(2*b.room, 64)
+	for i := range b.columns {
+		b.columns[i].grow(b.room)
+	}
+}
+
+// takeBack undoes what the event at hand has left beyond the last row.
+func (b *Builder) takeBack() {
+	b.keys.drop()
+	for i := range b.columns {
+		b.columns[i].takeBack(b.rows)
+	}
+}
 
 // fill puts the defaults where the event has said nothing. False: a field is required.
 func (b *Builder) fill() bool {
-	for i := range b.plan.fields {
-		if b.seen[i] == b.rows+1 {
+	if b.found == len(b.seen) {
+		return true
+	}
+	for i, last := range b.seen {
+		if last == b.events {
 			continue
 		}
 		f := &b.plan.fields[i]

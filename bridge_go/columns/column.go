@@ -1,91 +1,105 @@
 package columns
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // noTime stands for null among times and dates, as numpy has it (NaT).
 const noTime = math.MinInt64
 
-// A column has the values of one field. Row r is set when all below r are; setting it again replaces it.
+// A column has the values of one field. There is room for as many rows as its builder has, and a row may be set anew.
 type column struct {
-	kind    encoding
-	floats  []float64
-	ints    []int64 // of ints, times and dates
-	codes   []int32
-	bools   []byte
-	offsets []int32 // of text: one more than rows
-	text    []byte
-	nulls   []int32 // rows, ascending
+	kind   encoding // asWords once laid out so
+	floats []float64
+	ints   []int64 // of ints, times and dates
+	codes  []int32
+	bools  []byte
+	texts  texts
+	nulls  []int32 // rows, ascending
+}
+
+func (c *column) grow(room int) {
+	switch c.kind {
+	case asFloats:
+		c.floats = grown(c.floats, room)
+	case asBools:
+		c.bools = grown(c.bools, room)
+	case asCodes:
+		c.codes = grown(c.codes, room)
+	case asText:
+		c.texts.grow(room)
+	default:
+		c.ints = grown(c.ints, room)
+	}
+}
+
+func grown[T any](s []T, n int) []T {
+	s = slices.Grow(s, n-len(s))
+	return s[:n]
 }
 
 func (c *column) reset() {
-	c.truncate(0)
+	c.nulls = c.nulls[:0]
+	c.texts.reset()
 }
 
-// truncate takes away row `rows` and what is above.
-func (c *column) truncate(rows int) {
-	c.floats = c.floats[:min(rows, len(c.floats))]
-	c.ints = c.ints[:min(rows, len(c.ints))]
-	c.codes = c.codes[:min(rows, len(c.codes))]
-	c.bools = c.bools[:min(rows, len(c.bools))]
-	if c.kind == asText {
-		if len(c.offsets) == 0 {
-			c.offsets = append(c.offsets, 0)
-		}
-		c.offsets = c.offsets[:min(rows+1, len(c.offsets))]
-		c.text = c.text[:c.offsets[len(c.offsets)-1]]
-	}
-	for len(c.nulls) > 0 && int(c.nulls[len(c.nulls)-1]) >= rows {
-		c.nulls = c.nulls[:len(c.nulls)-1]
+// takeBack forgets a row that was begun.
+func (c *column) takeBack(row int) {
+	c.forgetNull(row)
+	c.texts.takeBack(row)
+}
+
+func (c *column) forgetNull(row int) {
+	if n := len(c.nulls) - 1; n >= 0 && int(c.nulls[n]) == row {
+		c.nulls = c.nulls[:n]
 	}
 }
 
 // put sets a row. False: there is no room for the text.
 func (c *column) put(row int, v value) bool {
-	c.truncate(row)
 	if v.null {
-		c.nulls = append(c.nulls, int32(row))
+		c.putNull(row)
+		return true
 	}
 	switch c.kind {
 	case asFloats:
-		if v.null {
-			v.float = math.NaN()
-		}
-		c.floats = append(c.floats, v.float)
-	case asInts:
-		c.ints = append(c.ints, v.whole)
+		c.floats[row] = v.float
 	case asBools:
-		c.bools = append(c.bools, byte(v.whole))
+		c.bools[row] = byte(v.whole)
 	case asCodes:
-		if v.null {
-			v.whole = -1
-		}
-		c.codes = append(c.codes, int32(v.whole))
-	case asTimes, asDates:
-		if v.null {
-			v.whole = noTime
-		}
-		c.ints = append(c.ints, v.whole)
+		c.codes[row] = int32(v.whole)
 	case asText:
-		return c.putText(v.text)
+		return c.texts.put(row, v.text)
+	default:
+		c.ints[row] = v.whole
 	}
 	return true
 }
 
-func (c *column) putText(text string) bool {
-	if len(text) > math.MaxInt32-len(c.text) {
-		return false
+func (c *column) putNull(row int) {
+	c.forgetNull(row)
+	c.nulls = append(c.nulls, int32(row))
+	switch c.kind {
+	case asFloats:
+		c.floats[row] = math.NaN()
+	case asInts:
+		c.ints[row] = 0
+	case asBools:
+		c.bools[row] = 0
+	case asCodes:
+		c.codes[row] = -1
+	case asText:
+		c.texts.putNull(row)
+	default:
+		c.ints[row] = noTime
 	}
-	c.text = append(c.text, text...)
-	c.offsets = append(c.offsets, int32(len(c.text)))
-	return true
 }
 
 // value is a row as it was put.
 func (c *column) value(row int) value {
-	for _, null := range c.nulls {
-		if int(null) == row {
-			return value{null: true}
-		}
+	if slices.Contains(c.nulls, int32(row)) {
+		return value{null: true}
 	}
 	switch c.kind {
 	case asFloats:
@@ -95,7 +109,7 @@ func (c *column) value(row int) value {
 	case asCodes:
 		return value{whole: int64(c.codes[row])}
 	case asText:
-		return value{text: string(c.text[c.offsets[row]:c.offsets[row+1]])}
+		return value{text: slices.Clone(c.texts.at(row))}
 	default:
 		return value{whole: c.ints[row]}
 	}

@@ -1,5 +1,7 @@
 package columns
 
+import "encoding/binary"
+
 // none is what a reader returns instead of the place behind a value that is not there, or not allowed.
 const none = -1
 
@@ -9,27 +11,35 @@ func (b *Builder) event(p []byte) bool {
 	if i == len(p) || p[i] != '{' {
 		return false
 	}
-	if i = b.members(p, i+1); i == none || skipSpace(p, i) != len(p) {
-		return false
+	if i = skipSpace(p, i+1); i < len(p) && p[i] == '}' {
+		i++
+	} else {
+		i = b.members(p, i)
 	}
-	return b.fill()
+	return i != none && skipSpace(p, i) == len(p) && b.fill()
 }
 
-// members reads names and values from behind the opening brace, and returns the place behind the closing one.
+// members reads names and values from the first name, and returns the place behind the closing brace.
 func (b *Builder) members(p []byte, i int) int {
-	if i = skipSpace(p, i); i < len(p) && p[i] == '}' {
-		return i + 1
-	}
+	at := b.keys.start
 	for {
-		if i = b.member(p, skipSpace(p, i)); i == none {
+		at, i = b.name(p, i, at)
+		if i == none {
 			return none
 		}
-		if i = skipSpace(p, i); i == len(p) {
+		if i = b.value(p, i, at); uint(i) >= uint(len(p)) {
 			return none
+		}
+		if p[i] <= ' ' {
+			if i = skipSpace(p, i); i == len(p) {
+				return none
+			}
 		}
 		switch p[i] {
 		case ',':
-			i++
+			if i++; i < len(p) && p[i] <= ' ' {
+				i = skipSpace(p, i)
+			}
 		case '}':
 			return i + 1
 		default:
@@ -38,110 +48,143 @@ func (b *Builder) members(p []byte, i int) int {
 	}
 }
 
-func (b *Builder) member(p []byte, i int) int {
-	name, i := b.string(p, i)
-	if i == none {
-		return none
+// name reads a name and its colon, and returns its key and the place of the value.
+func (b *Builder) name(p []byte, i, before int) (at, next int) {
+	at = b.keys.all[before].next
+	lead := b.keys.all[at].lead
+	if n := i + len(lead); n < len(p) && lead != "" && string(p[i:n]) == lead {
+		if p[n] <= ' ' {
+			n = skipSpace(p, n)
+		}
+		return at, n
 	}
-	if i = skipSpace(p, i); i == len(p) || p[i] != ':' {
-		return none
-	}
-	i = skipSpace(p, i+1)
-	at, known := b.plan.byWire[string(name)]
-	switch {
-	case known:
-		b.seen[at] = b.rows + 1
-		return b.value(p, i, at)
-	case b.plan.refuses:
-		return none
-	}
-	b.unknown.note(name)
-	return b.skip(p, i)
+	return b.otherName(p, i, before)
 }
 
-// value reads the value of a field.
+func (b *Builder) otherName(p []byte, i, before int) (at, next int) {
+	name, next := b.string(p, i)
+	if next == none {
+		return 0, none
+	}
+	if next = skipSpace(p, next); next == len(p) || p[next] != ':' {
+		return 0, none
+	}
+	next++
+	return b.keys.find(before, name, p[i:next]), skipSpace(p, next)
+}
+
+// value reads the value of a key.
 func (b *Builder) value(p []byte, i, at int) int {
-	f := &b.plan.fields[at]
-	var v value
-	if f.nullable && i < len(p) && p[i] == 'n' {
-		v.null = true
-		i = skipWord(p, i, "null")
-	} else {
-		v, i = b.scalar(p, i, f)
-	}
-	if i == none || !b.columns[at].put(b.rows, v) {
+	if i == len(p) {
 		return none
 	}
-	return i
-}
-
-func (b *Builder) scalar(p []byte, i int, f *field) (v value, next int) {
-	if i == len(p) {
-		return v, none
+	if at >= len(b.plan.fields) {
+		return b.unknown(p, i, at)
 	}
-	ok := true
+	f, c := &b.plan.fields[at], &b.columns[at]
+	if b.seen[at] == b.events {
+		c.forgetNull(b.rows)
+	} else {
+		b.seen[at] = b.events
+		b.found++
+	}
+	if p[i] == 'n' {
+		if i = skipWord(p, i, "null"); i == none || !f.nullable {
+			return none
+		}
+		c.putNull(b.rows)
+		return i
+	}
 	switch f.kind {
 	case asFloats:
-		v.float, next = readFloat(p, i)
-		ok = f.low <= v.float && v.float <= f.high
-	case asInts:
-		v.whole, next = readInt(p, i)
-		ok = f.least <= v.whole && v.whole <= f.most
-	case asBools:
-		if next = skipWord(p, i, "true"); next != none {
-			v.whole = 1
-		} else {
-			next = skipWord(p, i, "false")
+		v, next := readFloat(p, i)
+		if !(f.low <= v && v <= f.high) {
+			return none
 		}
+		c.floats[b.rows] = v
+		return next
+	case asInts:
+		v, next := readInt(p, i)
+		if v < f.least || f.most < v {
+			return none
+		}
+		c.ints[b.rows] = v
+		return next
+	case asBools:
+		return readBool(p, i, &c.bools[b.rows])
 	case asCodes:
-		v.whole, next = b.code(p, i, f)
-	default:
-		return b.quoted(p, i, f)
+		code, next := b.code(p, i, f)
+		c.codes[b.rows] = int32(code)
+		return next
 	}
-	if !ok {
-		return v, none
-	}
-	return v, next
+	return b.quoted(p, i, f, c)
 }
 
 // quoted reads the kinds that are strings in JSON.
-func (b *Builder) quoted(p []byte, i int, f *field) (v value, next int) {
+func (b *Builder) quoted(p []byte, i int, f *field, c *column) int {
 	text, next := b.string(p, i)
 	if next == none {
-		return v, none
+		return none
 	}
 	ok := true
 	switch f.kind {
 	case asTimes:
-		v.whole, ok = readTime(text)
+		c.ints[b.rows], ok = readTime(text)
 	case asDates:
-		v.whole, ok = readDate(text)
+		c.ints[b.rows], ok = readDate(text)
 	default:
-		v.text = string(text)
-		ok = !f.hasLengths || f.fits(text)
+		ok = (!f.hasLengths || f.fits(text)) && c.texts.put(b.rows, text)
 	}
 	if !ok {
-		return v, none
+		return none
 	}
-	return v, next
+	return next
 }
 
-func (b *Builder) code(p []byte, i int, f *field) (int64, int) {
+// code reads one of the choices of a category.
+func (b *Builder) code(p []byte, i int, f *field) (int, int) {
 	if p[i] != '"' {
 		n, next := readInt(p, i)
 		code, known := f.numbers[n]
 		if next == none || !known {
 			return 0, none
 		}
-		return int64(code), next
+		return int(code), next
 	}
 	text, next := b.string(p, i)
 	if next == none {
 		return 0, none
 	}
-	code, known := f.words[string(text)]
+	code, known := f.words.find(text)
 	if !known {
 		return 0, none
 	}
-	return int64(code), next
+	return int(f.codes[code]), next
+}
+
+// unknown steps over a value whose field the class does not have.
+func (b *Builder) unknown(p []byte, i, at int) int {
+	if b.plan.refuses {
+		return none
+	}
+	b.keys.note(at, b.events)
+	return b.skip(p, i)
+}
+
+func readBool(p []byte, i int, v *byte) int {
+	const isTrue, isFalse = 't' | 'r'<<8 | 'u'<<16 | 'e'<<24, 'f' | 'a'<<8 | 'l'<<16 | 's'<<24
+	if i+4 > len(p) {
+		return none
+	}
+	switch binary.LittleEndian.Uint32(p[i:]) {
+	case isTrue:
+		*v = 1
+		return i + 4
+	case isFalse:
+		if i+4 < len(p) && p[i+4] == 'e' {
+			*v = 0
+			return i + 5
+		}
+	}
+	return none
 }

@@ -34,12 +34,12 @@ type field struct {
 	required  bool
 	otherwise value // where the field is absent and not required
 
-	low, high           float64 // of a float: all that passes is within
-	least, most         int64   // of an int
-	shortest, longest   int     // of a text, in characters
-	words               map[string]int32
+	low, high           float64    // of a float: all that passes is within
+	least, most         int64      // of an int
+	shortest, longest   int        // of a text, in characters
+	words               dictionary // of a category: its texts
+	codes               []int32    // of these
 	numbers             map[int64]int32
-	choices             int
 	bounded, hasLengths bool
 }
 
@@ -48,7 +48,7 @@ type value struct {
 	null  bool
 	whole int64
 	float float64
-	text  string
+	text  []byte
 }
 
 // saidField is a field as JSON has it.
@@ -162,42 +162,50 @@ func (s *saidField) setLengths(f *field) error {
 	return nil
 }
 
-func (s *saidField) setChoices(f *field) (err error) {
+func (s *saidField) setChoices(f *field) error {
 	if f.kind != asCodes {
 		if s.Choices != nil {
 			return errors.New("choices are for a category")
 		}
 		return nil
 	}
-	f.words, f.numbers, err = readChoices(s.Choices)
-	f.choices = len(s.Choices)
-	return err
+	f.numbers = map[int64]int32{}
+	return eachChoice(s.Choices, func(code int32, text string) bool {
+		_, twice := f.words.find([]byte(text))
+		f.words.add([]byte(text))
+		f.codes = append(f.codes, code)
+		return !twice
+	}, func(code int32, number int64) bool {
+		_, twice := f.numbers[number]
+		f.numbers[number] = code
+		return !twice
+	})
 }
 
-// readChoices gives each choice, a text or an int64, its code.
-func readChoices(choices []any) (map[string]int32, map[int64]int32, error) {
+// eachChoice hands over each choice, a text or an int64, and its code.
+func eachChoice(choices []any, text func(int32, string) bool, number func(int32, int64) bool) error {
 	if len(choices) == 0 {
-		return nil, nil, errors.New("a category has choices")
+		return errors.New("a category has choices")
 	}
-	words, numbers := map[string]int32{}, map[int64]int32{}
 	for code, choice := range choices {
+		fresh := false
 		switch c := choice.(type) {
 		case string:
-			words[c] = int32(code)
+			fresh = text(int32(code), c)
 		case json.Number:
 			n, err := c.Int64()
 			if err != nil {
-				return nil, nil, fmt.Errorf("choice %s is no int64", c)
+				return fmt.Errorf("choice %s is no int64", c)
 			}
-			numbers[n] = int32(code)
+			fresh = number(int32(code), n)
 		default:
-			return nil, nil, fmt.Errorf("choice %v is neither text nor int", choice)
+			return fmt.Errorf("choice %v is neither text nor int", choice)
+		}
+		if !fresh {
+			return fmt.Errorf("choice %v comes twice", choice)
 		}
 	}
-	if len(words)+len(numbers) != len(choices) {
-		return nil, nil, errors.New("a choice comes twice")
-	}
-	return words, numbers, nil
+	return nil
 }
 
 // setDefault reads the default as a value of the field would be read, but for the constraints: msgspec does not hold it to them.
@@ -218,9 +226,9 @@ func (s *saidField) setDefault(f *field) error {
 
 // read is one value by itself, read as the value of a field in an event.
 func (f *field) read(data []byte) (value, bool) {
-	b := NewBuilder(&Plan{fields: []field{*f}, byWire: map[string]int{f.wire: 0}, required: 1})
-	name, err := json.Marshal(f.wire)
-	if err != nil || !b.Add(append(append(append([]byte{'{'}, name...), ':'), append(data, '}')...)) {
+	b := NewBuilder(&Plan{fields: []field{*f}})
+	b.grow()
+	if len(data) == 0 || b.value(data, 0, 0) != len(data) {
 		return value{}, false
 	}
 	return b.columns[0].value(0), true

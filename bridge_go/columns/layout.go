@@ -3,6 +3,7 @@ package columns
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 )
 
 // align is what every buffer's offset is a multiple of.
@@ -14,7 +15,7 @@ func (b *Builder) Layout(dst []uint64) []uint64 {
 	at := 0
 	for i := range b.columns {
 		c := &b.columns[i]
-		dst = append(dst, uint64(c.kind), uint64(len(c.nulls)))
+		dst = append(dst, uint64(c.settle(b.rows)), uint64(len(c.nulls)))
 		for _, n := range c.sizes(b.rows) {
 			if n == 0 {
 				dst = append(dst, 0, 0)
@@ -37,76 +38,107 @@ func (b *Builder) BodySize() int { return b.body }
 // AppendBody appends the body that Layout has described.
 func (b *Builder) AppendBody(dst []byte) []byte {
 	start := len(dst)
+	dst = slices.Grow(dst, b.body)
 	for i := range b.columns {
 		c := &b.columns[i]
-		sizes := c.sizes(b.rows)
-		for k, write := range []func([]byte, int) []byte{c.appendValidity, c.appendData, c.appendOffsets, c.appendText} {
-			if sizes[k] > 0 {
-				dst = append(dst, make([]byte, aligned(len(dst)-start)-(len(dst)-start))...)
-				dst = write(dst, b.rows)
+		for part, n := range c.sizes(b.rows) {
+			if n > 0 {
+				at := start + aligned(len(dst)-start)
+				clear(dst[len(dst):at])
+				dst = dst[:at+n]
+				c.write(dst[at:], part, b.rows)
 			}
 		}
 	}
 	return dst
 }
 
-// sizes are the bytes of validity, data, offsets and text.
+// settle decides how the column goes.
+func (c *column) settle(rows int) encoding {
+	if c.kind == asText {
+		return c.texts.settle(rows)
+	}
+	return c.kind
+}
+
+// The parts of a column, in the order of a layout.
+const (
+	partValidity = iota
+	partData
+	partOffsets
+	partText
+)
+
+// sizes are the bytes of each part.
 func (c *column) sizes(rows int) (n [4]int) {
 	if len(c.nulls) > 0 {
-		n[0] = (rows + 7) / 8
+		n[partValidity] = (rows + 7) / 8
 	}
 	switch c.kind {
 	case asText:
-		n[2], n[3] = 4*len(c.offsets), len(c.text)
+		codes, offsets, text := c.texts.parts(rows)
+		n[partData], n[partOffsets], n[partText] = 4*len(codes), 4*len(offsets), len(text)
 	case asBools:
-		n[1] = rows
+		n[partData] = rows
 	case asCodes:
-		n[1] = 4 * rows
+		n[partData] = 4 * rows
 	default:
-		n[1] = 8 * rows
+		n[partData] = 8 * rows
 	}
 	return n
 }
 
-func (c *column) appendValidity(dst []byte, rows int) []byte {
-	from := len(dst)
-	for range rows / 8 {
-		dst = append(dst, 0xff)
+// write fills dst with a part.
+func (c *column) write(dst []byte, part, rows int) {
+	switch part {
+	case partValidity:
+		writeValidity(dst, rows, c.nulls)
+	case partData:
+		c.writeData(dst, rows)
+	case partOffsets:
+		_, offsets, _ := c.texts.parts(rows)
+		writeInts32(dst, offsets)
+	case partText:
+		_, _, text := c.texts.parts(rows)
+		copy(dst, text)
 	}
-	if rows%8 > 0 {
-		dst = append(dst, 1<<(rows%8)-1)
-	}
-	for _, row := range c.nulls {
-		dst[from+int(row/8)] &^= 1 << (row % 8)
-	}
-	return dst
 }
 
-func (c *column) appendData(dst []byte, rows int) []byte {
+func (c *column) writeData(dst []byte, rows int) {
 	switch c.kind {
 	case asFloats:
-		for _, v := range c.floats[:rows] {
-			dst = binary.LittleEndian.AppendUint64(dst, math.Float64bits(v))
+		for i, v := range c.floats[:rows] {
+			binary.LittleEndian.PutUint64(dst[8*i:], math.Float64bits(v))
 		}
 	case asBools:
-		dst = append(dst, c.bools[:rows]...)
+		copy(dst, c.bools[:rows])
 	case asCodes:
-		dst = appendCodes(dst, c.codes[:rows])
+		writeInts32(dst, c.codes[:rows])
+	case asText:
+		codes, _, _ := c.texts.parts(rows)
+		writeInts32(dst, codes)
 	default:
-		for _, v := range c.ints[:rows] {
-			dst = binary.LittleEndian.AppendUint64(dst, uint64(v))
+		for i, v := range c.ints[:rows] {
+			binary.LittleEndian.PutUint64(dst[8*i:], uint64(v))
 		}
 	}
-	return dst
 }
 
-func appendCodes(dst []byte, codes []int32) []byte {
-	for _, v := range codes {
-		dst = binary.LittleEndian.AppendUint32(dst, uint32(v))
+func writeInts32(dst []byte, values []int32) {
+	for i, v := range values {
+		binary.LittleEndian.PutUint32(dst[4*i:], uint32(v))
 	}
-	return dst
 }
 
-func (c *column) appendOffsets(dst []byte, _ int) []byte { return appendCodes(dst, c.offsets) }
-
-func (c *column) appendText(dst []byte, _ int) []byte { return append(dst, c.text...) }
+// writeValidity sets a bit for each row that is not null, the least significant first, and none behind the last row.
+func writeValidity(dst []byte, rows int, nulls []int32) {
+	for i := range dst {
+		dst[i] = 0xff
+	}
+	if rows%8 > 0 {
+		dst[len(dst)-1] = 1<<(rows%8) - 1
+	}
+	for _, row := range nulls {
+		dst[row/8] &^= 1 << (row % 8)
+	}
+}

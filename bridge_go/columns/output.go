@@ -1,9 +1,9 @@
 package columns
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 )
 
 // An output is one column of answers.
@@ -41,17 +41,14 @@ func (s *saidOutput) output(at int) (output, error) {
 	if kind != asCodes {
 		return output{}, errors.New("choices are for a category")
 	}
-	if _, _, err := readChoices(s.Choices); err != nil {
-		return output{}, err
-	}
-	for _, choice := range s.Choices {
-		if text, is := choice.(string); is {
-			o.choices = append(o.choices, appendString(nil, []byte(text)))
-		} else {
-			o.choices = append(o.choices, []byte(choice.(json.Number)))
-		}
-	}
-	return o, nil
+	err := eachChoice(s.Choices, func(_ int32, text string) bool {
+		o.choices = append(o.choices, appendString(nil, []byte(text)))
+		return true
+	}, func(_ int32, number int64) bool {
+		o.choices = append(o.choices, strconv.AppendInt(nil, number, 10))
+		return true
+	})
+	return o, err
 }
 
 // takes says whether values of this output may come so.

@@ -10,11 +10,10 @@ import (
 
 // A Plan says what the columns of an event class are, and those of its answers. It does not change; many may use it at once.
 type Plan struct {
-	fields   []field
-	byWire   map[string]int
-	required int // fields without a default
-	refuses  bool
-	outputs  []output
+	fields  []field
+	names   dictionary // of the fields in JSON, in their order
+	refuses bool
+	outputs []output
 }
 
 // ReadPlan reads the "columns" object of a HELLO's describe. It is nil where there is none.
@@ -55,7 +54,7 @@ type saidPlan struct {
 }
 
 func (s *saidPlan) plan() (*Plan, error) {
-	p := &Plan{byWire: make(map[string]int, len(s.Fields)), refuses: s.Unknown == "refuse"}
+	p := &Plan{refuses: s.Unknown == "refuse"}
 	if !p.refuses && s.Unknown != "skip" {
 		return nil, fmt.Errorf("columns: unknown is %q, wants skip or refuse", s.Unknown)
 	}
@@ -64,13 +63,10 @@ func (s *saidPlan) plan() (*Plan, error) {
 		if err != nil {
 			return nil, fmt.Errorf("columns: field %q: %w", s.Fields[i].Name, err)
 		}
-		if _, twice := p.byWire[f.wire]; twice {
+		if _, twice := p.names.find([]byte(f.wire)); twice {
 			return nil, fmt.Errorf("columns: two fields are %q in JSON", f.wire)
 		}
-		p.byWire[f.wire] = i
-		if f.required {
-			p.required++
-		}
+		p.names.add([]byte(f.wire))
 		p.fields = append(p.fields, f)
 	}
 	for i := range s.Outputs {
