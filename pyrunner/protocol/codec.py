@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -34,6 +34,7 @@ from pyrunner.protocol.preface import MINOR
 
 Body = bytes | bytearray | memoryview
 Leased = Batch | Columns
+ByColumns = TypeVar("ByColumns", Columns, Answers)
 
 
 class _BareBatch(Batch):
@@ -88,6 +89,14 @@ def encode(frame: Frame, max_frame: int) -> bytearray:
         raise ValueError(f"{name(frame)} of {length} bytes is over the frame limit of {max_frame}")
     out[:4] = length.to_bytes(4, "big")
     return out
+
+
+def aligned(frame: ByColumns) -> ByColumns:
+    """The frame with the pad that puts its body on a multiple of 64 from the frame's first byte."""
+    bare = msgspec.structs.replace(frame, pad=b"", body=memoryview(b""))
+    size = len(frame.body)
+    head = len(_encoder.encode(bare)) - 2 + (2 if size < 1 << 8 else 3 if size < 1 << 16 else 5)
+    return msgspec.structs.replace(frame, pad=bytes(-head % ALIGNMENT))
 
 
 def decode(body: Body, minor: int = 0) -> Frame | None:
