@@ -20,6 +20,7 @@ func NewBuilder(p *Plan) *Builder {
 	for i := range p.fields {
 		b.columns[i].kind = p.fields[i].kind
 	}
+	b.grow()
 	return b
 }
 

@@ -227,7 +227,6 @@ func (s *saidField) setDefault(f *field) error {
 // read is one value by itself, read as the value of a field in an event.
 func (f *field) read(data []byte) (value, bool) {
 	b := NewBuilder(&Plan{fields: []field{*f}})
-	b.grow()
 	if len(data) == 0 || b.value(data, 0, 0) != len(data) {
 		return value{}, false
 	}
