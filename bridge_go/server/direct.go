@@ -64,7 +64,7 @@ func (c *conn) sendNow(list []wire.Message) bool {
 	d.buf = d.buf[:0]
 	for _, m := range list {
 		var err error
-		if d.buf, err = wire.AppendFrame(d.buf, m, c.max.Load()); err != nil {
+		if d.buf, err = c.encode(d.buf, m); err != nil {
 			return false // the writer comes to the same, and says so
 		}
 	}
