@@ -73,5 +73,8 @@ func (c *conn) sendNow(list []wire.Message) bool {
 	if len(rest) > 0 {
 		c.outbox.keep(rest)
 	}
+	if cap(d.buf) > keepBuffer { // columns of events that leave most fields out
+		d.buf = nil
+	}
 	return true
 }
