@@ -110,7 +110,7 @@ func (t *texts) at(row int) []byte {
 func (t *texts) settle(rows int) encoding {
 	switch {
 	case t.plain:
-	case rows >= 8 && 2*t.words.len() <= rows:
+	case rows >= 8 && t.words.len() > 0 && 2*t.words.len() <= rows:
 		t.rest = 0
 		return asWords
 	default:
