@@ -11,7 +11,8 @@ type Builder struct {
 	seen    []uint64 // by field: the last event that has it
 	found   int      // fields that the event at hand has
 	text    []byte   // of the string read last, where it does not stand as it is in the payload
-	body    int      // bytes, once laid out
+	body    int      // bytes, where it is laid out
+	laid    bool
 }
 
 // NewBuilder makes an empty builder.
@@ -26,7 +27,7 @@ func NewBuilder(p *Plan) *Builder {
 
 // Reset empties the builder for another batch.
 func (b *Builder) Reset() {
-	b.rows, b.body = 0, 0
+	b.rows, b.laid = 0, false
 	for i := range b.columns {
 		b.columns[i].reset()
 	}
@@ -48,6 +49,7 @@ func (b *Builder) Add(payload []byte) bool {
 		return false
 	}
 	b.rows++
+	b.laid = false
 	b.keys.keep()
 	return true
 }

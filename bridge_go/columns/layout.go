@@ -10,7 +10,7 @@ import (
 const align = 64
 
 // Layout appends the ten numbers of each column: encoding, nulls, then offset and length in the body of validity, data, offsets
-// and text. It settles the body's size and stands until the next Add or Reset.
+// and text. It stands until the next Add or Reset.
 func (b *Builder) Layout(dst []uint64) []uint64 {
 	at := 0
 	for i := range b.columns {
@@ -26,19 +26,24 @@ func (b *Builder) Layout(dst []uint64) []uint64 {
 			at += n
 		}
 	}
-	b.body = at
+	b.body, b.laid = at, true
 	return dst
 }
 
 func aligned(n int) int { return (n + align - 1) &^ (align - 1) }
 
-// BodySize is the body's size in bytes, after Layout.
-func (b *Builder) BodySize() int { return b.body }
+// BodySize is the body's size in bytes.
+func (b *Builder) BodySize() int {
+	if !b.laid {
+		b.Layout(nil)
+	}
+	return b.body
+}
 
-// AppendBody appends the body that Layout has described.
+// AppendBody appends the body that Layout describes.
 func (b *Builder) AppendBody(dst []byte) []byte {
 	start := len(dst)
-	dst = slices.Grow(dst, b.body)
+	dst = slices.Grow(dst, b.BodySize())
 	for i := range b.columns {
 		c := &b.columns[i]
 		for part, n := range c.sizes(b.rows) {
