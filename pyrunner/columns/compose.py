@@ -31,10 +31,12 @@ class Composer:
         self._plan = plan
         self._decoder = EventDecoder(schema)
 
-    def columns(self, batch: Batch) -> Columns:
-        """The frame that stands for a batch of payloads. Its `pad` is empty: the codec fills it in."""
+    def columns(self, batch: Batch) -> Columns | None:
+        """The frame that stands for a batch of payloads, None where no event is a row. Its `pad` is empty: the codec fills it in."""
         before = dict(self._decoder.unknown)
         decoded = self._decoder.each(batch.payloads)
+        if not decoded.events:
+            return None
         writer = BodyWriter()
         for field in self._plan.fields:
             write(writer, field, [getattr(event, field.name) for event in decoded.events])

@@ -98,30 +98,30 @@ class Column:
                 values[row] = None
         return values
 
-    def check(self) -> None:
+    def check(self, frame: str = "COLUMNS") -> None:
         """Raise DecodeError where codes or offsets point nowhere, or null is where none may be."""
         if self.nulls and not self.field.nullable:
-            raise malformed(f"COLUMNS.body: {self.nulls} nulls in {self.field.name}, which has none")
+            raise malformed(f"{frame}.body: {self.nulls} nulls in {self.field.name}, which has none")
         if self.encoding == Encoding.TEXT or self.encoding == Encoding.WORDS:
-            self._check_offsets()
+            self._check_offsets(frame)
         if self.encoding == Encoding.WORDS:
-            self._check_codes(max(0, self._numbers[7] // 4 - 1))
+            self._check_codes(frame, max(0, self._numbers[7] // 4 - 1))
         elif self.encoding == Encoding.CATEGORY:
-            self._check_codes(len(self.field.choices or ()))
+            self._check_codes(frame, len(self.field.choices or ()))
         elif self.encoding == Encoding.BOOL and self.rows and self.data().view(np.uint8).max() > 1:
-            raise malformed(f"COLUMNS.body: {self.field.name} has a bool that is neither 0 nor 1")
+            raise malformed(f"{frame}.body: {self.field.name} has a bool that is neither 0 nor 1")
 
-    def _check_offsets(self) -> None:
+    def _check_offsets(self, frame: str) -> None:
         offsets = self.offsets()
         if not len(offsets):
             return
         if offsets[0] < 0 or offsets[-1] > self._numbers[9] or (offsets[1:] < offsets[:-1]).any():
-            raise malformed(f"COLUMNS.body: the offsets of {self.field.name} do not ascend within its text")
+            raise malformed(f"{frame}.body: the offsets of {self.field.name} do not ascend within its text")
 
-    def _check_codes(self, most: int) -> None:
+    def _check_codes(self, frame: str, most: int) -> None:
         codes = self.data()
         if self.rows and (int(codes.max()) >= most or int(codes.min()) < (-1 if self.nulls else 0)):
-            raise malformed(f"COLUMNS.body: {self.field.name} has a code that is none of {most}")
+            raise malformed(f"{frame}.body: {self.field.name} has a code that is none of {most}")
 
 
 _SPANS = {"validity": 2, "data": 4, "offsets": 6, "text": 8}
@@ -214,10 +214,15 @@ _FIRST_DAY = datetime.date(1970, 1, 1)
 
 
 def _times(column: Column) -> list[Any]:
-    return [
-        None if us == NULL_TIME else _EPOCH + datetime.timedelta(microseconds=us)
-        for us in column.data().tolist()
-    ]
+    return [None if us == NULL_TIME else _time(us) for us in column.data().tolist()]
+
+
+def _time(us: int) -> datetime.datetime:
+    try:
+        return _EPOCH + datetime.timedelta(microseconds=us)
+    except OverflowError:  # the first or last hours of all, in a zone that is ahead of UTC or behind it
+        ahead = datetime.timedelta(hours=23, minutes=59) * (1 if us < 0 else -1)
+        return _EPOCH.replace(tzinfo=datetime.timezone(ahead)) + (datetime.timedelta(microseconds=us) + ahead)
 
 
 def _dates(column: Column) -> list[Any]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -34,7 +34,6 @@ from pyrunner.protocol.preface import MINOR
 
 Body = bytes | bytearray | memoryview
 Leased = Batch | Columns
-ByColumns = TypeVar("ByColumns", Columns, Answers)
 
 
 class _BareBatch(Batch):
@@ -91,12 +90,30 @@ def encode(frame: Frame, max_frame: int) -> bytearray:
     return out
 
 
-def aligned(frame: ByColumns) -> ByColumns:
-    """The frame with the pad that puts its body on a multiple of 64 from the frame's first byte."""
-    bare = msgspec.structs.replace(frame, pad=b"", body=memoryview(b""))
+def encode_aligned(frame: Columns | Answers, max_frame: int) -> bytearray:
+    """As `encode`, with the pad that puts the body on a multiple of 64 from the frame's first byte. The frame's own is left out."""
+    out = bytearray(4)
+    _encoder.encode_into(msgspec.structs.replace(frame, pad=b"", body=_EMPTY), out, 4)
+    del out[-4:]  # pad and body
     size = len(frame.body)
-    head = len(_encoder.encode(bare)) - 2 + (2 if size < 1 << 8 else 3 if size < 1 << 16 else 5)
-    return msgspec.structs.replace(frame, pad=bytes(-head % ALIGNMENT))
+    head = _bin_head(size)
+    pad = -(len(out) - 4 + 2 + len(head)) % ALIGNMENT
+    out += b"\xc4" + bytes((pad,)) + bytes(pad) + head
+    out += frame.body
+    length = len(out) - 4
+    if length > max_frame:
+        raise ValueError(f"{name(frame)} of {length} bytes is over the frame limit of {max_frame}")
+    out[:4] = length.to_bytes(4, "big")
+    return out
+
+
+_EMPTY = memoryview(b"")
+
+
+def _bin_head(size: int) -> bytes:
+    if size < 1 << 8:
+        return b"\xc4" + size.to_bytes(1, "big")
+    return b"\xc5" + size.to_bytes(2, "big") if size < 1 << 16 else b"\xc6" + size.to_bytes(4, "big")
 
 
 def decode(body: Body, minor: int = 0) -> Frame | None:

@@ -160,7 +160,8 @@ def _score(
         dialler=Dialler(
             options.bridge, options.token_file, Role.EVENTS, identity, _Quiet() if options.supervised else log
         ),
-        score=_scoring(loaded.scorer, metrics),
+        score=_scoring(loaded.scorer, loaded.scorer.score, metrics),
+        score_columns=_scoring(loaded.scorer, loaded.scorer.score_columns, metrics),
         meta=Meta,
         window=loaded.window,
         waker=waker,
@@ -187,17 +188,17 @@ def _score(
     return EXIT_OK
 
 
-def _scoring(scorer: Scorer, metrics: WorkerMetrics) -> Any:
-    """The scorer as the loop calls it: writes are left with the bridge before the answer is sent, a batch is given back the
+def _scoring(scorer: Scorer, score: Any, metrics: WorkerMetrics) -> Any:
+    """A way of the scorer's as the loop calls it: writes are left with the bridge before the answer is sent, a batch is given back the
     loop's way, and misspelt fields are counted as a metric."""
     from pyrunner.runtime.loop import GiveBack
     from pyrunner.scoring import Surroundings
 
-    score, unknown = scorer.score, scorer.unknown_fields
+    unknown = scorer.unknown_fields
 
-    def scored(payloads: Any, meta: Any) -> Any:
+    def scored(batch: Any, meta: Any) -> Any:
         try:
-            answer = score(payloads, meta)
+            answer = score(batch, meta)
             if answer.writes and scorer.access is not None:
                 _stage(scorer.access.under(meta.lease, None), answer.writes)
             if unknown:

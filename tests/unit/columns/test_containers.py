@@ -76,7 +76,10 @@ def wide(i: int) -> dict[str, Any]:
 
 def payloads(n: int, cls: type = Wide, gaps: bool = True) -> list[bytes]:
     if cls is Floats:
-        return [json.dumps({"a": i / 3, "b": -i, **({"c": 2.5} if i % 2 or not gaps else {})}).encode() for i in range(n)]
+        return [
+            json.dumps({"a": i / 3, "b": -i, **({"c": 2.5} if i % 2 or not gaps else {})}).encode()
+            for i in range(n)
+        ]
     return [json.dumps(wide(i)).encode() for i in range(n)]
 
 
@@ -94,7 +97,7 @@ def both(annotation: Any, n: int, cls: type = Wide, gaps: bool = True) -> tuple[
     assert path.plan is not None, path.reasons
     sent = Batch(1, 1, 0, 1, 5000, "s", [0, 0, n], payloads(n, cls, gaps), None, None, None)
     frame = Composer(scorer.signature.input_schema, path.plan).columns(sent)
-    frame = codec.decode(codec.encode(codec.aligned(frame), 1 << 24)[4:], 1)
+    frame = codec.decode(codec.encode_aligned(frame, 1 << 24)[4:], 1)
     batch = read(scorer.signature.input_schema, frame.layout, frame.rows, frame.body)
     return scorer.given(payloads(n, cls, gaps)), scorer._container.build_columns(batch), batch
 

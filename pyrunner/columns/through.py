@@ -1,0 +1,55 @@
+"""Payloads answered by way of columns, without a bridge: composed, sent through the codec, scored, rendered. For `check_model` and tests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pyrunner.columns.compose import Composer
+from pyrunner.columns.render import result_of
+from pyrunner.meta import NOTHING, Meta
+from pyrunner.protocol import Answers, Batch, Columns, codec
+from pyrunner.protocol.frames import MAX_FRAME
+from pyrunner.protocol.preface import MINOR
+from pyrunner.protocol.results import failure
+from pyrunner.scoring import Scored, Scorer
+
+
+class ThroughColumns:
+    """As the Scorer that it is made of, whose model has a plan. `frames` counts answers that came as columns and as lines."""
+
+    def __init__(self, scorer: Scorer) -> None:
+        plan = scorer.signature.path.plan
+        assert plan is not None, "only for a model whose events go as columns"
+        self._scorer, self._plan = scorer, plan
+        self._composer = Composer(scorer.signature.input_schema, plan)
+        self.frames = {"columns": 0, "lines": 0}
+
+    def score(self, payloads: Sequence[bytes | None], meta: Meta = NOTHING) -> Scored:
+        frame = self.composed(payloads)
+        if frame is None:
+            return self._scorer.score(payloads, meta)
+        scored = self._scorer.score_columns(frame, meta)
+        if isinstance(scored, Scored):
+            self.frames["lines"] += 1
+            return scored
+        self.frames["columns"] += 1
+        errors = [failure(*error) for error in scored.errors]
+        sent = Answers(
+            *frame.lease, 0, len(payloads), scored.rows, scored.counts, errors, scored.layout, b"",
+            memoryview(scored.body),
+        )  # fmt: skip
+        lines = result_of(_received(sent), self._plan.outputs or ()).outputs
+        assert isinstance(lines, bytes)
+        return Scored(lines, scored.counts, None, scored.errors, scored.writes)
+
+    def composed(self, payloads: Sequence[bytes | None]) -> Columns | None:
+        """The frame as a worker would have it; None where no event is a row."""
+        batch = Batch(1, 1, 0, 1, 5000, "events", [0, 0, len(payloads)], list(payloads), None, None, None)
+        frame = self._composer.columns(batch) if payloads else None
+        return None if frame is None else _received(frame)
+
+
+def _received(frame: Any) -> Any:
+    """What the other side has of a frame."""
+    return codec.decode(codec.encode_aligned(frame, MAX_FRAME)[4:], MINOR)
