@@ -35,9 +35,12 @@ func (c *conn) readPlan() error {
 	if err != nil {
 		return fmt.Errorf("HELLO.describe: %w", err)
 	}
-	if plan != nil {
-		c.composer = &composer{plan: plan, builder: columns.NewBuilder(plan)}
+	if plan == nil {
+		return nil
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.composer = &composer{plan: plan, builder: columns.NewBuilder(plan)}
 	return nil
 }
 

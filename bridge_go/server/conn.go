@@ -47,7 +47,7 @@ type conn struct {
 	machine  *session.Machine
 	outbox   outbox
 	direct   *direct
-	composer *composer // nil: batches go as payloads. Set as hello is, used by who encodes
+	composer *composer // nil: batches go as payloads. What it holds is used by who encodes, with the lock or as the writer
 	end      *session.End
 }
 
