@@ -18,8 +18,8 @@ def load(name: str) -> Any:
     return json.loads((ROOT / name).read_text())
 
 
-def dialogues() -> list[tuple[str, dict[str, Any]]]:
-    files = sorted((ROOT / "dialogues").glob("*.json"))
+def dialogues(folder: str = "dialogues") -> list[tuple[str, dict[str, Any]]]:
+    files = sorted((ROOT / folder).glob("*.json"))
     return [(f.stem, json.loads(f.read_text())) for f in files if f.stem != "defaults"]
 
 
