@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pyrunner.columns.plan import Plan
-from pyrunner.columns.read import NULL_TIME
+from pyrunner.columns.read import NULL_TIME, choices
 from pyrunner.columns.write import BodyWriter, offsets_of
 from pyrunner.containers.base import BadAnswer
 from pyrunner.containers.columns import ColumnAnswers
@@ -203,8 +203,17 @@ def _of_arrow(array: Any) -> tuple[Array, Array | None]:
 # ---- one writer a kind
 
 
+def _numbers(array: Any, kind: type) -> tuple[Array, Array | None]:
+    """As `plain`, and objects of one type, as numpy has numbers that may be null."""
+    if not isinstance(array, np.ndarray) or array.dtype != object:
+        return plain(array)
+    values = _listed(array, (kind,))
+    missing = np.fromiter((v is None for v in values), dtype=np.bool_, count=len(values))
+    return np.array([kind() if v is None else v for v in values], dtype=kind), missing
+
+
 def _write_floats(writer: BodyWriter, field: FieldSchema, array: Any) -> None:
-    values, missing = plain(array)
+    values, missing = _numbers(array, float)
     if values.dtype.kind in "iu":
         if len(values) and not -_EXACT <= int(values.min()) <= int(values.max()) <= _EXACT:
             raise NotPlain
@@ -222,7 +231,7 @@ def _write_floats(writer: BodyWriter, field: FieldSchema, array: Any) -> None:
 
 
 def _write_integers(writer: BodyWriter, field: FieldSchema, array: Any) -> None:
-    values, missing = plain(array)
+    values, missing = _numbers(array, int)
     if values.dtype.kind == "f":
         missing = np.isnan(values) if missing is None else missing | np.isnan(values)
         values = np.where(missing, 0, values)
@@ -239,7 +248,7 @@ def _write_integers(writer: BodyWriter, field: FieldSchema, array: Any) -> None:
 
 
 def _write_bools(writer: BodyWriter, field: FieldSchema, array: Any) -> None:
-    values, missing = plain(array)
+    values, missing = _numbers(array, bool)
     if values.dtype.kind != "b":
         raise NotPlain
     writer.fixed(Encoding.BOOL, np.ascontiguousarray(values).view(np.uint8), _nulls(field, missing))
@@ -347,7 +356,10 @@ def _write_choices(writer: BodyWriter, field: FieldSchema, array: Any) -> None:
         data = np.array([*known, -1], dtype="<i4")[array.codes]
     else:
         strings = _arrow_strings(array)
-        values = strings.to_pylist() if strings is not None else _listed(array, (str, int))
+        types = {type(choice) for choice in choices(field)}
+        if field.choices is not None and choices(field)[0] is not field.choices[0]:
+            codes |= dict(zip(choices(field), range(len(field.choices)), strict=False))
+        values = strings.to_pylist() if strings is not None else _listed(array, (str, int, *types))
         data = np.array([codes.get(v, -2) for v in values], dtype="<i4")
     missing = data < 0
     if missing.any() and int(data.min()) == -2:
