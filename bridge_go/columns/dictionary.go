@@ -1,9 +1,6 @@
 package columns
 
-import (
-	"encoding/binary"
-	"math/bits"
-)
+import "hash/maphash"
 
 // A dictionary gives texts numbers, in the order in which they come. The zero value is empty.
 type dictionary struct {
@@ -86,19 +83,7 @@ func (d *dictionary) clear() {
 	}
 }
 
-// hash mixes a text's length and its first and last eight bytes. Whoever knows it can make texts collide: dictionaries that take
-// texts of events are small.
-func hash(s []byte) uint64 {
-	const prime = 0x9e3779b97f4a7c15
-	var first, last uint64
-	switch n := len(s); {
-	case n >= 8:
-		first, last = binary.LittleEndian.Uint64(s), binary.LittleEndian.Uint64(s[n-8:])
-	case n >= 4:
-		first, last = uint64(binary.LittleEndian.Uint32(s)), uint64(binary.LittleEndian.Uint32(s[n-4:]))
-	case n > 0:
-		first = uint64(s[0]) | uint64(s[n/2])<<8 | uint64(s[n-1])<<16
-	}
-	high, low := bits.Mul64(first^prime, last^uint64(len(s))*prime^0x2545f4914f6cdd1d)
-	return high ^ low
-}
+// seed keeps whoever writes events from choosing texts with one hash.
+var seed = maphash.MakeSeed()
+
+func hash(text []byte) uint64 { return maphash.Bytes(seed, text) }

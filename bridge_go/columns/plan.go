@@ -43,9 +43,6 @@ func ReadPlan(describe []byte) (*Plan, error) {
 // Answers says whether results of the class may come as columns.
 func (p *Plan) Answers() bool { return len(p.outputs) > 0 }
 
-// Columns is the number of columns that a Builder makes. Its layout has ten numbers for each.
-func (p *Plan) Columns() int { return len(p.fields) }
-
 // saidPlan is the plan as JSON has it.
 type saidPlan struct {
 	Unknown string       `json:"unknown"`

@@ -5,9 +5,10 @@ import "math"
 // Few words, many rows: then a column goes as words and codes, which cost the worker a text a word instead of one a row. A column that
 // has had too many words is text for some batches without asking.
 const (
-	fewWords    = 16  // and a quarter of the rows
-	mostWords   = 256 // hostile texts may have one hash, and are then compared one by one
-	firstRest   = 8   // batches
+	fewWords    = 128 // and a quarter of the rows
+	mostWords   = 256
+	fewest      = 8 // rows
+	firstRest   = 8 // batches
 	longestRest = 512
 )
 
@@ -59,8 +60,7 @@ func (t *texts) put(row int, text []byte) bool {
 		if t.spell(row); len(t.text) > math.MaxInt32/2 {
 			return false
 		}
-		t.rest = min(max(2*t.rest, firstRest), longestRest)
-		t.resting = t.rest
+		t.relax()
 	}
 	from := t.offsets[row]
 	if len(text) > math.MaxInt32-int(from) {
@@ -69,6 +69,12 @@ func (t *texts) put(row int, text []byte) bool {
 	t.text = append(t.text[:from], text...)
 	t.offsets[row+1] = int32(len(t.text))
 	return true
+}
+
+// relax lets the next batches be plain, twice as many as the last time.
+func (t *texts) relax() {
+	t.rest = min(max(2*t.rest, firstRest), longestRest)
+	t.resting = t.rest
 }
 
 func (t *texts) learn(row int, text []byte) {
@@ -108,14 +114,17 @@ func (t *texts) at(row int) []byte {
 
 // settle decides how the column goes: as words where there are at least two rows a word, and eight in all.
 func (t *texts) settle(rows int) encoding {
-	switch {
-	case t.plain:
-	case rows >= 8 && t.words.len() > 0 && 2*t.words.len() <= rows:
-		t.rest = 0
-		return asWords
-	default:
-		t.spell(rows)
+	if t.plain {
+		return asText
 	}
+	if n := t.words.len(); rows >= fewest && n > 0 {
+		if 2*n <= rows {
+			t.rest = 0
+			return asWords
+		}
+		t.relax()
+	}
+	t.spell(rows)
 	return asText
 }
 
