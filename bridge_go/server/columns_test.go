@@ -143,6 +143,26 @@ func TestALongBatchOfColumnsIsMadeByTheWriter(t *testing.T) {
 	}
 }
 
+// What waits for a worker that does not read is payloads: columns are made when they are written, one frame at a time.
+func TestColumnsTakeNoMemoryWhileTheyWait(t *testing.T) {
+	const batches, events, fields = 64, 256, 400
+	r := start(t, nil)
+	c, w := r.columnar("w", wideplan(fields), batches*events, 1<<20)
+	empty := repeated(`{}`, events)
+	before := heap()
+	for n := range uint64(batches) {
+		w.Send(batch(n, empty...))
+	}
+	if more := int64(heap()) - int64(before); more > 8<<20 {
+		t.Errorf("%d bytes for %d of columns that wait", more, batches*events*fields*8)
+	}
+	for n := range uint64(batches) {
+		if got := servertest.Expect[*wire.Columns](c); got.Batch != n || len(got.Body) < events*fields*8 {
+			t.Fatalf("batch %d has %d bytes", got.Batch, len(got.Body))
+		}
+	}
+}
+
 func TestAPlanThatDoesNotParseIsRefusedByItsPlace(t *testing.T) {
 	r := start(t, nil)
 	for describe, place := range map[string]string{
