@@ -26,6 +26,7 @@ from pyrunner.signature import Signature
 Array = np.ndarray[Any, Any]
 
 _MOST_BYTES = 4 << 20  # of a body; the bridge writes all of it as JSON at once
+_MOST_NAMES = 64  # sets of names that are remembered
 _EXACT = 2**53  # integers up to it are floats without loss
 
 
@@ -54,6 +55,7 @@ class AnswerColumns:
         self._outputs = plan.outputs
         self._answers = ColumnAnswers(signature)
         self._many = signature.many
+        self._wanted: dict[tuple[Any, ...], tuple[str, ...]] = {}
 
     def read(self, answer: Any, ctx: Context) -> Answered | None:
         """The columns of an answer to `ctx.n` rows, or None."""
@@ -61,10 +63,22 @@ class AnswerColumns:
             return None
         try:
             keep, counts = self._rows(answer, ctx)
-            columns = self._answers.columns(answer)
+            columns = self._columns(answer)
             return self._written(columns, keep, counts, ctx)
         except _ODD:
             return None  # whatever is odd about it is told row by row
+
+    def _columns(self, answer: Any) -> dict[str, Any]:
+        """The answer's columns by output field. Which names of a dict are those of fields is found once."""
+        if not isinstance(answer, dict):
+            return self._answers.columns(answer)
+        names = tuple(answer)
+        wanted = self._wanted.get(names)
+        if wanted is None:
+            wanted = tuple(self._answers.columns(answer))
+            if len(self._wanted) < _MOST_NAMES:
+                self._wanted[names] = wanted
+        return {name: answer[name] for name in wanted}
 
     def _written(
         self, columns: dict[str, Any], keep: Array | None, counts: Any, ctx: Context

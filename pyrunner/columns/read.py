@@ -46,24 +46,24 @@ _OFFSET = np.dtype("<i4")
 class Column:
     """One column: where its buffers are, and what they hold."""
 
-    __slots__ = ("_numbers", "body", "encoding", "field", "nulls", "rows")
+    __slots__ = ("body", "encoding", "field", "nulls", "numbers", "rows")
 
     def __init__(self, field: FieldSchema, numbers: Sequence[int], rows: int, body: memoryview) -> None:
         self.field = field
         self.encoding = numbers[0]
         self.nulls = numbers[1]
         self.rows = rows
-        self._numbers = numbers
+        self.numbers = numbers
         self.body = body
 
     @property
     def at(self) -> int:
         """Where the data begins in the body."""
-        return self._numbers[4]
+        return self.numbers[4]
 
     def data(self) -> np.ndarray[Any, Any]:
         """The data buffer, one number a row: floats, integers, bools, codes, microseconds or days."""
-        return np.ndarray((self.rows,), _DTYPES[self.encoding], self.body, self._numbers[4])  # type: ignore[index]
+        return np.ndarray((self.rows,), _DTYPES[self.encoding], self.body, self.numbers[4])  # type: ignore[index]
 
     def missing(self) -> np.ndarray[Any, Any]:
         """True where the value is null."""
@@ -74,21 +74,21 @@ class Column:
 
     def validity(self) -> np.ndarray[Any, Any]:
         """The bitmap."""
-        return np.ndarray((self._numbers[3],), np.uint8, self.body, self._numbers[2])
+        return np.ndarray((self.numbers[3],), np.uint8, self.body, self.numbers[2])
 
     def offsets(self) -> np.ndarray[Any, Any]:
         """Where each text, or word, begins, and the last ends."""
-        return np.ndarray((self._numbers[7] // 4,), _OFFSET, self.body, self._numbers[6])
+        return np.ndarray((self.numbers[7] // 4,), _OFFSET, self.body, self.numbers[6])
 
     def text(self) -> memoryview:
         """The UTF-8 of all texts, or words."""
-        at = self._numbers[8]
-        return self.body[at : at + self._numbers[9]]
+        at = self.numbers[8]
+        return self.body[at : at + self.numbers[9]]
 
     def spans(self, name: str) -> tuple[int, int]:
         """Offset and length of a buffer in the body, for those who slice it themselves."""
         at = _SPANS[name]
-        return self._numbers[at], self._numbers[at + 1]
+        return self.numbers[at], self.numbers[at + 1]
 
     def values(self) -> list[Any]:
         """The values as the decoder would have made them, None for null; texts, words and choices alike."""
@@ -105,7 +105,7 @@ class Column:
         if self.encoding == Encoding.TEXT or self.encoding == Encoding.WORDS:
             self._check_offsets(frame)
         if self.encoding == Encoding.WORDS:
-            self._check_codes(frame, max(0, self._numbers[7] // 4 - 1))
+            self._check_codes(frame, max(0, self.numbers[7] // 4 - 1))
         elif self.encoding == Encoding.CATEGORY:
             self._check_codes(frame, len(self.field.choices or ()))
         elif self.encoding == Encoding.BOOL and self.rows and self.data().view(np.uint8).max() > 1:
@@ -115,7 +115,7 @@ class Column:
         offsets = self.offsets()
         if not len(offsets):
             return
-        if offsets[0] < 0 or offsets[-1] > self._numbers[9] or (offsets[1:] < offsets[:-1]).any():
+        if offsets[0] < 0 or offsets[-1] > self.numbers[9] or (offsets[1:] < offsets[:-1]).any():
             raise malformed(f"{frame}.body: the offsets of {self.field.name} do not ascend within its text")
 
     def _check_codes(self, frame: str, most: int) -> None:
@@ -147,10 +147,10 @@ class ColumnBatch:
     def __len__(self) -> int:
         return self.rows
 
-    def copied(self) -> ColumnBatch:
-        """The same with a buffer of its own: what a model writes into one does not show in the other."""
-        layout = [number for column in self.order for number in column._numbers]
-        return ColumnBatch(self.schema, layout, self.rows, memoryview(bytearray(self.body)))
+    def of(self, body: memoryview) -> ColumnBatch:
+        """The same columns in another body of the same layout."""
+        layout = [number for column in self.order for number in column.numbers]
+        return ColumnBatch(self.schema, layout, self.rows, body)
 
     def column(self, name: str) -> list[Any]:
         """The values of one field, None where there is none."""

@@ -48,9 +48,9 @@ class ArrowContainer:
             self._by_columns = TableBuilder(batch.schema)
         return self._by_columns.build(batch)
 
-    def keep(self, batch: ColumnBatch) -> ColumnBatch:
-        """The batch as it is now, whatever the model does to what it is given: for a second try."""
-        return batch  # a table cannot be written into
+    def keep(self, batch: ColumnBatch) -> memoryview:
+        """The body as it is now, whatever the model does to what it is given: for a second try."""
+        return batch.body  # a table cannot be written into
 
     def outcomes(self, answer: Any, ctx: Context) -> list[Any]:
         return self._answers.outcomes(answer, ctx)

@@ -33,9 +33,9 @@ class PandasContainer:
             self._by_columns = FrameBuilder(batch.schema)
         return self._by_columns.build(batch)
 
-    def keep(self, batch: ColumnBatch) -> ColumnBatch:
-        """The batch as it is now, whatever the model does to what it is given: for a second try."""
-        return batch.copied()
+    def keep(self, batch: ColumnBatch) -> memoryview:
+        """The body as it is now, whatever the model does to what it is given: for a second try."""
+        return memoryview(bytes(batch.body))
 
     def outcomes(self, answer: Any, ctx: Context) -> list[Any]:
         return self._answers.outcomes(answer, ctx)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import IntEnum
+from functools import lru_cache
 
 from pyrunner.protocol.errors import malformed
 from pyrunner.protocol.frames import ALIGNMENT, LAYOUT
@@ -42,6 +43,11 @@ _TEXTS = (Encoding.TEXT, Encoding.WORDS)
 
 def check(frame: str, layout: Sequence[int], rows: int, size: int) -> None:
     """Raise DecodeError unless each column of so many rows has the buffers of its encoding, inside of a body of `size` bytes."""
+    _check(frame, tuple(layout), rows, size)
+
+
+@lru_cache(maxsize=64)  # full batches of numbers alone have the same layout again and again
+def _check(frame: str, layout: Sequence[int], rows: int, size: int) -> None:
     if len(layout) % LAYOUT:
         raise malformed(f"{frame}.layout: {len(layout)} numbers, a column has {LAYOUT}")
     for at in range(0, len(layout), LAYOUT):
@@ -67,9 +73,7 @@ def _problem(numbers: Sequence[int], rows: int, size: int) -> str:
         return "has text, which its encoding has not"
     if (v_at | d_at | o_at | t_at) % ALIGNMENT:
         return f"has a buffer that is not on a multiple of {ALIGNMENT}"
-    if any(
-        at and not length for at, length in ((v_at, validity), (d_at, data), (o_at, offsets), (t_at, text))
-    ):
+    if (v_at and not validity) or (d_at and not data) or (o_at and not offsets) or (t_at and not text):
         return "has an empty buffer that is not at 0"
     if max(v_at + validity, d_at + data, o_at + offsets, t_at + text) > size:
         return f"goes past the body of {size} bytes"

@@ -123,9 +123,9 @@ def _check_columns(batch: Columns) -> None:
 def _check_unknown(unknown: list[Any], count: int) -> None:
     if tuple(map(type, unknown)) != (str, int) * (len(unknown) // 2):
         raise malformed("COLUMNS.unknown: not name and number in turn")
-    if any(len(name.encode()) > MAX_NAME for name in unknown[0::2]):
+    if max(map(len, map(str.encode, unknown[0::2]))) > MAX_NAME:
         raise over_limit(f"COLUMNS.unknown: a name of more than {MAX_NAME} bytes")
-    if not all(1 <= number <= count for number in unknown[1::2]):
+    if not 1 <= min(numbers := unknown[1::2]) <= max(numbers) <= count:
         raise malformed(f"COLUMNS.unknown: a number that is not of 1 to {count} events")
 
 

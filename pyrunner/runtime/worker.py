@@ -9,6 +9,7 @@ runs alone, without any of them. Exit codes: 0 drained, 78 the model could not b
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import select
 import signal
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from pyrunner.project import Project
     from pyrunner.scoring import Scorer
 
+_UNKNOWN_EVERY = 16  # batches: the first that has them is told at once
 _BATCHES_AHEAD = 4  # the window, in batches: one scored, one on its way, two to balance bridge and model
 
 
@@ -184,6 +186,7 @@ def _score(
         return EXIT_ROBBED
     finally:
         calls.close()
+        metrics.unknown(loaded.scorer.unknown_fields)
         _report_unknown(loaded.scorer, reporter)
     return EXIT_OK
 
@@ -195,13 +198,14 @@ def _scoring(scorer: Scorer, score: Any, metrics: WorkerMetrics) -> Any:
     from pyrunner.scoring import Surroundings
 
     unknown = scorer.unknown_fields
+    batches = itertools.count()
 
     def scored(batch: Any, meta: Any) -> Any:
         try:
             answer = score(batch, meta)
             if answer.writes and scorer.access is not None:
                 _stage(scorer.access.under(meta.lease, None), answer.writes)
-            if unknown:
+            if unknown and not next(batches) % _UNKNOWN_EVERY:
                 metrics.unknown(unknown)
             return answer
         except Surroundings as error:

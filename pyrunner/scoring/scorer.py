@@ -163,7 +163,7 @@ class Scorer:
             answered = self._columns_of(answer, ctx)
             outcomes = None if answered else self._container.outcomes(answer, ctx)
         except Exception as error:
-            outcomes, answered = self._isolated(kept.events(), some, error), None
+            outcomes, answered = self._isolated(batch.of(kept).events(), some, error), None
         else:
             if self._wants_ctx:
                 self._tries.passed(range(len(batch)), ctx.writes)

@@ -147,7 +147,7 @@ def test_the_values_are_those_of_the_events(n: int) -> None:
 
 def test_what_a_model_writes_shows_in_its_own_batch_alone() -> None:
     _, frame, batch = both(pd.DataFrame, 20, Floats)
-    kept = batch.copied()
+    kept = batch.of(memoryview(bytes(batch.body)))
     frame["a"] *= -2
     frame.loc[3, "b"] = 99.0
     frame.columns.name = "mine"
@@ -156,7 +156,7 @@ def test_what_a_model_writes_shows_in_its_own_batch_alone() -> None:
     _, again, _ = both(pd.DataFrame, 20, Floats)
     assert again.columns.name is None and again.index.name is None
     _, arrays, batch = both(dict[str, np.ndarray], 20)
-    kept = batch.copied()
+    kept = batch.of(memoryview(bytes(batch.body)))
     arrays["f"] *= 2
     arrays["at"] += np.timedelta64(1, "D")
     assert kept.column("f") == [i / 7 for i in range(20)]
