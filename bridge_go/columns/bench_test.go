@@ -19,6 +19,40 @@ const numbers = `{"columns": {"unknown": "skip", "outputs": null, "fields": [
  {"name": "user_id", "kind": "int"}, {"name": "dwell_ms", "kind": "float"},
  {"name": "scroll", "kind": "float"}, {"name": "priority", "kind": "int"}, {"name": "is_member", "kind": "bool"}]}}`
 
+const mixed = `{"columns": {"unknown": "skip", "outputs": null, "fields": [
+ {"name": "flight_id", "kind": "str"}, {"name": "carrier", "kind": "category", "choices": ["9E", "AA", "AS", "B6", "DL", "EV", "UA", "US", "WN"]},
+ {"name": "origin", "kind": "category", "choices": ["EWR", "JFK", "LGA"]}, {"name": "dest", "kind": "str"},
+ {"name": "distance", "kind": "float", "gt": 0}, {"name": "dep_delay", "kind": "float", "nullable": true, "default": null},
+ {"name": "air_time", "kind": "float", "nullable": true}, {"name": "seats", "kind": "int", "ge": 0}, {"name": "stops", "kind": "int", "nullable": true},
+ {"name": "cargo", "kind": "bool"}, {"name": "at", "kind": "datetime"}, {"name": "day", "kind": "date"}]}}`
+
+const measured = `{"columns": {"unknown": "skip", "outputs": null, "fields": [
+ {"name": "a", "kind": "float"}, {"name": "b", "kind": "float"}, {"name": "c", "kind": "float"}, {"name": "d", "kind": "float"}, {"name": "e", "kind": "float"}]}}`
+
+// flightEvents have a field of each kind, about 260 bytes; measurements five floats of all their digits.
+func flightEvents(n int) [][]byte {
+	r := rand.New(rand.NewPCG(7, 7))
+	pick := func(words ...string) string { return words[r.IntN(len(words))] }
+	events := make([][]byte, n)
+	for i := range events {
+		day := fmt.Sprintf("2013-%02d-%02d", 1+r.IntN(12), 1+r.IntN(28))
+		events[i] = fmt.Appendf(nil, `{"flight_id":"%s-UA-%d","carrier":"%s","origin":"%s","dest":"%s","distance":%d,"dep_delay":%s,"air_time":%.1f,"seats":%d,"stops":%s,`+
+			`"cargo":%v,"at":"%sT%02d:%02d:00Z","day":"%s"}`, day, r.IntN(10_000), pick("9E", "AA", "B6", "DL", "UA", "WN"), pick("EWR", "JFK", "LGA"),
+			pick("IAH", "MIA", "ATL", "ORD", "BOS", "SFO", "LAX"), 100+r.IntN(3000), pick("null", "2.0", "-11.0", "133.5"), r.Float64()*500,
+			r.IntN(400), pick("null", "0", "1"), r.IntN(2) == 0, day, r.IntN(24), r.IntN(60), day)
+	}
+	return events
+}
+
+func measurements(n int) [][]byte {
+	r := rand.New(rand.NewPCG(7, 7))
+	events := make([][]byte, n)
+	for i := range events {
+		events[i] = fmt.Appendf(nil, `{"a":%v,"b":%v,"c":%v,"d":%v,"e":%v}`, r.Float64(), r.NormFloat64(), r.Float64()*1e6, r.ExpFloat64(), -r.Float64())
+	}
+	return events
+}
+
 // clickEvents are those of tests/bench/events.py: twelve fields, about 300 bytes.
 func clickEvents(n int) [][]byte {
 	r := rand.New(rand.NewPCG(7, 7))
@@ -36,12 +70,17 @@ func clickEvents(n int) [][]byte {
 	return events
 }
 
-// What an event costs from its payload to its place in a body: all twelve fields, or five of them.
+// What an event costs from its payload to its place in a body: twelve fields, five of these, twelve of all kinds, five long floats.
 func BenchmarkAdd(b *testing.B) {
-	for name, describe := range map[string]string{"12": clicks, "5of12": numbers} {
-		b.Run(name, func(b *testing.B) {
-			builder := columns.NewBuilder(planOf(b, describe))
-			events := clickEvents(1024)
+	for _, c := range []struct {
+		name, describe string
+		events         [][]byte
+	}{
+		{"12", clicks, clickEvents(1024)}, {"5of12", numbers, clickEvents(1024)},
+		{"mixed", mixed, flightEvents(1024)}, {"measured", measured, measurements(1024)},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			builder, events := columns.NewBuilder(planOf(b, c.describe)), c.events
 			batch(b, builder, events)
 			b.ReportAllocs()
 			var layout []uint64

@@ -97,7 +97,7 @@ func (c *column) sizes(rows int) (n [4]int) {
 func (c *column) write(dst []byte, part, rows int) {
 	switch part {
 	case partValidity:
-		writeValidity(dst, rows, c.nulls)
+		writeValidity(dst, c.nulls)
 	case partData:
 		c.writeData(dst, rows)
 	case partOffsets:
@@ -135,13 +135,10 @@ func writeInts32(dst []byte, values []int32) {
 	}
 }
 
-// writeValidity sets a bit for each row that is not null, the least significant first, and none behind the last row.
-func writeValidity(dst []byte, rows int, nulls []int32) {
+// writeValidity sets a bit for each row that is not null, the least significant first.
+func writeValidity(dst []byte, nulls []int32) {
 	for i := range dst {
 		dst[i] = 0xff
-	}
-	if rows%8 > 0 {
-		dst[len(dst)-1] = 1<<(rows%8) - 1
 	}
 	for _, row := range nulls {
 		dst[row/8] &^= 1 << (row % 8)

@@ -8,52 +8,48 @@ func (b *Builder) skip(p []byte, i int) int {
 	var objects uint64 // a bit a level: an object, not a list
 	depth := 1
 	for {
-		opened := false
 		if i = skipSpace(p, i); i == len(p) {
 			return none
 		}
-		switch c := p[i]; c {
-		case '{', '[':
+		if c := p[i]; c == '{' || c == '[' {
 			if depth == deepest {
 				return none
 			}
 			depth++
-			objects <<= 1
-			if c == '{' {
+			if objects <<= 1; c == '{' {
 				objects |= 1
 			}
-			i, opened = skipSpace(p, i+1), true
-		default:
-			if i = b.skipScalar(p, i); i == none {
-				return none
-			}
-		}
-		if opened && i < len(p) && p[i] != closing(objects) {
-			if i = b.skipName(p, i, objects); i == none {
-				return none
-			}
-			continue
-		}
-		for {
-			if depth == 1 {
-				return i
-			}
-			if i = skipSpace(p, i); i == len(p) {
-				return none
-			}
-			if p[i] == ',' && !opened {
-				if i = b.skipName(p, skipSpace(p, i+1), objects); i == none {
+			if i = skipSpace(p, i+1); i < len(p) && p[i] != closing(objects) {
+				if i = b.skipName(p, i, objects); i == none {
 					return none
 				}
-				break
+				continue
 			}
-			if p[i] != closing(objects) {
-				return none
-			}
-			opened = false
-			depth, objects, i = depth-1, objects>>1, i+1
+		} else if i = b.skipScalar(p, i); i == none {
+			return none
+		}
+		if i, depth = b.skipEnds(p, i, depth, &objects); i == none || depth == 1 {
+			return i
 		}
 	}
+}
+
+// skipEnds steps over what ends behind a value, up to the next value within what is still open.
+func (b *Builder) skipEnds(p []byte, i, depth int, objects *uint64) (next, open int) {
+	for ; depth > 1; depth-- {
+		if i = skipSpace(p, i); i == len(p) {
+			return none, depth
+		}
+		if p[i] == ',' {
+			return b.skipName(p, skipSpace(p, i+1), *objects), depth
+		}
+		if p[i] != closing(*objects) {
+			return none, depth
+		}
+		*objects >>= 1
+		i++
+	}
+	return i, depth
 }
 
 func closing(objects uint64) byte {

@@ -86,7 +86,6 @@ func (t *texts) learn(row int, text []byte) {
 
 func (t *texts) putNull(row int) {
 	if t.plain {
-		t.text = t.text[:t.offsets[row]]
 		t.offsets[row+1] = t.offsets[row]
 	} else {
 		t.codes[row] = -1

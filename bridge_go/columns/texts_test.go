@@ -73,6 +73,16 @@ func TestMisfitsLeaveNoWords(t *testing.T) {
 	}
 }
 
+// What lies between the buffers is zeros, whatever was in the memory before.
+func TestNothingShowsBetweenBuffers(t *testing.T) {
+	b := columns.NewBuilder(planOf(t, clicks))
+	batch(t, b, clickEvents(3))
+	dirty := bytes.Repeat([]byte{'x'}, 1<<16)
+	if !bytes.Equal(b.AppendBody(dirty[:0]), b.AppendBody(nil)) {
+		t.Error("the body has bytes that were in its memory")
+	}
+}
+
 // Nothing is allocated once a builder has seen a batch: the figure of event_parse_us is not the collector's.
 func TestABatchAllocatesNothing(t *testing.T) {
 	b := columns.NewBuilder(planOf(t, clicks))
