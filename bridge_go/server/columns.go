@@ -84,7 +84,6 @@ func (x *composer) append(b []byte, batch *wire.Batch, limit uint64) ([]byte, bo
 // build parses the events of a batch; false when none of them is a row.
 func (x *composer) build(batch *wire.Batch) bool {
 	x.builder.Reset()
-	clear(x.frame.Misfits)
 	x.frame.Misfits, x.frame.Unknown = x.frame.Misfits[:0], x.frame.Unknown[:0]
 	for i, p := range batch.Payloads {
 		if !x.builder.Add(p) {
@@ -101,6 +100,7 @@ func (x *composer) build(batch *wire.Batch) bool {
 func (x *composer) shrink() {
 	m := &x.frame
 	m.Positions, m.Keys, m.Headers, m.Timestamps = nil, nil, nil, nil
+	clear(m.Misfits) // their number stays, which is to be counted
 	if cap(m.Body) > keepBuffer {
 		m.Body = nil
 		x.builder = columns.NewBuilder(x.plan)
