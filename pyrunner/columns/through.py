@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pyrunner.columns.compose import Composer
+from pyrunner.columns.read import read
 from pyrunner.columns.render import result_of
 from pyrunner.meta import NOTHING, Meta
 from pyrunner.protocol import Answers, Batch, Columns, codec
@@ -42,6 +43,14 @@ class ThroughColumns:
         lines = result_of(_received(sent), self._plan.outputs or ()).outputs
         assert isinstance(lines, bytes)
         return Scored(lines, scored.counts, None, scored.errors, scored.writes)
+
+    def given(self, payloads: Sequence[bytes | None]) -> Any:
+        """What the model's method would be given; None where no payload is an event."""
+        frame = self.composed(payloads)
+        if frame is None:
+            return None
+        batch = read(self._scorer.signature.input_schema, frame.layout, frame.rows, frame.body)
+        return self._scorer.container.build_columns(batch)  # type: ignore[attr-defined]
 
     def composed(self, payloads: Sequence[bytes | None]) -> Columns | None:
         """The frame as a worker would have it; None where no event is a row."""

@@ -93,7 +93,7 @@ class Scorer:
         self.signature: Signature = read_signature(type(model))
         self.path: Path = self.signature.path
         self._decoder = EventDecoder(self.signature.input_schema, nulls=self.signature.nulls)
-        self._container = containers.load(self.signature)
+        self.container = containers.load(self.signature)
         self._check = OutputCheck(self.signature.output_schema, self.signature.call)
         self._decode_output = decoder_of(self.signature.output_schema)
         self._verb: Callable[..., Any] = getattr(model, self.signature.verb)
@@ -155,13 +155,13 @@ class Scorer:
     ) -> Scored | ScoredColumns:
         """Rows of columns, at `rows` of a batch of n events; None: they are all of it. The others have failed already."""
         some = meta if rows is None else meta.take(rows)
-        kept = self._container.keep(batch)  # type: ignore[attr-defined]
+        kept = self.container.keep(batch)  # type: ignore[attr-defined]
         ctx = self._context(len(batch), some)
         try:
-            given = self._container.build_columns(batch)  # type: ignore[attr-defined]
+            given = self.container.build_columns(batch)  # type: ignore[attr-defined]
             answer = self._verb(given, ctx=ctx) if self._wants_ctx else self._verb(given)
             answered = self._columns_of(answer, ctx)
-            outcomes = None if answered else self._container.outcomes(answer, ctx)
+            outcomes = None if answered else self.container.outcomes(answer, ctx)
         except Exception as error:
             outcomes, answered = self._isolated(batch.of(kept).events(), some, error), None
         else:
@@ -174,7 +174,7 @@ class Scorer:
             return self._with_writes(self._scored_list(_spread(outcomes, rows, failed, n)))
 
         def lines() -> Scored:
-            outcomes = self._container.outcomes(answer, ctx)
+            outcomes = self.container.outcomes(answer, ctx)
             return self._with_writes(self._scored_list(_spread(outcomes, rows, failed, n)))
 
         errors = [
@@ -239,7 +239,7 @@ class Scorer:
     def given(self, payloads: Sequence[Payload]) -> Any:
         """What the model's method would be given for these payloads; those that are no events are left out."""
         events = self._decoder.each(payloads).events
-        return self._container.build(TypedBatch(self.signature.input_schema, events, NOTHING))
+        return self.container.build(TypedBatch(self.signature.input_schema, events, NOTHING))
 
     def warm_up(self, sample: Sequence[bytes] = ()) -> None:
         """Pay first-call costs: the model's own warm_up, or else an answer to a few sample payloads."""
@@ -326,9 +326,9 @@ class Scorer:
         `first` is the row of the first event in the batch, of which these may be a part.
         """
         ctx = self._context(len(events), meta)
-        batch = self._container.build(TypedBatch(self.signature.input_schema, events, meta))
+        batch = self.container.build(TypedBatch(self.signature.input_schema, events, meta))
         answer = self._verb(batch, ctx=ctx) if self._wants_ctx else self._verb(batch)
-        outcomes = self._container.outcomes(answer, ctx)
+        outcomes = self.container.outcomes(answer, ctx)
         if self._wants_ctx:
             self._tries.passed(range(first, first + len(events)), ctx.writes)
         return outcomes
@@ -338,7 +338,7 @@ class Scorer:
 
     def _read(self, answer: Any, events: list[Any], meta: Meta) -> list[Any]:
         try:
-            return self._container.outcomes(answer, Context(len(events), seed=self.model.seed, meta=meta))
+            return self.container.outcomes(answer, Context(len(events), seed=self.model.seed, meta=meta))
         except BadAnswer as error:
             return self._isolated(events, meta, error)
 

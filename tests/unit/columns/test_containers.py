@@ -99,7 +99,7 @@ def both(annotation: Any, n: int, cls: type = Wide, gaps: bool = True) -> tuple[
     frame = Composer(scorer.signature.input_schema, path.plan).columns(sent)
     frame = codec.decode(codec.encode_aligned(frame, 1 << 24)[4:], 1)
     batch = read(scorer.signature.input_schema, frame.layout, frame.rows, frame.body)
-    return scorer.given(payloads(n, cls, gaps)), scorer._container.build_columns(batch), batch
+    return scorer.given(payloads(n, cls, gaps)), scorer.container.build_columns(batch), batch
 
 
 SIZES = [1, 2, 7, 64, 200]
