@@ -1,6 +1,7 @@
 package columns_test
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -114,4 +115,27 @@ func batch(t testing.TB, b *columns.Builder, events [][]byte) {
 			t.Fatalf("%s is a misfit", event)
 		}
 	}
+}
+
+// What a row of an answer costs to become a document: an id and a score.
+func BenchmarkRender(b *testing.B) {
+	const rows = 256
+	scores := columns.NewBuilder(planOf(b, `{"columns": {"unknown": "skip", "fields": [{"name": "event_id", "kind": "str"}, {"name": "scroll", "kind": "float"}]}}`))
+	batch(b, scores, clickEvents(rows))
+	layout, body := scores.Layout(nil), scores.AppendBody(nil)
+	at := layout[10+4]
+	for row := range uint64(rows) { // a score has all its digits
+		binary.LittleEndian.PutUint64(body[at+8*row:], math.Float64bits(1/(2+float64(row))))
+	}
+	p := planOf(b, `{"columns": {"unknown": "skip", "fields": [], "outputs": [{"name": "event_id", "kind": "str"}, {"name": "score", "kind": "float"}]}}`)
+	b.ReportAllocs()
+	done := 0
+	start := cpuTime()
+	for b.Loop() {
+		if _, err := p.Render(rows, layout, body); err != nil {
+			b.Fatal(err)
+		}
+		done += rows
+	}
+	b.ReportMetric(float64(cpuTime()-start)/float64(done), "cpu-ns/row")
 }

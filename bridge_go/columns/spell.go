@@ -1,20 +1,35 @@
 package columns
 
+import "encoding/binary"
+
 const hexDigits = "0123456789abcdef"
 
 // appendString spells a text in JSON as msgspec does: what need not be escaped is not.
 func appendString(b, s []byte) []byte {
 	b = append(b, '"')
-	from := 0
-	for i, c := range s {
-		if c >= ' ' && c != '"' && c != '\\' {
-			continue
+	for {
+		n := untilEscape(s)
+		b = append(b, s[:n]...)
+		if n == len(s) {
+			return append(b, '"')
 		}
-		b = append(b, s[from:i]...)
-		b = appendEscape(b, c)
-		from = i + 1
+		b = appendEscape(b, s[n])
+		s = s[n+1:]
 	}
-	return append(append(b, s[from:]...), '"')
+}
+
+// untilEscape is the number of bytes in front of the first that has to be escaped, looked at eight at a time.
+func untilEscape(s []byte) int {
+	i := 0
+	for ; i+8 <= len(s); i += 8 {
+		if x := binary.LittleEndian.Uint64(s[i:]); specialBytes(x)&^x != 0 { // but for those that are not ASCII
+			break
+		}
+	}
+	for i < len(s) && s[i] >= ' ' && s[i] != '"' && s[i] != '\\' {
+		i++
+	}
+	return i
 }
 
 func appendEscape(b []byte, c byte) []byte {
