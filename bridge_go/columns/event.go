@@ -98,14 +98,14 @@ func (b *Builder) value(p []byte, i, at int) int {
 	switch f.kind {
 	case asFloats:
 		v, next := readFloat(p, i)
-		if !(f.low <= v && v <= f.high) {
+		if f.bounded && !f.allowsFloat(v) {
 			return none
 		}
 		c.floats[b.rows] = v
 		return next
 	case asInts:
 		v, next := readInt(p, i)
-		if v < f.least || f.most < v {
+		if f.bounded && !f.allowsInt(v) {
 			return none
 		}
 		c.ints[b.rows] = v
@@ -133,7 +133,7 @@ func (b *Builder) quoted(p []byte, i int, f *field, c *column) int {
 	case asDates:
 		c.ints[b.rows], ok = readDate(text)
 	default:
-		ok = (!f.hasLengths || f.fits(text)) && c.texts.put(b.rows, text)
+		ok = (!f.held || f.fits(text)) && c.texts.put(b.rows, text)
 	}
 	if !ok {
 		return none

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"regexp"
 	"unicode/utf8"
 )
 
@@ -34,13 +35,19 @@ type field struct {
 	required  bool
 	otherwise value // where the field is absent and not required
 
-	low, high           float64    // of a float: all that passes is within
-	least, most         int64      // of an int
-	shortest, longest   int        // of a text, in characters
-	words               dictionary // of a category: its texts
-	codes               []int32    // of these
-	numbers             map[int64]int32
-	bounded, hasLengths bool
+	bounded     bool    // a number: held to
+	low, high   float64 // these, of a float,
+	step        float64 // and to multiples of this, unless it is 0
+	least, most int64   // the same of an int
+	stepInt     int64
+
+	held              bool // a text: held to
+	shortest, longest int  // these lengths, in characters,
+	pattern           *regexp.Regexp
+
+	words   dictionary // of a category: its texts
+	codes   []int32    // of these
+	numbers map[int64]int32
 }
 
 // A value is one of the kinds' values, or null. Codes, times and dates are in `whole`.
@@ -63,8 +70,10 @@ type saidField struct {
 	GE        json.Number     `json:"ge"`
 	LT        json.Number     `json:"lt"`
 	LE        json.Number     `json:"le"`
+	Multiple  json.Number     `json:"multiple_of"`
 	MinLength *int            `json:"min_length"`
 	MaxLength *int            `json:"max_length"`
+	Pattern   *string         `json:"pattern"`
 }
 
 func (s *saidField) field() (field, error) {
@@ -79,7 +88,7 @@ func (s *saidField) field() (field, error) {
 	if !utf8.ValidString(f.wire) {
 		return field{}, errors.New("its name is not UTF-8")
 	}
-	for _, set := range []func(*field) error{s.setBounds, s.setLengths, s.setChoices, s.setDefault} {
+	for _, set := range []func(*field) error{s.setBounds, s.setMultiple, s.setLengths, s.setPattern, s.setChoices, s.setDefault} {
 		if err := set(&f); err != nil {
 			return field{}, err
 		}
@@ -148,9 +157,39 @@ func (s *saidField) setIntBounds(f *field) error {
 	return nil
 }
 
+func (s *saidField) setMultiple(f *field) (err error) {
+	switch {
+	case s.Multiple == "":
+		return nil
+	case f.kind == asFloats:
+		f.step, err = s.Multiple.Float64()
+	case f.kind == asInts:
+		f.stepInt, err = s.Multiple.Int64()
+	default:
+		return errors.New("multiple_of is for numbers")
+	}
+	if f.bounded = true; err == nil && f.step <= 0 && f.stepInt <= 0 {
+		return errors.New("multiple_of is above 0")
+	}
+	return err
+}
+
+// setPattern takes what RE2 has. What Python and RE2 do not understand alike in texts of printable ASCII the worker has to leave out.
+func (s *saidField) setPattern(f *field) (err error) {
+	if s.Pattern == nil {
+		return nil
+	}
+	if f.kind != asText {
+		return errors.New("a pattern is for text")
+	}
+	f.held = true
+	f.pattern, err = regexp.Compile(*s.Pattern)
+	return err
+}
+
 func (s *saidField) setLengths(f *field) error {
-	f.hasLengths, f.longest = s.MinLength != nil || s.MaxLength != nil, math.MaxInt
-	if f.hasLengths && f.kind != asText {
+	f.held, f.longest = s.MinLength != nil || s.MaxLength != nil, math.MaxInt
+	if f.held && f.kind != asText {
 		return errors.New("min_length and max_length are for text")
 	}
 	if s.MinLength != nil {
@@ -214,8 +253,7 @@ func (s *saidField) setDefault(f *field) error {
 		return nil
 	}
 	free := *f
-	free.bounded, free.hasLengths, free.required = false, false, true
-	free.low, free.high, free.least, free.most = math.Inf(-1), math.Inf(1), math.MinInt64, math.MaxInt64
+	free.bounded, free.held, free.required = false, false, true
 	v, ok := free.read(s.Default)
 	if !ok {
 		return fmt.Errorf("default %s is no value of it", s.Default)

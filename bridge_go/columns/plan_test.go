@@ -24,8 +24,13 @@ func TestPlansThatCannotBe(t *testing.T) {
 	}
 	for field, says := range map[string]string{
 		`"kind": "decimal"`:                                         "decimal",
-		`"kind": "str", "pattern": "a+"`:                            "pattern",
-		`"kind": "float", "multiple_of": 2`:                         "multiple_of",
+		`"kind": "str", "starts_with": "a"`:                         "starts_with",
+		`"kind": "str", "pattern": "a(?=b)"`:                        "(?=",
+		`"kind": "int", "pattern": "a"`:                             "for text",
+		`"kind": "str", "multiple_of": 2`:                           "for numbers",
+		`"kind": "int", "multiple_of": 0`:                           "above 0",
+		`"kind": "int", "multiple_of": 1.5`:                         "1.5",
+		`"kind": "float", "multiple_of": -2`:                        "above 0",
 		`"kind": "str", "gt": 1`:                                    "for numbers",
 		`"kind": "int", "max_length": 1`:                            "for text",
 		`"kind": "int", "ge": 1.5`:                                  "1.5",

@@ -150,9 +150,3 @@ func readHex(p []byte, i int) (r rune) {
 	}
 	return r
 }
-
-// fits holds a text to the field's lengths.
-func (f *field) fits(text []byte) bool {
-	n := utf8.RuneCount(text)
-	return f.shortest <= n && n <= f.longest
-}

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import inspect
 
+from pyrunner.columns.patterns import same_everywhere
 from pyrunner.fields import INT64_MAX, INT64_MIN
 from pyrunner.schema import EventSchema, FieldSchema
 
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from pyrunner.signature import Signature
 
 _CONTAINERS = ("pandas", "numpy", "arrow")
-_BOUNDS = ("gt", "ge", "lt", "le")
-_LENGTHS = ("min_length", "max_length")
+_BOUNDS = ("gt", "ge", "lt", "le", "multiple_of")
+_HELD = ("min_length", "max_length", "pattern")
 
 _TYPES: dict[type[inspect.Type], str] = {
     inspect.FloatType: "float",
@@ -106,8 +107,10 @@ def _output_reasons(schema: EventSchema) -> Iterator[str]:
             yield f"{schema.name}.{field.name} {reason}"
         elif kind == "category" and not _plain_choices(field):
             yield f"{schema.name}.{field.name} {_ODD_CHOICES}"
-        elif kind == "str" and any(getattr(_bare(info.type), name) is not None for name in _LENGTHS):
-            yield f"{schema.name}.{field.name} has a length"
+        elif kind == "str" and any(getattr(_bare(info.type), name) is not None for name in _HELD):
+            yield f"{schema.name}.{field.name} has a length or a pattern"
+        elif getattr(_bare(info.type), "multiple_of", None) is not None:
+            yield f"{schema.name}.{field.name} has multiple_of"
 
 
 def _class_reasons(schema: EventSchema) -> Iterator[str]:
@@ -146,10 +149,8 @@ def _type_of(hint: inspect.Type) -> tuple[str, str]:
     kind = _TYPES.get(type(bare))
     if kind is None:
         return "", f"is {_words(bare)}"
-    if getattr(bare, "pattern", None) is not None:
-        return "", "has a pattern"
-    if getattr(bare, "multiple_of", None) is not None:
-        return "", "has multiple_of"
+    if (pattern := getattr(bare, "pattern", None)) is not None and not same_everywhere(pattern):
+        return "", f"has the pattern {pattern}, which is not the same everywhere"
     if isinstance(bare, inspect.DateTimeType) and bare.tz is not True:
         return "", "is a time without zone"
     return kind, ""
@@ -238,7 +239,7 @@ def _said_field(info: inspect.Field, field: FieldSchema) -> dict[str, Any]:
     if not field.required:
         said["default"] = msgspec.to_builtins(field.default)
     bare = _bare(info.type)
-    for name in (*_BOUNDS, *_LENGTHS):
+    for name in (*_BOUNDS, *_HELD):
         value = getattr(bare, name, None)
         if value is not None and value not in (INT64_MIN, INT64_MAX):
             said[name] = int(value) if field.kind == "int" else value

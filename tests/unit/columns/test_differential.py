@@ -11,6 +11,7 @@ import json
 import math
 import os
 import random
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ import pytest
 
 from pyrunner import Model
 from pyrunner.columns import compose
+from pyrunner.columns.patterns import same_everywhere
 from pyrunner.columns.plan import path_of
 from pyrunner.columns.read import read
 from pyrunner.columns.write import BodyWriter
@@ -71,7 +73,7 @@ def test_events(go: Ask, seed: int) -> None:
         decoded = decoder.each([payload])
         assert not taken or not decoded.failures, (columns, payload)
         if not taken and not decoded.failures:
-            assert _may_be_misfit(payload), (columns, payload)
+            assert _may_be_misfit(columns, payload), (columns, payload)
         if taken:
             rows.append(decoded.events[0])
             for name, n in decoder.unknown.items():
@@ -126,10 +128,12 @@ def _base64(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-def _may_be_misfit(payload: bytes) -> bool:
+def _may_be_misfit(columns: dict[str, Any], payload: bytes) -> bool:
     """What the bridge leaves to Python though it is an event: see package columns."""
+    plain = payload.isascii() and b"\\" not in payload
     return (
-        payload.count(b"[") + payload.count(b"{") > 60
+        (not plain and any("pattern" in field for field in columns["fields"]))
+        or payload.count(b"[") + payload.count(b"{") > 60
         or b'"0001-01-01' in payload
         or b'"9999-12-31' in payload
     )
@@ -163,6 +167,12 @@ class Draw:
             field["default"] = plain.replace("+00:00", "Z") if isinstance(plain, str) else plain
         if kind in ("float", "int") and self._random.random() < 0.3:
             field[self._random.choice(["gt", "ge", "lt", "le"])] = self._random.choice([-1, 0, 7])
+        if kind in ("float", "int") and self._random.random() < 0.1:
+            field["multiple_of"] = self._random.choice([1, 2, 3] if kind == "int" else [1, 0.5, 0.01])
+        if kind == "str" and self._random.random() < 0.2:
+            field["pattern"] = self._random.choice(
+                [r"^[a-z]*$", r"\d", "a|b", r"^.?$", r"\w+-", r"\bb", r"^\S*$"]
+            )
         if kind == "str" and self._random.random() < 0.2:
             field["max_length"] = self._random.randint(1, 9)
         return field
@@ -275,6 +285,41 @@ class Draw:
         return r.choice(
             [payload[:at], payload[:at] + damage + payload[at + 1 :], payload[:at] + damage + payload[at:]]
         )
+
+
+@pytest.mark.parametrize("seed", range(ROUNDS))
+def test_patterns(go: Ask, seed: int) -> None:
+    """A pattern that is said to be the same everywhere is one that RE2 has, and finds in the same texts of printable ASCII."""
+    r = random.Random(seed)
+    for _ in range(40):
+        pattern = _pattern(r)
+        if not same_everywhere(pattern):
+            continue
+        columns = {
+            "unknown": "skip",
+            "outputs": None,
+            "fields": [{"name": "s", "kind": "str", "pattern": pattern}],
+        }
+        texts = ["".join(r.choice("ab-]{1 2,}_^$.[\\~") for _ in range(r.randint(0, 5))) for _ in range(40)]
+        texts += ["a" * n for n in range(5)] + ["a\n", "\u0661", "\x1f", "\x7f"]
+        events = [_base64(json.dumps({"s": text}).encode()) for text in texts]
+        taken = go({"describe": {"columns": columns}, "events": events})["taken"]
+        found = [
+            text.isascii() and text.isprintable() and re.search(pattern, text) is not None for text in texts
+        ]
+        assert taken == found, (pattern, texts)
+
+
+def _pattern(r: random.Random) -> str:
+    pieces = r.choice(
+        [
+            ["a", "b", "-", "]", "[", "^", "$", "(", ")", "|", "*", "+", "?", "{", "}", ",", "1", "0", "2", "\\", "d", "A"],
+            ["a", "b", "[ab]", "[^a]", "[a-b1-2]", "(", "(?:", ")", "|", "*", "+?", "??", "{2}", "{1,2}", "{0,}", r"\d", r"\b", r"\W"],
+            ["[", "]", "[]", "[^", "-", "a", "b", r"\w", r"\]", r"\-", "--", "&&", "1", "_", "^"],
+            ["a", "b", "{", "}", "{1", "{01}", "{,2}", "{1,", "{ 1}", r"\{", ",", "2", "1"],
+        ]
+    )  # fmt: skip
+    return "".join(r.choice(pieces) for _ in range(r.randint(0, 8)))
 
 
 def test_what_is_drawn_is_worth_drawing(go: Ask) -> None:

@@ -16,7 +16,7 @@ EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 TYPES = {
     "float": float, "int": int, "bool": bool, "str": str, "datetime": datetime.datetime, "date": datetime.date,
 }  # fmt: skip
-BOUNDS = ("gt", "ge", "lt", "le", "min_length", "max_length")
+BOUNDS = ("gt", "ge", "lt", "le", "multiple_of", "min_length", "max_length", "pattern")
 
 
 def vectors() -> dict[str, dict[str, Any]]:
