@@ -143,6 +143,20 @@ func TestALongBatchOfColumnsIsMadeByTheWriter(t *testing.T) {
 	}
 }
 
+func TestUnknownFieldsAreToldOfWithinTheLimitsOfTheFrame(t *testing.T) {
+	r := start(t, nil)
+	c, w := r.columnar("w", flights, 100, 1<<20)
+	event := []byte(`{"distance": 1`)
+	for n := range 40 {
+		event = fmt.Appendf(event, `, "%s%d": [{}]`, strings.Repeat("\U0001F6EB", 90), n)
+	}
+	w.Send(batch(7, string(event)+"}"))
+	got := servertest.Expect[*wire.Columns](c)
+	if len(got.Unknown) != wire.MaxUnknown || len(got.Misfits) != 0 {
+		t.Errorf("%d names, %d misfits", len(got.Unknown), len(got.Misfits))
+	}
+}
+
 // What waits for a worker that does not read is payloads: columns are made when they are written, one frame at a time.
 func TestColumnsTakeNoMemoryWhileTheyWait(t *testing.T) {
 	const batches, events, fields = 64, 256, 400
