@@ -1,15 +1,16 @@
 """Rows of columns: what a worker pays for an event that a model takes as arrays or in a frame, over the real bridge.
 
 `arrays` and `frame5` name five of the twelve fields, all floats, so the bridge projects; `frame12` names all, of mixed types. The floor is
-the model's own predict on a container that is there already, in this process: what nobody could take away. The peer is the same class
-asked for payloads, of the same run.
+the model's own predict on a container that is there already, in this process: what nobody could take away. Peers are smaller batches, and
+the same class asked for payloads, of the same run.
 """
 
 from __future__ import annotations
 
+import sys
 import time
+import types
 from collections.abc import Iterator
-from typing import Any
 
 from .cpu import median, spread
 from .row import Row
@@ -74,23 +75,29 @@ class Scorer(Model[Click, Score]):
         return 1 / (1 + np.exp(0.4 - z))
 """,
 }
+BATCH = 4096  # events: what is paid for a batch hardly depends on its size
+SMALLER = (256, 1024)  # the first is what a program has that says nothing
 GOALS = {"arrays": 0.12, "frame5": 0.2, "frame12": 1.5}
 #: The same class by payloads: a constraint that only Python judges keeps it from going as columns.
 _RAW = "\n\nFive.__post_init__ = Click.__post_init__ = lambda self: None\n"
 
 
 def rows(rounds: int, quick: bool) -> Iterator[Row]:
-    events = 100_000 if quick else 1_000_000
+    events = 200_000 if quick else 1_000_000
     for name, goal in GOALS.items():
         ours, raw, floors = [], [], []
+        smaller: dict[int, list[float]] = {size: [] for size in SMALLER}
         for _ in range(rounds):
             ours.append(measure(name, events))
             raw.append(measure(name, events // 5, columns=False))
             floors.append(floor_us(name))
+            for size, found in smaller.items():
+                found.append(measure(name, events // 2, batch=size).python_us)
         python = [m.python_us for m in ours]
         yield Row(
             f"stream_python_us_columns_{name}", median(python), "us/event", rounds, floor=median(floors), spread=spread(python),
             peers={
+                **{f"batches of {size}": median(found) for size, found in smaller.items()},
                 "by payloads": median([m.python_us for m in raw]),
                 "the bridge's share": median([m.bridge_us for m in ours]),
                 "the bridge's share by payloads": median([m.bridge_us for m in raw]),
@@ -103,22 +110,26 @@ def science(name: str, *, columns: bool = True) -> str:
     return HEAD + MODELS[name] + ("" if columns else _RAW)
 
 
-def measure(name: str, events: int, *, columns: bool = True) -> Measured:
+def measure(name: str, events: int, *, columns: bool = True, batch: int = BATCH) -> Measured:
     """Stream so many events through a model, as columns or as payloads."""
     source = f'preload: "events.jsonl", repeat: "{events // PRELOADED}"'
-    with StreamBench.of(PROGRAM.format(source=source), science=science(name, columns=columns)) as bench:
+    program = PROGRAM.format(source=source).replace(
+        "order: none}", f"order: none, batch: {{events: {batch}, bytes: 4MiB}}}}"
+    )
+    with StreamBench.of(program, science=science(name, columns=columns)) as bench:
         return bench.measured(events)
 
 
-def floor_us(name: str, n: int = 256, repeats: int = 400) -> float:
+def floor_us(name: str, n: int = BATCH, repeats: int = 100) -> float:
     """predict alone, for each event of a batch."""
     from pyrunner.scoring import Scorer
 
     from .events import payloads
 
-    names: dict[str, Any] = {"__name__": "bench_science"}
-    exec(science(name), names)
-    scorer = Scorer(names["Scorer"]())
+    module = types.ModuleType("bench_science")
+    sys.modules["bench_science"] = module  # annotations are looked up there
+    exec(science(name), module.__dict__)
+    scorer = Scorer(module.Scorer())
     given, predict = scorer.given(payloads(n)), scorer.model.predict
     for _ in range(8):
         predict(given)
