@@ -1,6 +1,8 @@
 package columns_test
 
 import (
+	"fmt"
+	"sync"
 	"testing"
 
 	"ds-runner.dev/ds-runner/bridge_go/columns"
@@ -70,4 +72,26 @@ func TestNoPlan(t *testing.T) {
 			t.Errorf("%q: %v, %v", describe, p, err)
 		}
 	}
+}
+
+// A plan is everybody's: builders and answers of many goroutines at once.
+func TestAPlanIsShared(t *testing.T) {
+	p := planOf(t, departures)
+	var all sync.WaitGroup
+	for n := range 8 {
+		all.Go(func() {
+			b := columns.NewBuilder(p)
+			for i := range 100 {
+				if !b.Add(fmt.Appendf(nil, `{"flight_id":"%d","origin":"JFK","distance":%d,"dep_delay":null,"extra %d":1}`, i, n+1, n)) {
+					t.Error("a misfit")
+				}
+			}
+			documents, err := p.Render(b.Rows(), b.Layout(nil), b.AppendBody(nil))
+			want := fmt.Sprintf(`{"flight_id":"99","origin":"JFK","distance":%d.0,"dep_delay":null}`, n+1)
+			if err != nil || string(documents[99]) != want || b.Unknown()[0].N != 100 {
+				t.Errorf("%s, %v, %v; wants %s", documents[99], b.Unknown(), err, want)
+			}
+		})
+	}
+	all.Wait()
 }
