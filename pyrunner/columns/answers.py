@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pyrunner.columns.plan import Plan
-from pyrunner.columns.read import NULL_TIME, choices
+from pyrunner.columns.read import FIRST_DAY, FIRST_US, LAST_DAY, LAST_US, NULL_TIME, choices
 from pyrunner.columns.write import BodyWriter, offsets_of
 from pyrunner.containers.base import BadAnswer
 from pyrunner.containers.columns import ColumnAnswers
@@ -268,16 +268,12 @@ def _write_bools(writer: BodyWriter, field: FieldSchema, array: Any) -> None:
     writer.fixed(Encoding.BOOL, np.ascontiguousarray(values).view(np.uint8), _nulls(field, missing))
 
 
-_FIRST_US, _LAST_US = -62_135_596_800_000_000, 253_402_300_799_999_999  # years 1 to 9999
-_FIRST_DAY, _LAST_DAY = -719_162, 2_932_896
-
-
 def _write_times(writer: BodyWriter, field: FieldSchema, array: Any) -> None:
-    _write_moments(writer, field, array, "M8[us]", _FIRST_US, _LAST_US, Encoding.TIME)
+    _write_moments(writer, field, array, "M8[us]", FIRST_US, LAST_US, Encoding.TIME)
 
 
 def _write_days(writer: BodyWriter, field: FieldSchema, array: Any) -> None:
-    _write_moments(writer, field, array, "M8[D]", _FIRST_DAY, _LAST_DAY, Encoding.DATE)
+    _write_moments(writer, field, array, "M8[D]", FIRST_DAY, LAST_DAY, Encoding.DATE)
 
 
 def _write_moments(

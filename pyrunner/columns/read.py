@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from pyrunner.protocol.errors import malformed
+from pyrunner.protocol.errors import DecodeError, malformed
 from pyrunner.protocol.frames import LAYOUT
 from pyrunner.protocol.layout import Encoding
 from pyrunner.schema import EventSchema, FieldSchema
@@ -42,11 +42,18 @@ _DTYPES = {
 }
 _OFFSET = np.dtype("<i4")
 
+FIRST_US, LAST_US = -62_135_596_800_000_000, 253_402_300_799_999_999  # years 1 to 9999
+FIRST_DAY, LAST_DAY = -719_162, 2_932_896
+_RANGES: dict[int, tuple[int, int]] = {
+    Encoding.TIME: (FIRST_US, LAST_US),
+    Encoding.DATE: (FIRST_DAY, LAST_DAY),
+}
+
 
 class Column:
     """One column: where its buffers are, and what they hold."""
 
-    __slots__ = ("body", "encoding", "field", "nulls", "numbers", "rows")
+    __slots__ = ("_frame", "body", "encoding", "field", "nulls", "numbers", "rows")
 
     def __init__(self, field: FieldSchema, numbers: Sequence[int], rows: int, body: memoryview) -> None:
         self.field = field
@@ -99,29 +106,71 @@ class Column:
         return values
 
     def check(self, frame: str = "COLUMNS") -> None:
-        """Raise DecodeError where codes or offsets point nowhere, or null is where none may be."""
-        if self.nulls and not self.field.nullable:
-            raise malformed(f"{frame}.body: {self.nulls} nulls in {self.field.name}, which has none")
+        """Raise DecodeError where codes or offsets point nowhere, values are none of their kind, or nulls are not as announced."""
+        self._frame = frame
+        if self.nulls:
+            self._check_nulls()
         if self.encoding == Encoding.TEXT or self.encoding == Encoding.WORDS:
-            self._check_offsets(frame)
+            self._check_offsets()
         if self.encoding == Encoding.WORDS:
-            self._check_codes(frame, max(0, self.numbers[7] // 4 - 1))
+            self._check_codes(self.numbers[7] // 4 - 1)
         elif self.encoding == Encoding.CATEGORY:
-            self._check_codes(frame, len(self.field.choices or ()))
-        elif self.encoding == Encoding.BOOL and self.rows and self.data().view(np.uint8).max() > 1:
-            raise malformed(f"{frame}.body: {self.field.name} has a bool that is neither 0 nor 1")
+            self._check_codes(len(self.field.choices or ()))
+        elif self.encoding in _RANGES:
+            self._check_range(*_RANGES[self.encoding])
+        elif self.encoding == Encoding.BOOL and self.data().view(np.uint8).max() > 1:
+            raise self._wrong("has a bool that is neither 0 nor 1")
 
-    def _check_offsets(self, frame: str) -> None:
-        offsets = self.offsets()
-        if not len(offsets):
+    def _check_nulls(self) -> None:
+        if not self.field.nullable:
+            raise self._wrong(f"has {self.nulls} nulls, and may have none")
+        missing = self.missing()
+        if (found := int(np.count_nonzero(missing))) != self.nulls:
+            raise self._wrong(f"has {self.nulls} nulls, and {found} by its bitmap")
+        if self.encoding == Encoding.FLOAT:
+            said = np.isnan(self.data()[missing])
+        elif self.encoding in _RANGES:
+            said = self.data()[missing] == NULL_TIME
+        else:
             return
-        if offsets[0] < 0 or offsets[-1] > self.numbers[9] or (offsets[1:] < offsets[:-1]).any():
-            raise malformed(f"{frame}.body: the offsets of {self.field.name} do not ascend within its text")
+        if not said.all():
+            raise self._wrong("has a value where it has null")
 
-    def _check_codes(self, frame: str, most: int) -> None:
+    def _check_offsets(self) -> None:
+        offsets = self.offsets()
+        if offsets[0] < 0 or offsets[-1] > self.numbers[9] or (offsets[1:] < offsets[:-1]).any():
+            raise self._wrong("has offsets that do not ascend within its text")
+        text = bytes(self.text())
+        if not text.isascii() and not _is_text(text, offsets):
+            raise self._wrong("has a text that is not UTF-8")
+
+    def _check_codes(self, most: int) -> None:
         codes = self.data()
-        if self.rows and (int(codes.max()) >= most or int(codes.min()) < (-1 if self.nulls else 0)):
-            raise malformed(f"{frame}.body: {self.field.name} has a code that is none of {most}")
+        if int(codes.max()) >= most or (codes.min() < 0 and not self.nulls):
+            raise self._wrong(f"has a code that is none of {most}")
+        if self.nulls and not np.array_equal(codes < 0, self.missing()):
+            raise self._wrong("has codes where it has nulls, or the other way round")
+
+    def _check_range(self, least: int, most: int) -> None:
+        values = self.data()
+        if self.nulls:
+            values = values[~self.missing()]
+        if len(values) and not least <= int(values.min()) <= int(values.max()) <= most:
+            raise self._wrong("has a time outside of the years 1 to 9999")
+
+    def _wrong(self, what: str) -> DecodeError:
+        return malformed(f"{self._frame}.body: {self.field.name} {what}")
+
+
+def _is_text(text: bytes, offsets: np.ndarray[Any, Any]) -> bool:
+    """Whether all is UTF-8 between the offsets, none of which is inside of a character."""
+    first, last = int(offsets[0]), int(offsets[-1])
+    try:
+        str(memoryview(text)[first:last], "utf-8")
+    except UnicodeDecodeError:
+        return False
+    starts = offsets[offsets < last]
+    return not ((np.frombuffer(text, dtype=np.uint8)[starts] & 0xC0) == 0x80).any()
 
 
 _SPANS = {"validity": 2, "data": 4, "offsets": 6, "text": 8}
@@ -214,15 +263,10 @@ _FIRST_DAY = datetime.date(1970, 1, 1)
 
 
 def _times(column: Column) -> list[Any]:
-    return [None if us == NULL_TIME else _time(us) for us in column.data().tolist()]
-
-
-def _time(us: int) -> datetime.datetime:
-    try:
-        return _EPOCH + datetime.timedelta(microseconds=us)
-    except OverflowError:  # the first or last hours of all, in a zone that is ahead of UTC or behind it
-        ahead = datetime.timedelta(hours=23, minutes=59) * (1 if us < 0 else -1)
-        return _EPOCH.replace(tzinfo=datetime.timezone(ahead)) + (datetime.timedelta(microseconds=us) + ahead)
+    return [
+        None if us == NULL_TIME else _EPOCH + datetime.timedelta(microseconds=us)
+        for us in column.data().tolist()
+    ]
 
 
 def _dates(column: Column) -> list[Any]:
