@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -87,7 +88,7 @@ func finite(value any) bool {
 	switch v := value.(type) {
 	case json.Number:
 		_, err := v.Float64()
-		return err == nil
+		return err == nil || !strings.ContainsAny(string(v), ".eE") // Python has larger integers
 	case []any:
 		return !slices.ContainsFunc(v, func(x any) bool { return !finite(x) })
 	case map[string]any:

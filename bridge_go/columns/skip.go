@@ -85,6 +85,15 @@ func (b *Builder) skipScalar(p []byte, i int) int {
 	case 'n':
 		return skipWord(p, i, "null")
 	}
+	return skipNumber(p, i)
+}
+
+// skipNumber holds a number to float64, by its digits alone where they are few enough. Of integers Python has larger ones.
+func skipNumber(p []byte, i int) int {
+	x := scanNumber(p, i)
+	if x.end != none && x.end-i <= longestNumber && (x.whole || x.n+x.exponent <= 308) {
+		return x.end
+	}
 	_, i = readFloat(p, i)
 	return i
 }
