@@ -213,11 +213,21 @@ def _fits(value: Any, field: FieldSchema) -> bool:
     if field.kind == "str":
         return type(value) is str and _encodes(value)
     if field.kind == "datetime":
-        return type(value) is datetime.datetime and value.tzinfo is not None
+        return (
+            type(value) is datetime.datetime and value.utcoffset() is not None and _in_utc(value) is not None
+        )
     if field.kind == "date":
         return type(value) is datetime.date
     is_enum = isinstance(field.bare, type) and issubclass(field.bare, enum.Enum)
     return isinstance(value, field.bare) if is_enum else value in (field.choices or ())
+
+
+def _in_utc(time: datetime.datetime) -> datetime.datetime | None:
+    """The same instant; None where UTC has no year for it. JSON rounds offsets to minutes, and old zones have seconds."""
+    try:
+        return time.astimezone(datetime.UTC)
+    except OverflowError:
+        return None
 
 
 def _encodes(text: str) -> bool:
@@ -237,7 +247,8 @@ def _refuses_unknown(cls: Any) -> bool:
 def _said_field(info: inspect.Field, field: FieldSchema) -> dict[str, Any]:
     said = _said_output(field)
     if not field.required:
-        said["default"] = msgspec.to_builtins(field.default)
+        is_time = isinstance(field.default, datetime.datetime)
+        said["default"] = msgspec.to_builtins(_in_utc(field.default) if is_time else field.default)
     bare = _bare(info.type)
     for name in (*_BOUNDS, *_HELD):
         value = getattr(bare, name, None)

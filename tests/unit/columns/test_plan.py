@@ -63,6 +63,14 @@ def test_the_bridge_is_told_what_it_needs() -> None:
     assert signature(Told).wants == 8
 
 
+def test_the_default_of_a_time_is_the_same_instant() -> None:
+    """Paris was 9 minutes and 21 seconds ahead; JSON has no seconds there."""
+    paris = dt.timezone(dt.timedelta(minutes=9, seconds=21))
+    old = dt.datetime(1880, 1, 1, tzinfo=paris)
+    (field,) = json.loads(signature(made("T", dt.datetime, x=old)).describe())["columns"]["fields"]
+    assert dt.datetime.fromisoformat(field["default"]) == old
+
+
 def test_a_class_that_refuses_what_it_does_not_name_says_so() -> None:
     class Strict(Event, forbid_unknown_fields=True):
         x: float
@@ -93,6 +101,8 @@ class Modelled(pydantic.BaseModel):
     x: float
 
 
+_AHEAD = dt.timezone(dt.timedelta(hours=1))
+
 NOT_SAFE: list[tuple[Any, str]] = [
     (Posted, "Posted has __post_init__"),
     (Modelled, "Modelled is a pydantic model"),
@@ -101,6 +111,10 @@ NOT_SAFE: list[tuple[Any, str]] = [
     (
         made("T", Annotated[str, Field(pattern="a(?=b)")]),
         "T.x has the pattern a(?=b), which is not the same everywhere",
+    ),
+    (
+        made("T", dt.datetime, x=dt.datetime.min.replace(tzinfo=_AHEAD)),
+        "T.x has a default that is no datetime",
     ),
     (made("T", decimal.Decimal), "T.x is Decimal"),
     (made("T", Nested), "T.x is nested"),
