@@ -176,7 +176,9 @@ class _Checks:
         from pyrunner.columns.through import ThroughColumns
 
         through = ThroughColumns(self._scorer)
-        yield from self._compare(self._fates(through, self._payloads), "when its batch comes as columns", _STATE)
+        yield from self._compare(
+            self._fates(through, self._payloads), "when its batch comes as columns", _STATE
+        )
         yield from self._owned_by(through, ", as columns")
 
     def _saved(self) -> Iterable[str]:

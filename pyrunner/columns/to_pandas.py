@@ -150,7 +150,7 @@ _times = _times_at_once if hasattr(pd.arrays.DatetimeArray, "_simple_new") else 
 
 def _strings_of_objects(column: Column) -> Any:
     values = to_numpy.strings(column)
-    return values.reshape(1, -1) if STRING is object else pd.array(values, dtype="str")
+    return values if STRING is object else pd.array(values, dtype="str")
 
 
 def _strings_of_arrow(column: Column) -> Any:

@@ -301,4 +301,7 @@ def test_a_time_in_a_text_is_wrong_though_it_reads_as_one_in_json() -> None:
             return [Said(text=dt.datetime(2013, 1, 1, tzinfo=dt.UTC)) for _ in events]  # type: ignore[arg-type]
 
     (error,) = Scorer(Says()).score([b'{"text": "x"}']).errors
-    assert (error.code, error.reason) == ("invalid_output", 'Says.predict: text is "a datetime", expected string')
+    assert (error.code, error.reason) == (
+        "invalid_output",
+        'Says.predict: text is "a datetime", expected string',
+    )
