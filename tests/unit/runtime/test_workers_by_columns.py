@@ -99,6 +99,44 @@ def test_an_answer_over_the_frame_limit_goes_as_lines(program: Path) -> None:
             assert bridge.by_columns == 0
 
 
+KEYED = """\
+import numpy as np
+from pyrunner import Context, Event, Model
+
+
+class Number(Event):
+    x: int
+
+
+class Double(Event):
+    y: str
+
+
+class Doubler(Model[Number, Double]):
+    metadata = ("keys", "headers", "timestamps")
+
+    def predict(self, numbers: dict[str, np.ndarray], *, ctx: Context) -> dict[str, np.ndarray]:
+        assert (ctx.headers, ctx.timestamps) == ([[]] * ctx.n, [0] * ctx.n)
+        told = [f"{key.decode()} {id}" for key, id in zip(ctx.keys, ctx.ids, strict=True)]
+        return {"y": np.array(told, dtype=object)}
+"""
+
+
+def test_keys_and_ids_are_those_of_the_rows_with_misfits_among_them(tmp_path: Path) -> None:
+    names: dict[str, Any] = {"__name__": "doubler_of_a_test"}
+    exec(KEYED, names)
+    bridge_side = BridgeSide(read_signature(names["Doubler"]))
+    with project(tmp_path, KEYED) as program, FakeBridge(stream="numbers", columns=bridge_side) as bridge:
+        ids = bridge.give([b"{", b'{"x": 1}', None, b'{"x": 2}'], keys=[b"a", b"b", b"c", b"d"])
+        with running(program, bridge):
+            answers = [bridge.answers(4)[i] for i in ids]
+            assert bridge.wait_ready()[0].wants == 15
+    assert [json.loads(a.outputs[0])["y"] if a.outputs else a.error[1] for a in answers if a.error or a.outputs] == [
+        "invalid_event", "b numbers/0/1", "null_value", "d numbers/0/3"
+    ]  # fmt: skip
+    assert bridge.by_columns == 1
+
+
 class _Wrong(BridgeSide):
     """Sends columns of another class than the worker's."""
 
