@@ -12,7 +12,7 @@ import random
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -29,6 +29,12 @@ if TYPE_CHECKING:
 _SHOWN = 3  # differing rows told of each check
 
 Fate = tuple[str, Any]  # ("outputs", [(stream, value), ...]) or ("rejected", code) or ("failed", reason)
+
+
+class Scores(Protocol):
+    """What answers payloads: a Scorer, or one that takes them by another way."""
+
+    def score(self, payloads: Sequence[bytes]) -> Any: ...
 
 
 class CheckFailed(AssertionError):
@@ -63,7 +69,7 @@ def check_model(
     raises: bool = True,
     access: Access | None = None,
 ) -> CheckReport:
-    """Answer a sample of events in one batch, one by one, shuffled, in halves and after saving and loading; compare.
+    """Answer a sample of events in one batch, one by one, shuffled, in halves, as columns, and after saving and loading; compare.
 
     `sample` is events, dicts, JSON texts, or a frame or table; ten to a hundred varied rows find most mistakes. Floats may differ by
     `tolerance` (the class's own, 1e-9 by default), relative above 1. A class with `batch_dependent = True` is not asked for the
@@ -106,6 +112,8 @@ class _Checks:
             self._check("shuffled", self._shuffled)
             self._check("split in two", self._split)
         self._check("batches are the model's own", self._owned)
+        if self._scorer.path.plan is not None:
+            self._check("as columns", self._by_columns)
         self._check("saved and loaded", self._saved)
         return CheckReport(
             cls.__name__, len(self._payloads), tuple(self._passed), tuple(self._problems), tuple(self._notes)
@@ -150,15 +158,28 @@ class _Checks:
 
     def _owned(self) -> Iterable[str]:
         """Keep a batch, write into it, build the next: neither may see the other."""
-        kept = self._scorer.given(self._payloads)
+        yield from self._owned_by(self._scorer, "")
+
+    def _owned_by(self, scorer: Any, how: str) -> Iterable[str]:
+        kept = scorer.given(self._payloads)
         before = copy.deepcopy(kept)
-        self._scorer.given(self._payloads[::-1])
+        scorer.given(self._payloads[::-1])
         if not _same_data(kept, before):
-            yield "a batch that the model kept has changed while the next one was made"
+            yield f"a batch that the model kept has changed while the next one was made{how}"
         _scribble(kept)
         yield from self._compare(
-            self._fates(self._scorer, self._payloads), "after an earlier batch was written into", _STATE
+            self._fates(scorer, self._payloads), f"after an earlier batch was written into{how}", _STATE
         )
+
+    def _by_columns(self) -> Iterable[str]:
+        """The way that the events take behind a bridge: the same answers, and batches that are the model's own."""
+        from pyrunner.columns.through import ThroughColumns
+
+        through = ThroughColumns(self._scorer)
+        yield from self._compare(
+            self._fates(through, self._payloads), "when its batch comes as columns", _STATE
+        )
+        yield from self._owned_by(through, ", as columns")
 
     def _saved(self) -> Iterable[str]:
         cls = type(self._model)
@@ -175,7 +196,7 @@ class _Checks:
         again = Scorer(loaded if isinstance(loaded, Model) else fresh, access=self._access)
         yield from self._compare(self._fates(again, self._payloads), "after saving and loading", _SAVING)
 
-    def _fates(self, scorer: Scorer, payloads: Sequence[bytes]) -> list[Fate]:
+    def _fates(self, scorer: Any, payloads: Sequence[bytes]) -> list[Fate]:
         seed_everything(self._model.seed)
         return fates_of(scorer, payloads)
 
@@ -197,7 +218,7 @@ _STATE = "Keep copies of what predict is given, not the thing itself."
 _SAVING = "Set in fit all that predict needs, or write save and load."
 
 
-def fates_of(scorer: Scorer, payloads: Sequence[bytes]) -> list[Fate]:
+def fates_of(scorer: Scores, payloads: Sequence[bytes]) -> list[Fate]:
     """What becomes of each payload, in a form that can be compared."""
     scored = scorer.score(payloads)
     fates: list[Fate] = [("outputs", [])] * len(payloads)

@@ -58,6 +58,8 @@ def _findings(project: Project, access: Access) -> Iterator[Finding]:
     try:
         signature = _signature(project)
         yield Finding(_described(signature))
+        if signature.container in _OF_COLUMNS:
+            yield Finding(_way(signature))
     except UserError as e:
         yield Finding(str(e), MISTAKE)
     faulty = set()
@@ -91,6 +93,18 @@ def _described(s: Signature) -> str:
     return (
         f"model {s.model.__name__}[{s.input_schema.name} -> {s.output_schema.name}], {s.verb} takes {takes}"
     )
+
+
+_OF_COLUMNS = ("pandas", "arrow", "numpy")
+
+
+def _way(s: Signature) -> str:
+    """Whether a bridge sends columns, and why not."""
+    if s.path.plan is None:
+        return f"events come as JSON and are put into columns here: {'; '.join(s.path.reasons)}"
+    if s.path.lines:
+        return f"events come as columns, answers go as JSON: {'; '.join(s.path.lines)}"
+    return "events come as columns, answers go as columns"
 
 
 def _read_datasets(project: Project) -> list[str]:

@@ -6,7 +6,7 @@ import datetime
 import logging
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pyrunner.meta import NOTHING, Meta, header_pairs
 from pyrunner.outcomes import Reject
@@ -234,6 +234,10 @@ class Context:
 
 def _rows(where: Any, n: int) -> list[int]:
     values = _plain(where)
+    if isinstance(values, _Mask):
+        if values.rows != n:
+            raise ValueError(f"ctx.reject: a mask of {values.rows} for {n} rows")
+        return values.hits
     if values and all(isinstance(v, bool) for v in values):
         if len(values) != n:
             raise ValueError(f"ctx.reject: a mask of {len(values)} for {n} rows")
@@ -244,14 +248,37 @@ def _rows(where: Any, n: int) -> list[int]:
     return values
 
 
-def _plain(where: Any) -> list[Any]:
+class _Mask(NamedTuple):
+    """A mask of numpy's bools, of which only the rows that it hits become Python's."""
+
+    rows: int
+    hits: list[int]
+
+
+def _plain(where: Any) -> list[Any] | _Mask:
     if isinstance(where, int):
         return [where]
     if hasattr(where, "to_pylist"):  # Arrow
         return list(where.to_pylist())
-    if hasattr(where, "iloc") and list(where.index) != list(range(len(where))):  # a pandas Series
-        raise ValueError(
-            "ctx.reject: the mask has another index than the frame. Make it from the frame as it came."
-        )
+    if hasattr(where, "iloc"):  # a pandas Series
+        if not _is_range(where.index) and list(where.index) != list(range(len(where))):
+            raise ValueError(
+                "ctx.reject: the mask has another index than the frame. Make it from the frame as it came."
+            )
+        if getattr(where.dtype, "kind", "") == "b" and not hasattr(where.dtype, "numpy_dtype"):
+            where = where.to_numpy()
+    if _is_mask(where):
+        return _Mask(len(where), where.nonzero()[0].tolist())
     values = where.tolist() if hasattr(where, "tolist") else where
     return [values] if isinstance(values, int) else list(values)
+
+
+def _is_mask(where: Any) -> bool:
+    """Whether this is an array of numpy's bools."""
+    kind = getattr(getattr(where, "dtype", None), "kind", "")
+    return kind == "b" and getattr(where, "ndim", 0) == 1 and hasattr(where, "nonzero") and len(where) > 0
+
+
+def _is_range(index: Any) -> bool:
+    """Whether an index is 0..n-1 by construction."""
+    return bool(getattr(index, "step", 0) == 1 and index.start == 0 and index.stop == len(index))

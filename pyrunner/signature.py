@@ -7,13 +7,14 @@ what to write instead.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
+import pathlib
 import sys
 import types
 import typing
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 import msgspec
 
@@ -24,12 +25,16 @@ from pyrunner.model import Model, overrides
 from pyrunner.outcomes import Many
 from pyrunner.schema import EventSchema, schema_of
 
+if TYPE_CHECKING:
+    from pyrunner.columns.plan import Path, Plan
+
 #: In this order: a class that has several is called by the first.
 VERBS = ("predict", "predict_one", "transform")
 
 _MOST_DESCRIBED = 48 * 1024  # PROTOCOL.md, section 2
 
 WANTS = {"keys": 1, "headers": 2, "timestamps": 4}  # the bits of HELLO's `wants`
+COLUMNS = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +49,7 @@ class Signature:
     nulls: bool  # predict takes list[In | None]: null payloads are passed on
     many: bool  # -> Many[...]
     arguments: frozenset[str]  # the keywords that the verb names, of those that we can give
-    wants: int
+    metadata: int  # bits of HELLO's `wants` for keys, headers and timestamps
     place: str  # science.py:31
 
     @property
@@ -56,6 +61,11 @@ class Signature:
         return self.output_schema.cls
 
     @property
+    def wants(self) -> int:
+        """HELLO's `wants`."""
+        return self.metadata | (COLUMNS if self.path.plan is not None else 0)
+
+    @property
     def tolerance(self) -> float:
         return self.model.tolerance
 
@@ -64,17 +74,33 @@ class Signature:
         """How messages name the method: `FlightDelays.predict`."""
         return f"{self.model.__name__}.{self.verb}"
 
+    @functools.cached_property
+    def path(self) -> Path:
+        """Whether events and answers go as columns, and why not."""
+        from pyrunner.columns.plan import path_of
+
+        path = path_of(self)
+        if path.plan is not None and len(self._described(path.plan)) > _MOST_DESCRIBED:
+            return dataclasses.replace(
+                path, plan=None, reasons=("its schemas and columns do not fit into HELLO",)
+            )
+        return path
+
     def describe(self) -> bytes:
-        """The JSON that HELLO carries: the JSON Schemas of input and output, and by how much two floats may differ. Empty where
-        they are larger than HELLO may be."""
-        described = msgspec.json.encode(
-            {
-                "input": self.input_schema.json_schema(),
-                "output": self.output_schema.json_schema(),
-                "tolerance": self.tolerance,
-            }
-        )
+        """The JSON that HELLO carries: the JSON Schemas of input and output, by how much two floats may differ, and the columns where
+        events go so. Empty where they are larger than HELLO may be."""
+        described = self._described(self.path.plan)
         return described if len(described) <= _MOST_DESCRIBED else b""
+
+    def _described(self, plan: Plan | None) -> bytes:
+        described: dict[str, Any] = {
+            "input": self.input_schema.json_schema(),
+            "output": self.output_schema.json_schema(),
+            "tolerance": self.tolerance,
+        }
+        if plan is not None:
+            described["columns"] = plan.said
+        return msgspec.json.encode(described)
 
     def types(self) -> dict[str, dict[str, str]]:
         """What a trained model's manifest holds: field types of input and output."""
@@ -136,12 +162,12 @@ def place_of(thing: Any) -> str:
     thing = inspect.unwrap(thing)
     code = getattr(thing, "__code__", None)
     if code is not None:
-        return f"{Path(code.co_filename).name}:{code.co_firstlineno}"
+        return f"{pathlib.Path(code.co_filename).name}:{code.co_firstlineno}"
     try:
         lines, line = inspect.getsourcelines(thing)
         file = inspect.getsourcefile(thing) or thing.__module__
         del lines
-        return f"{Path(file).name}:{line}"
+        return f"{pathlib.Path(file).name}:{line}"
     except (OSError, TypeError):
         return str(getattr(thing, "__module__", "?"))
 

@@ -34,6 +34,7 @@ type conn struct {
 	out    flow
 	hello  *wire.Hello               // set by the reader before anyone else knows the connection
 	duty   duty                      // likewise
+	sent   form                      // likewise
 	max    atomic.Uint64             // bytes of a frame
 	pulsed atomic.Pointer[time.Time] // the last PULSE, or the beginning
 
@@ -42,11 +43,12 @@ type conn struct {
 	calls  sync.WaitGroup
 	left   chan struct{} // closed when the dispatcher knows that the connection has ended
 
-	mu      sync.Mutex // guards what follows
-	machine *session.Machine
-	outbox  outbox
-	direct  *direct
-	end     *session.End
+	mu       sync.Mutex // guards what follows
+	machine  *session.Machine
+	outbox   outbox
+	direct   *direct
+	composer *composer // nil: batches go as payloads. What it holds is used by who encodes, with the lock or as the writer
+	end      *session.End
 }
 
 // A duty is what a connection's role is about. All methods are called by the connection's reader.

@@ -72,7 +72,13 @@ func (w *worker) Send(b *wire.Batch) {
 	}
 }
 
-func (w *worker) greet() (wire.Welcome, error) { return w.pool.Join(w) }
+func (w *worker) greet() (wire.Welcome, error) {
+	if err := w.conn.readPlan(); err != nil {
+		return wire.Welcome{}, err
+	}
+	w.conn.sent = w.conn.server.metrics.form(w.conn.hello.Program, w.conn.hello.Command)
+	return w.pool.Join(w)
+}
 
 func (w *worker) joined() {}
 
@@ -89,6 +95,10 @@ func (w *worker) hear(e session.Event) {
 		w.pool.Result(w, e.Result)
 	case session.DroppedResult:
 		w.pool.Result(w, e.Result)
+	case session.Answered:
+		w.answered(e.Answers)
+	case session.DroppedAnswers:
+		w.pool.Result(w, e.Answers.Result(nil)) // counted there, whatever is in it
 	case session.Returned:
 		w.pool.Return(w, e.Return)
 	case session.DroppedReturn:

@@ -10,6 +10,7 @@ type metrics struct {
 	bytes       *prometheus.CounterVec
 	malformed   prometheus.Counter
 	calls       *prometheus.CounterVec
+	events      *prometheus.CounterVec
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -22,9 +23,11 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		malformed: prometheus.NewCounter(prometheus.CounterOpts{Namespace: "ds", Subsystem: "wire", Name: "malformed_total",
 			Help: "Frames that broke a rule of the protocol."}),
 		calls: counter("calls_total", "Calls answered.", "role", "outcome"),
+		events: counter("events_total", "Events sent to workers, by form: columns, misfit (in a batch of columns, and not to be put into them), payload.",
+			"program", "command", "form"),
 	}
 	if r != nil {
-		r.MustRegister(m.connections, m.refused, m.ended, m.frames, m.bytes, m.malformed, m.calls)
+		r.MustRegister(m.connections, m.refused, m.ended, m.frames, m.bytes, m.malformed, m.calls, m.events)
 	}
 	return m
 }

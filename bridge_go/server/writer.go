@@ -56,7 +56,7 @@ func (w *writer) writeAll(rest []byte, list []wire.Message) error {
 func (w *writer) write(list []wire.Message) error {
 	for _, m := range list {
 		var err error
-		if w.buf, err = wire.AppendFrame(w.buf, m, w.max.Load()); err != nil {
+		if w.buf, err = w.encode(w.buf, m); err != nil {
 			w.tooLong(err)
 			break
 		}

@@ -30,7 +30,7 @@ func FuzzT24Machine(f *testing.F) {
 func frames(f *testing.F) [][]byte {
 	var script [][]byte
 	seen := map[string]bool{}
-	for _, name := range []string{"life-of-an-events-connection", "result-in-parts", "return-of-the-rest", "drain-of-the-worker", "calls", "supervisor",
+	for _, name := range []string{"life-of-an-events-connection", "columns", "columns-in-parts", "result-in-parts", "return-of-the-rest", "drain-of-the-worker", "calls", "supervisor",
 		"control", "unknown-type-above-128", "unknown-type-below-128"} {
 		for _, step := range wiretest.Stories(f)[name].Steps {
 			if body := step.Body(f); step.From == "worker" && !seen[string(body)] {
@@ -54,7 +54,7 @@ type ledger struct {
 func (l *ledger) move(move byte, number int, script [][]byte) {
 	switch {
 	case move < 200:
-		l.take(l.Receive(wire.Decode(script[int(move)%len(script)], 0)))
+		l.take(l.Receive(wire.Decode(script[int(move)%len(script)], wire.Minor)))
 	case move < 230:
 		b := &wire.Batch{Lease: wire.Lease{Nonce: 1, Batch: uint64(7 + number%3)}, Payloads: make([][]byte, 2+int(move)%3)}
 		if step, err := l.Send(b); err == nil {
@@ -80,6 +80,10 @@ func (l *ledger) take(s session.Step) {
 	case session.Settled:
 		if e.Last {
 			l.close(e.Result.Lease)
+		}
+	case session.Answered:
+		if e.Last {
+			l.close(e.Answers.Lease)
 		}
 	case session.Returned:
 		l.close(e.Return.Lease)

@@ -50,20 +50,27 @@ func (l *leases) open(b *wire.Batch) error {
 
 // settle takes a result. A lease that is open is answered in turn and without gaps, or the worker's bookkeeping cannot be
 // trusted with the rest; found is false for one that is not open.
-func (l *leases) settle(r *wire.Result) (last, found bool, err error) {
-	head, found, err := l.oldest(r.Lease, "RESULT.batch")
+func (l *leases) settle(p part) (last, found bool, err error) {
+	head, found, err := l.oldest(p.lease, p.frame+".batch")
 	if !found || err != nil {
 		return false, found, err
 	}
 	switch {
-	case r.First != head.next:
-		return false, true, &wire.Error{Code: wire.ByeOrder, At: "RESULT.first", Why: fmt.Sprintf("%d, the next is %d", r.First, head.next)}
-	case r.First+r.Count > head.end():
-		return false, true, &wire.Error{Code: wire.ByeOrder, At: "RESULT.count",
-			Why: fmt.Sprintf("events up to %d of a batch of %d", r.First+r.Count, head.end())}
+	case p.first != head.next:
+		return false, true, &wire.Error{Code: wire.ByeOrder, At: p.frame + ".first", Why: fmt.Sprintf("%d, the next is %d", p.first, head.next)}
+	case p.first+p.count > head.end():
+		return false, true, &wire.Error{Code: wire.ByeOrder, At: p.frame + ".count",
+			Why: fmt.Sprintf("events up to %d of a batch of %d", p.first+p.count, head.end())}
 	}
-	l.answered(head, r.Count)
+	l.answered(head, p.count)
 	return l.retire(), true, nil
+}
+
+// A part is what a RESULT or an ANSWERS says of its batch.
+type part struct {
+	frame        string
+	lease        wire.Lease
+	first, count uint64
 }
 
 func (l *leases) giveBack(r *wire.Return) (found bool, err error) {

@@ -13,6 +13,7 @@ type Machine struct {
 	welcomed bool
 	drained  wire.Message // a DRAIN that waits for WELCOME
 	bridge   bool         // DRAIN was said by the bridge: the worker says goodbye
+	columns  bool         // HELLO asked for them: answers may come as columns, too
 	leases   leases
 	calls    map[uint64]struct{} // in flight
 }
@@ -68,6 +69,8 @@ func (m *Machine) receiveEvents(msg wire.Message) Step {
 	switch msg := msg.(type) {
 	case *wire.Result:
 		return m.result(msg)
+	case *wire.Answers:
+		return m.answers(msg)
 	case *wire.Return:
 		return m.returned(msg)
 	}
@@ -110,6 +113,7 @@ func (m *Machine) hello(msg *wire.Hello) Step {
 		return m.Close(wire.ByeRefused, "HELLO."+missing+" is empty")
 	}
 	m.state = Greeted
+	m.columns = msg.Wants&wire.WantColumns != 0
 	return Step{Event: Hello{msg}}
 }
 
@@ -138,7 +142,7 @@ func (m *Machine) ready(msg *wire.Ready) Step {
 }
 
 func (m *Machine) result(msg *wire.Result) Step {
-	last, found, err := m.leases.settle(msg)
+	last, found, err := m.leases.settle(part{"RESULT", msg.Lease, msg.First, msg.Count})
 	switch {
 	case err != nil:
 		return m.broken(err)
@@ -146,6 +150,21 @@ func (m *Machine) result(msg *wire.Result) Step {
 		return Step{Event: DroppedResult{msg}}
 	}
 	return m.goodbyeWhenDone(Step{Event: Settled{msg, last}})
+}
+
+// answers takes a result by columns. What is in the columns is judged by who knows the plan.
+func (m *Machine) answers(msg *wire.Answers) Step {
+	if !m.columns {
+		return m.Close(wire.ByeOrder, "ANSWERS of a worker that has not asked for columns")
+	}
+	last, found, err := m.leases.settle(part{"ANSWERS", msg.Lease, msg.First, msg.Count})
+	switch {
+	case err != nil:
+		return m.broken(err)
+	case !found:
+		return Step{Event: DroppedAnswers{msg}}
+	}
+	return m.goodbyeWhenDone(Step{Event: Answered{msg, last}})
 }
 
 func (m *Machine) returned(msg *wire.Return) Step {

@@ -81,11 +81,17 @@ type (
 		*wire.Result
 		Last bool
 	}
+	// Answered is such a result by columns.
+	Answered struct {
+		*wire.Answers
+		Last bool
+	}
 	// Returned is the oldest open lease given back.
 	Returned struct{ *wire.Return }
-	// DroppedResult and DroppedReturn are of a lease that is not open on this connection. They change nothing.
-	DroppedResult struct{ *wire.Result }
-	DroppedReturn struct{ *wire.Return }
+	// DroppedResult, DroppedAnswers and DroppedReturn are of a lease that is not open on this connection. They change nothing.
+	DroppedResult  struct{ *wire.Result }
+	DroppedAnswers struct{ *wire.Answers }
+	DroppedReturn  struct{ *wire.Return }
 	// WorkerDrains wants no more batches.
 	WorkerDrains struct{ Reason string }
 	// Called waits for Answer.
@@ -96,13 +102,15 @@ type (
 	Ignored struct{ wire.Message }
 )
 
-func (Hello) event()         {}
-func (Window) event()        {}
-func (Settled) event()       {}
-func (Returned) event()      {}
-func (DroppedResult) event() {}
-func (DroppedReturn) event() {}
-func (WorkerDrains) event()  {}
-func (Called) event()        {}
-func (Died) event()          {}
-func (Ignored) event()       {}
+func (Hello) event()          {}
+func (Window) event()         {}
+func (Settled) event()        {}
+func (Answered) event()       {}
+func (Returned) event()       {}
+func (DroppedResult) event()  {}
+func (DroppedAnswers) event() {}
+func (DroppedReturn) event()  {}
+func (WorkerDrains) event()   {}
+func (Called) event()         {}
+func (Died) event()           {}
+func (Ignored) event()        {}

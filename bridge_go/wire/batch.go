@@ -111,30 +111,30 @@ func (m *Batch) decode(f *fields) {
 	}
 	m.DeadlineMS = f.uint("deadline_ms")
 	m.Stream = f.required("stream")
-	events := m.decodeRuns(f)
+	var events int64
+	m.Positions, events = f.runs()
 	m.decodePayloads(f, events)
 	m.Keys = f.keys(len(m.Payloads))
 	m.Headers = f.headers(len(m.Payloads))
 	m.Timestamps = f.timestamps(len(m.Payloads))
 }
 
-// decodeRuns gives the number of events that the positions name.
-func (m *Batch) decodeRuns(f *fields) int64 {
+// runs takes positions and gives the number of events that they name, too.
+func (f *fields) runs() (positions []Run, events int64) {
 	n := f.array("positions")
 	if n%3 != 0 {
 		f.malformed("%d numbers, wants runs of three", n)
 	}
-	m.Positions = sized[Run](f, n/3)
-	var events int64
-	for i := range m.Positions {
-		m.Positions[i] = f.run()
-		if run := m.Positions[i].N; run > maxInt-events {
+	positions = sized[Run](f, n/3)
+	for i := range positions {
+		positions[i] = f.run()
+		if run := positions[i].N; run > maxInt-events {
 			f.malformed("more events than a batch can have")
 		} else {
 			events += run
 		}
 	}
-	return events
+	return positions, events
 }
 
 func (f *fields) run() Run {

@@ -40,6 +40,34 @@ func BenchmarkDecodeBatch(b *testing.B) {
 	}
 }
 
+// Twelve columns of 8 bytes, as many as 300 bytes of JSON make.
+func benchColumnar() wire.Columnar {
+	c := wire.Columnar{Rows: 256, Body: make([]byte, 12*8*256)}
+	for i := range uint64(12) {
+		c.Layout = append(c.Layout, 0, 0, 0, 0, i*8*256, 8*256, 0, 0, 0, 0)
+	}
+	return c
+}
+
+func BenchmarkAppendColumns(b *testing.B) {
+	m := &wire.Columns{Attempt: 1, DeadlineMS: 5000, Stream: "departures", Positions: []wire.Run{{N: 256}}, Bytes: 300 * 256, Columnar: benchColumnar()}
+	var buf []byte
+	b.ReportAllocs()
+	for b.Loop() {
+		buf, _ = wire.AppendFrame(buf[:0], m, wire.DefaultMaxFrame)
+	}
+}
+
+func BenchmarkDecodeAnswers(b *testing.B) {
+	frame := wire.Append(nil, &wire.Answers{Count: 256, Columnar: benchColumnar()})
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := wire.Decode(frame, wire.Minor); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 func BenchmarkDecodeResult(b *testing.B) {
 	frame := wire.Append(nil, benchResult())
 	b.ReportAllocs()

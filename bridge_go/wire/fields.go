@@ -4,6 +4,7 @@ package wire
 // that a decode function is a plain list of fields.
 type fields struct {
 	b    []byte
+	size int // of the whole frame
 	typ  Type
 	name string // of the field being read
 	err  *Error

@@ -11,13 +11,9 @@ import (
 
 // A frame is a message or an *Error, nothing else; and what was decoded survives a round trip.
 func FuzzT24Frame(f *testing.F) {
-	for _, file := range []string{"frames/valid.json", "frames/invalid.json"} {
-		var vectors []wiretest.Frame
-		wiretest.Load(f, file, &vectors)
-		for _, v := range vectors {
-			if v.Pieces == nil {
-				f.Add(v.Body(f), v.Minor)
-			}
+	for _, v := range append(wiretest.Valid(f), wiretest.Invalid(f)...) {
+		if v.Pieces == nil {
+			f.Add(v.Body(f), v.Minor)
 		}
 	}
 	f.Fuzz(func(t *testing.T, frame []byte, minor uint8) {
@@ -39,7 +35,7 @@ func FuzzT24Frame(f *testing.F) {
 func roundTrip(t *testing.T, m wire.Message) {
 	t.Helper()
 	once := wire.Append(nil, m)
-	again, err := wire.Decode(bytes.Clone(once), 0)
+	again, err := wire.Decode(bytes.Clone(once), wire.Minor)
 	if err != nil {
 		t.Fatalf("%v written as % x: %v", m.Type(), once, err)
 	}

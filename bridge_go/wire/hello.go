@@ -2,13 +2,15 @@ package wire
 
 import "github.com/tinylib/msgp/msgp"
 
-// Wants is what a worker asks to be sent with each event.
+// Wants is what a worker asks for: what to be sent with each event, and how.
 type Wants uint8
 
 const (
 	WantKeys       Wants = 1
 	WantHeaders    Wants = 2
 	WantTimestamps Wants = 4
+	// WantColumns asks for COLUMNS by the plan in Describe. It means something from minor version 1 on.
+	WantColumns Wants = 8
 )
 
 // Hello opens every connection.
@@ -18,7 +20,7 @@ type Hello struct {
 	SDK, Model               string
 	Wants                    Wants // bits that this version does not know are not kept
 	MaxFrame                 uint64
-	Describe                 []byte // JSON: {"input": schema, "output": schema}
+	Describe                 []byte // JSON: {"input": schema, "output": schema, "columns": plan}
 }
 
 func (*Hello) Type() Type { return TypeHello }

@@ -12,6 +12,12 @@ const (
 	MaxValues = 262_144
 	// MaxEvents is the largest batch.
 	MaxEvents = 16_384
+	// MaxRows bounds an ANSWERS, whose rows may be many for few bytes.
+	MaxRows = 262_144
+	// MaxColumns bounds a layout.
+	MaxColumns = 4096
+	// MaxUnknown is the number of unknown fields that COLUMNS names.
+	MaxUnknown = 16
 	// MaxCalls is the number of calls in flight on a connection.
 	MaxCalls = 64
 

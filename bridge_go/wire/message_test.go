@@ -38,6 +38,35 @@ func TestAResultComesBackAsItWasSent(t *testing.T) {
 	}
 }
 
+func TestColumnsComeBackAsTheyWereSentAndTheirBodyIsAligned(t *testing.T) {
+	for n := range 130 {
+		sent := &wire.Columns{
+			Lease: wire.Lease{Nonce: 1 << 62, Batch: 7, Epoch: 2}, Attempt: 1, DeadlineMS: 5000, Stream: strings.Repeat("s", 1+n),
+			Positions: []wire.Run{{Partition: 3, First: 100, N: 4}}, Keys: [][]byte{nil, {}, []byte("k"), nil}, Bytes: 300,
+			Misfits: []wire.Misfit{{Index: 1}, {Index: 3, Payload: []byte("{")}}, Unknown: []wire.Unknown{{Name: "gate\n", N: 2}},
+			Columnar: wire.Columnar{Rows: 2, Layout: []uint64{0, 0, 0, 0, 0, 16, 0, 0, 0, 0}, Body: make([]byte, 16)},
+		}
+		prefix := []byte("what is before it in the buffer")
+		frame := wire.Append(prefix, sent)[len(prefix):]
+		if at := len(frame) - len(sent.Body); at%wire.Alignment != 0 {
+			t.Fatalf("the body of a frame of %d bytes begins at %d", len(frame), at)
+		}
+		got, err := wire.Decode(frame, wire.Minor)
+		if err != nil || !reflect.DeepEqual(got, sent) {
+			t.Fatalf("sent %+v\ngot  %+v, %v", sent, got, err)
+		}
+	}
+}
+
+func TestAnswersComeBackAsTheyWereSent(t *testing.T) {
+	sent := &wire.Answers{First: 3, Count: 3, Counts: []uint64{2, 0, 0}, Errors: []wire.RowError{{Index: 5, Kind: wire.KindFail, Code: "boom"}},
+		Columnar: wire.Columnar{Rows: 2, Layout: []uint64{2, 0, 0, 0, 0, 2, 0, 0, 0, 0}, Body: []byte{0, 1}}}
+	got, err := wire.Decode(wire.Append(nil, sent), wire.Minor)
+	if err != nil || !reflect.DeepEqual(got, sent) {
+		t.Errorf("sent %+v\ngot  %+v, %v", sent, got, err)
+	}
+}
+
 func TestResultsAreSplitIntoOutputs(t *testing.T) {
 	for _, c := range []struct {
 		result wire.Result

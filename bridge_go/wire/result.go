@@ -221,14 +221,19 @@ func (m *Result) agree(f *fields) {
 	if f.err != nil {
 		return
 	}
-	want := m.Count - uint64(len(m.Errors))
-	if m.Counts != nil {
-		want = m.sum(f)
-	}
+	want := m.promised(f)
 	f.name = "outputs"
 	if have := m.outputs(); have != want {
 		f.malformed("%d outputs, wants %d", have, want)
 	}
+}
+
+// promised is the number of outputs by counts and errors.
+func (m *Result) promised(f *fields) uint64 {
+	if m.Counts != nil {
+		return m.sum(f)
+	}
+	return m.Count - uint64(len(m.Errors))
 }
 
 // sum adds the counts up; it stops above MaxValues, which no frame has outputs for, so that it cannot overflow.

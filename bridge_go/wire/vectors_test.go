@@ -13,9 +13,7 @@ import (
 )
 
 func TestValidFramesAreDecodedToWhatTheyMean(t *testing.T) {
-	var vectors []wiretest.Frame
-	wiretest.Load(t, "frames/valid.json", &vectors)
-	for _, v := range vectors {
+	for _, v := range wiretest.Valid(t) {
 		t.Run(v.Name, func(t *testing.T) {
 			m, err := wire.Decode(v.Body(t), v.Minor)
 			if err != nil {
@@ -50,9 +48,7 @@ func sameMeaning(t *testing.T, m wire.Message, v wiretest.Frame) {
 }
 
 func TestValidFramesAreRefusedWithATailOrCutAnywhere(t *testing.T) {
-	var vectors []wiretest.Frame
-	wiretest.Load(t, "frames/valid.json", &vectors)
-	for _, v := range vectors {
+	for _, v := range wiretest.Valid(t) {
 		body := v.Body(t)
 		if _, err := wire.Decode(append(slices.Clone(body), 0xc0), v.Minor); err == nil {
 			t.Errorf("%s: accepted with a tail", v.Name)
@@ -66,9 +62,7 @@ func TestValidFramesAreRefusedWithATailOrCutAnywhere(t *testing.T) {
 }
 
 func TestT25T26T27InvalidFramesAreRefusedWithTheirCodeAndPlace(t *testing.T) {
-	var vectors []wiretest.Frame
-	wiretest.Load(t, "frames/invalid.json", &vectors)
-	for _, v := range vectors {
+	for _, v := range wiretest.Invalid(t) {
 		t.Run(v.Name, func(t *testing.T) {
 			m, err := wire.Decode(v.Body(t), v.Minor)
 			var broken *wire.Error
@@ -90,9 +84,7 @@ func TestT25T26T27InvalidFramesAreRefusedWithTheirCodeAndPlace(t *testing.T) {
 
 // Refusing must be cheap whatever the size: the walk stops at the first broken rule and reserves nothing.
 func TestT25T26HostileFramesCostNoMemoryAndNoTime(t *testing.T) {
-	var vectors []wiretest.Frame
-	wiretest.Load(t, "frames/invalid.json", &vectors)
-	for _, v := range vectors {
+	for _, v := range wiretest.Invalid(t) {
 		if v.Pieces == nil && !strings.Contains(v.Name, "2^32-1") {
 			continue
 		}

@@ -11,7 +11,7 @@ import "fmt"
 // Major and Minor are the version that this package speaks.
 const (
 	Major = 1
-	Minor = 0
+	Minor = 1
 )
 
 // A Type is the first element of a frame.
@@ -31,6 +31,8 @@ const (
 	TypePulse   Type = 11
 	TypeDied    Type = 12
 	TypeCut     Type = 13
+	TypeColumns Type = 14 // since minor version 1
+	TypeAnswers Type = 15 // likewise
 
 	// FirstSkipped is the first type that a peer who does not know it skips; an unknown one below is fatal.
 	FirstSkipped Type = 128
@@ -43,32 +45,40 @@ type Message interface {
 	decode(f *fields)
 }
 
-// kinds says of each type its name, its fields in order and how it is made.
+// kinds says of each type its name, its fields in order, how it is made, and the minor version that brought it.
 var kinds = [...]struct {
 	name   string
 	fields []string
 	new    func() Message
+	since  uint8
 }{
 	TypeHello: {"HELLO", []string{"program", "command", "worker", "slot", "pid", "sdk", "model", "wants", "max_frame", "describe"},
-		func() Message { return new(Hello) }},
+		func() Message { return new(Hello) }, 0},
 	TypeWelcome: {"WELCOME", []string{"nonce", "bridge", "max_frame", "deadline_ms", "heartbeat_ms"},
-		func() Message { return new(Welcome) }},
-	TypeReady: {"READY", []string{"events", "bytes"}, func() Message { return new(Ready) }},
+		func() Message { return new(Welcome) }, 0},
+	TypeReady: {"READY", []string{"events", "bytes"}, func() Message { return new(Ready) }, 0},
 	TypeBatch: {"BATCH", []string{"nonce", "batch", "epoch", "attempt", "deadline_ms", "stream", "positions", "payloads", "keys",
-		"headers", "timestamps"}, func() Message { return new(Batch) }},
+		"headers", "timestamps"}, func() Message { return new(Batch) }, 0},
 	TypeResult: {"RESULT", []string{"nonce", "batch", "epoch", "first", "count", "outputs", "counts", "routes", "errors"},
-		func() Message { return new(Result) }},
-	TypeReturn: {"RETURN", []string{"nonce", "batch", "epoch", "code", "reason", "retry_ms"}, func() Message { return new(Return) }},
-	TypeDrain:  {"DRAIN", []string{"reason"}, func() Message { return new(Drain) }},
-	TypeBye:    {"BYE", []string{"code", "reason"}, func() Message { return new(Bye) }},
-	TypeCall:   {"CALL", []string{"id", "lease", "deadline_ms", "method", "args"}, func() Message { return new(Call) }},
-	TypeAnswer: {"ANSWER", []string{"id", "ok", "value"}, func() Message { return new(Answer) }},
-	TypePulse:  {"PULSE", []string{"seq"}, func() Message { return new(Pulse) }},
-	TypeDied:   {"DIED", []string{"worker", "cause", "detail"}, func() Message { return new(Died) }},
-	TypeCut:    {"CUT", []string{"worker", "reason"}, func() Message { return new(Cut) }},
+		func() Message { return new(Result) }, 0},
+	TypeReturn: {"RETURN", []string{"nonce", "batch", "epoch", "code", "reason", "retry_ms"}, func() Message { return new(Return) }, 0},
+	TypeDrain:  {"DRAIN", []string{"reason"}, func() Message { return new(Drain) }, 0},
+	TypeBye:    {"BYE", []string{"code", "reason"}, func() Message { return new(Bye) }, 0},
+	TypeCall:   {"CALL", []string{"id", "lease", "deadline_ms", "method", "args"}, func() Message { return new(Call) }, 0},
+	TypeAnswer: {"ANSWER", []string{"id", "ok", "value"}, func() Message { return new(Answer) }, 0},
+	TypePulse:  {"PULSE", []string{"seq"}, func() Message { return new(Pulse) }, 0},
+	TypeDied:   {"DIED", []string{"worker", "cause", "detail"}, func() Message { return new(Died) }, 0},
+	TypeCut:    {"CUT", []string{"worker", "reason"}, func() Message { return new(Cut) }, 0},
+	TypeColumns: {"COLUMNS", []string{"nonce", "batch", "epoch", "attempt", "deadline_ms", "stream", "positions", "keys", "headers",
+		"timestamps", "bytes", "misfits", "unknown", "rows", "layout", "pad", "body"}, func() Message { return new(Columns) }, 1},
+	TypeAnswers: {"ANSWERS", []string{"nonce", "batch", "epoch", "first", "count", "rows", "counts", "errors", "layout", "pad", "body"},
+		func() Message { return new(Answers) }, 1},
 }
 
 func (t Type) known() bool { return t >= TypeHello && int(t) < len(kinds) }
+
+// knownAt says whether a type is part of the protocol at a minor version.
+func (t Type) knownAt(minor uint8) bool { return t.known() && kinds[t].since <= minor }
 
 // String is the type's name in PROTOCOL.md.
 func (t Type) String() string {

@@ -120,7 +120,7 @@ class Connection:
             self._have = 0
             return self._read(check_length(self._header, self.session.max_frame))
         except ProtocolError as error:
-            raise self._broken(error) from None
+            raise self.broken(error) from None
         except OSError as error:
             raise self.lost(str(error)) from None
 
@@ -129,7 +129,7 @@ class Connection:
         try:
             frame = self.session.receive(body)
         except ProtocolError as error:
-            raise self._broken(error) from None
+            raise self.broken(error) from None
         if isinstance(frame, Bye):
             self.close()
             raise LinkLost(_farewell(frame), frame)
@@ -188,7 +188,8 @@ class Connection:
             have += got
         return body
 
-    def _broken(self, error: ProtocolError) -> LinkLost:
+    def broken(self, error: ProtocolError) -> LinkLost:
+        """Tell a peer that broke a rule, and close: what to raise."""
         self._say(error.code, error.reason)
         return self.lost(f"the bridge broke the protocol: {error.reason}")
 

@@ -8,6 +8,8 @@ from typing import Any, ClassVar
 import msgspec
 import pyarrow as pa
 
+from pyrunner.columns.read import ColumnBatch
+from pyrunner.columns.to_arrow import TableBuilder
 from pyrunner.containers.base import TypedBatch
 from pyrunner.containers.columns import ColumnAnswers
 from pyrunner.context import Context
@@ -34,10 +36,21 @@ class ArrowContainer:
     def __init__(self, signature: Signature) -> None:
         self._schema = signature.input_schema
         self._answers = ColumnAnswers(signature)
+        self._by_columns: TableBuilder | None = None
 
     def build(self, batch: TypedBatch) -> pa.Table:
         columns = [_column(batch.column(field.name), field) for field in self._schema]
         return pa.Table.from_arrays(columns, names=list(self._schema.names))
+
+    def build_columns(self, batch: ColumnBatch) -> pa.Table:
+        """The same, from columns of a class that plan.py calls safe."""
+        if self._by_columns is None:
+            self._by_columns = TableBuilder(batch.schema)
+        return self._by_columns.build(batch)
+
+    def keep(self, batch: ColumnBatch) -> memoryview:
+        """The body as it is now, whatever the model does to what it is given: for a second try."""
+        return batch.body  # a table cannot be written into
 
     def outcomes(self, answer: Any, ctx: Context) -> list[Any]:
         return self._answers.outcomes(answer, ctx)

@@ -13,10 +13,8 @@ from pyrunner.signature import Signature
 
 
 class TypedBatch:
-    """A batch of decoded events. Containers of rows read `events`, containers of columns `column(name)` alone.
-
-    So a batch that comes as columns over the wire needs only another class with the same two members.
-    """
+    """A batch of decoded events. Containers of rows read `events`, containers of columns `column(name)` alone; what comes as columns
+    over the wire is another class with the same two members (columns/read.py), and has a way of its own, `build_columns`."""
 
     __slots__ = ("events", "meta", "schema")
 

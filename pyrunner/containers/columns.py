@@ -48,7 +48,7 @@ class ColumnAnswers:
                 systematic=True,
             )
         rows = self._rows(answer, ctx)
-        outputs = self._outputs(self._columns(answer))
+        outputs = self._outputs(self.columns(answer))
         if self._many:
             return with_rejections(_grouped(outputs, rows, ctx.n), ctx)
         if rows is None:
@@ -76,7 +76,7 @@ class ColumnAnswers:
             return index
         raise _bad_index(index, ctx.n)
 
-    def _columns(self, answer: Any) -> dict[str, Any]:
+    def columns(self, answer: Any) -> dict[str, Any]:
         """The answer's columns by output field."""
         if getattr(answer, "ndim", None) == 1 or _is_arrow_array(answer):
             return {self._only_field(): answer}

@@ -8,6 +8,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from pyrunner.columns.read import ColumnBatch
+from pyrunner.columns.to_numpy import ArraysBuilder
 from pyrunner.containers.base import TypedBatch
 from pyrunner.containers.columns import ColumnAnswers
 from pyrunner.context import Context
@@ -24,9 +26,20 @@ class NumpyContainer:
     def __init__(self, signature: Signature) -> None:
         self._makers = {field.name: array_maker(field) for field in signature.input_schema}
         self._answers = ColumnAnswers(signature)
+        self._by_columns: ArraysBuilder | None = None
 
     def build(self, batch: TypedBatch) -> dict[str, np.ndarray[Any, Any]]:
         return {name: make(batch.column(name)) for name, make in self._makers.items()}
+
+    def build_columns(self, batch: ColumnBatch) -> dict[str, np.ndarray[Any, Any]]:
+        """The same, from columns of a class that plan.py calls safe."""
+        if self._by_columns is None:
+            self._by_columns = ArraysBuilder(batch.schema)
+        return self._by_columns.build(batch)
+
+    def keep(self, batch: ColumnBatch) -> memoryview:
+        """The body as it is now, whatever the model does to what it is given: for a second try."""
+        return memoryview(bytes(batch.body))
 
     def outcomes(self, answer: Any, ctx: Context) -> list[Any]:
         return self._answers.outcomes(answer, ctx)

@@ -10,10 +10,12 @@ from pyrunner.protocol.codec import FrameBuffer, decode, encode
 from pyrunner.protocol.errors import DecodeError, LocalError, ProtocolError
 from pyrunner.protocol.frames import (
     Answer,
+    Answers,
     Batch,
     Bye,
     ByeCode,
     Call,
+    Columns,
     Cut,
     Died,
     Drain,
@@ -35,11 +37,13 @@ from pyrunner.protocol.session import Session, State
 
 __all__ = [
     "Answer",
+    "Answers",
     "Batch",
     "Bye",
     "ByeCode",
     "Call",
     "ClientPreface",
+    "Columns",
     "Cut",
     "DecodeError",
     "Died",

@@ -25,6 +25,11 @@ MAX_FRAME = 16 * 1024 * 1024
 LAST_FATAL_TYPE = 127  # unknown types above it are skipped
 
 MIN_MAX_FRAME = 64 * 1024  # every peer takes frames of this size
+MAX_COLUMNS = 4096  # columns a frame
+MAX_ROWS = 262_144  # rows an ANSWERS
+MAX_UNKNOWN = 16  # names of fields that a class does not have, told a frame
+LAYOUT = 10  # numbers a column
+ALIGNMENT = 64  # bytes: of a body in its frame, and of each buffer in its body
 
 Uint = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Int = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
@@ -47,6 +52,9 @@ Text = Annotated[str, Str(MAX_TEXT, free=True)]
 Bins = Annotated[list[bytes | None], Meta(max_length=MAX_EVENTS)]
 HeaderList = Annotated[list[Any], Meta(max_length=MAX_ELEMENTS)]  # str and bytes in turn, which codec checks
 EventInts = Annotated[list[Int], Meta(max_length=MAX_EVENTS)]
+Misfits = Annotated[list[Uint | bytes | None], Meta(max_length=2 * MAX_EVENTS)]
+Pad = Annotated[bytes, Meta(max_length=ALIGNMENT - 1)]
+LayoutNumbers = Annotated[list[Uint], Meta(max_length=LAYOUT * MAX_COLUMNS)]
 
 
 class Role(IntEnum):
@@ -75,11 +83,12 @@ class ByeCode(IntEnum):
 
 
 class Wants(IntFlag):
-    """Metadata that a worker asks for."""
+    """Metadata that a worker asks for, and events as columns."""
 
     KEYS = 1
     HEADERS = 2
     TIMESTAMPS = 4
+    COLUMNS = 8
 
 
 class Kind(IntEnum):
@@ -230,6 +239,74 @@ class Cut(Frame, tag=13):
     reason: Text
 
 
+class Columns(Frame, tag=14):
+    """Leased events as columns. `body` is a view of the frame's own buffer, which nobody uses again: it can be written into.
+
+    Events that are no rows are `misfits`: index and payload in turn. `unknown` alternates name and number of events.
+    """
+
+    nonce: Uint
+    batch: Uint
+    epoch: Uint
+    attempt: Annotated[int, Meta(ge=1, le=2**63 - 1)]
+    deadline_ms: Uint
+    stream: NonEmptyName
+    positions: Annotated[list[Int], Meta(max_length=3 * MAX_EVENTS)]
+    keys: Bins | None
+    headers: Annotated[list[HeaderList | None], Meta(max_length=MAX_EVENTS)] | None
+    timestamps: EventInts | None
+    bytes: Uint
+    misfits: Misfits
+    unknown: Annotated[list[str | Uint], Meta(max_length=2 * MAX_UNKNOWN)]
+    rows: Uint
+    layout: LayoutNumbers
+    pad: Pad
+    body: memoryview
+
+    @property
+    def lease(self) -> Lease:
+        return Lease(self.nonce, self.batch, self.epoch)
+
+    @property
+    def count(self) -> int:
+        """The number of events, misfits included."""
+        return sum(self.positions[2::3])
+
+
+class Answers(Frame, tag=15):
+    """Results as columns: `rows` outputs of the events `first` to `first + count - 1`, `counts` as in Result."""
+
+    nonce: Uint
+    batch: Uint
+    epoch: Uint
+    first: Uint
+    count: Uint
+    rows: Uint
+    counts: Annotated[list[Uint], Meta(max_length=MAX_EVENTS)] | None
+    errors: Annotated[list[RowFailure], Meta(max_length=MAX_EVENTS)]
+    layout: LayoutNumbers
+    pad: Pad
+    body: memoryview
+
+    @property
+    def lease(self) -> Lease:
+        return Lease(self.nonce, self.batch, self.epoch)
+
+
 AnyFrame = (
-    Hello | Welcome | Ready | Batch | Result | Return | Drain | Bye | Call | Answer | Pulse | Died | Cut
+    Hello
+    | Welcome
+    | Ready
+    | Batch
+    | Result
+    | Return
+    | Drain
+    | Bye
+    | Call
+    | Answer
+    | Pulse
+    | Died
+    | Cut
+    | Columns
+    | Answers
 )

@@ -16,7 +16,7 @@ from pyrunner.protocol.frames import Role
 
 MAGIC = b"DSWIRE\r\n"
 MAJOR = 1
-MINOR = 0
+MINOR = 1
 HELLO_SIZE, CHALLENGE_SIZE, PROOF_SIZE, VERDICT_SIZE = 48, 80, 32, 1
 NONCE_SIZE = 32
 MIN_TOKEN = 16

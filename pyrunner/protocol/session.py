@@ -22,10 +22,12 @@ from pyrunner.protocol.frames import (
     MAX_DESCRIBE,
     MAX_FRAME,
     Answer,
+    Answers,
     Batch,
     Bye,
     ByeCode,
     Call,
+    Columns,
     Cut,
     Died,
     Drain,
@@ -37,6 +39,7 @@ from pyrunner.protocol.frames import (
     Result,
     Return,
     Role,
+    Wants,
     Welcome,
 )
 
@@ -51,16 +54,22 @@ class State(Enum):
 
 
 class _Leased:
-    """A batch that is not answered in full yet. `size` bounds its payload bytes from above: the whole body."""
+    """A batch that is not answered in full yet. `size` bounds its payload bytes from above: the whole body, or what COLUMNS said."""
 
-    __slots__ = ("answered", "payloads", "size")
+    __slots__ = ("answered", "events", "payloads", "size")
 
-    def __init__(self, payloads: list[bytes | None], size: int) -> None:
-        self.payloads = payloads
-        self.size = size
+    def __init__(self, batch: Batch | Columns, size: int) -> None:
+        self.payloads: list[bytes | None] | None
+        if isinstance(batch, Columns):
+            self.payloads, self.events, self.size = None, batch.count, batch.bytes
+        else:
+            self.payloads, self.events, self.size = batch.payloads, len(batch.payloads), size
         self.answered = 0
 
     def payload_bytes(self) -> int:
+        """Of what is unanswered. Which event of columns has which bytes is not known: those answered in part weigh nothing here."""
+        if self.payloads is None:
+            return 0 if self.answered else self.size
         return sum(len(p) for p in self.payloads[self.answered :] if p is not None)
 
 
@@ -75,6 +84,7 @@ class Session:
         self.max_frame = FIRST_MAX_FRAME
         self.farewell: Bye | None = None
         self._offered = MAX_FRAME
+        self._by_columns = False
         self._window = (0, 0)  # the largest announced: the bridge may not have read a smaller one yet
         self._leased: dict[Lease, _Leased] = {}  # oldest first
         self._events = 0
@@ -107,7 +117,7 @@ class Session:
             raise
 
     def _accept(self, frame: Frame, size: int) -> Frame | None:
-        if isinstance(frame, Batch):
+        if isinstance(frame, Batch | Columns):
             return self._accept_batch(frame, size)
         if isinstance(frame, Bye):
             self.farewell = frame
@@ -131,22 +141,25 @@ class Session:
         self.state = State.GREETED
         return welcome
 
-    def _accept_batch(self, batch: Batch, size: int) -> Batch:
+    def _accept_batch(self, batch: Batch | Columns, size: int) -> Batch | Columns:
+        what = codec.name(batch)
+        if isinstance(batch, Columns) and not self._by_columns:
+            raise ProtocolError(ByeCode.ORDER, "COLUMNS, which were not asked for")
         may_come = self.state is State.READY or (self.state is State.DRAINING and not self._bridge_drains)
         if self.role is not Role.EVENTS or not may_come:
             raise _out_of_order(batch, self.state)
         lease = batch.lease
         if self.welcome is None or batch.nonce != self.welcome.nonce:
-            raise ProtocolError(ByeCode.ORDER, f"BATCH {batch.batch} of another nonce than that of WELCOME")
+            raise ProtocolError(ByeCode.ORDER, f"{what} {batch.batch} of another nonce than that of WELCOME")
         if lease in self._leased:
-            raise ProtocolError(ByeCode.ORDER, f"BATCH {batch.batch} is leased already")
-        self._leased[lease] = _Leased(batch.payloads, size)
-        self._events += len(batch.payloads)
-        self._size += size
+            raise ProtocolError(ByeCode.ORDER, f"{what} {batch.batch} is leased already")
+        leased = self._leased[lease] = _Leased(batch, size)
+        self._events += leased.events
+        self._size += leased.size
         if not self._within_window():
             events, limit = self._window
             raise ProtocolError(
-                ByeCode.WINDOW, f"BATCH {batch.batch} overruns the window of {events} events, {limit} bytes"
+                ByeCode.WINDOW, f"{what} {batch.batch} overruns the window of {events} events, {limit} bytes"
             )
         return batch
 
@@ -173,6 +186,7 @@ class Session:
                 f"HELLO describe has {len(hello.describe)} bytes, at most {MAX_DESCRIBE} are allowed"
             )
         self._offered = hello.max_frame
+        self._by_columns = self.minor >= 1 and bool(hello.wants & Wants.COLUMNS)
         self.state = State.GREETING
         return codec.encode(hello, FIRST_MAX_FRAME)
 
@@ -192,25 +206,39 @@ class Session:
         Results come in the order of the batches, parts of one without gaps. A result whose lease has ended may be sent:
         the bridge counts and drops it.
         """
-        lease = result.lease
-        leased = self._turn(lease, "RESULT")
-        if leased is not None:
-            whole = len(leased.payloads)
-            if result.first != leased.answered or not 1 <= result.count <= whole - leased.answered:
-                raise LocalError(
-                    f"RESULT covers {result.first} + {result.count} of {leased.answered} to {whole}"
-                )
+        leased = self._covers(result, "RESULT")
         frames = results.encode_result(result, self.max_frame)
         if leased is not None:
-            self._answered(lease, leased, result.count)
+            self._answered(result.lease, leased, result.count)
         return frames
+
+    def answers(self, answers: Answers) -> bytearray | None:
+        """The frame of answers as columns, its pad filled in; None where it is over the frame limit, and a result has to be sent."""
+        leased = self._covers(answers, "ANSWERS")
+        try:
+            data = codec.encode_aligned(answers, self.max_frame)
+        except ValueError:
+            return None
+        if leased is not None:
+            self._answered(answers.lease, leased, answers.count)
+        return data
+
+    def _covers(self, result: Result | Answers, what: str) -> _Leased | None:
+        leased = self._turn(result.lease, what)
+        if leased is not None:
+            whole = leased.events
+            if result.first != leased.answered or not 1 <= result.count <= whole - leased.answered:
+                raise LocalError(
+                    f"{what} covers {result.first} + {result.count} of {leased.answered} to {whole}"
+                )
+        return leased
 
     def give_back(self, lease: Lease, code: str, reason: str, retry_ms: int) -> bytearray:
         """RETURN what is left of a batch: nobody's fault, it comes again."""
         leased = self._turn(lease, "RETURN")
         data = self._encode(Return(*lease, results.clip(code, MAX_CODE), results.clip(reason), retry_ms))
         if leased is not None:
-            self._answered(lease, leased, len(leased.payloads) - leased.answered)
+            self._answered(lease, leased, leased.events - leased.answered)
         return data
 
     def drain(self, reason: str) -> bytearray:
@@ -274,7 +302,7 @@ class Session:
         leased.answered += count
         self._events -= count
         self._size -= leased.size
-        if leased.answered == len(leased.payloads):
+        if leased.answered == leased.events:
             del self._leased[lease]
         else:
             leased.size = leased.payload_bytes()

@@ -17,7 +17,17 @@ import msgspec
 
 from pyrunner.client import Connection, Dialler, LinkLost
 from pyrunner.metrics import WorkerMetrics
-from pyrunner.protocol import Batch, ByeCode, Drain, Kind, Result, RowFailure
+from pyrunner.protocol import (
+    Answers,
+    Batch,
+    ByeCode,
+    Columns,
+    Drain,
+    Kind,
+    ProtocolError,
+    Result,
+    RowFailure,
+)
 from pyrunner.protocol.results import failure
 from pyrunner.runtime.mishaps import Mishaps
 from pyrunner.runtime.waker import Waker
@@ -40,6 +50,12 @@ class Score(Protocol):
     """The way a batch is scored: payloads and where they come from."""
 
     def __call__(self, payloads: Sequence[Any], meta: Any) -> Scores: ...
+
+
+class ScoreColumns(Protocol):
+    """The way a frame of columns is scored; its answer is a Scores, or has `layout` and what else ANSWERS needs."""
+
+    def __call__(self, columns: Columns, meta: Any) -> Any: ...
 
 
 class GiveBack(Exception):
@@ -66,6 +82,7 @@ class Loop:
         *,
         dialler: Dialler,
         score: Score,
+        score_columns: ScoreColumns | None = None,
         meta: Callable[..., Any],
         window: tuple[int, int],
         waker: Waker,
@@ -77,7 +94,7 @@ class Loop:
         lifeline: int | None = None,
         kept: bool = True,
     ) -> None:
-        self._dialler, self._score, self._meta = dialler, score, meta
+        self._dialler, self._score, self._score_columns, self._meta = dialler, score, score_columns, meta
         self._window, self._waker, self._metrics, self._log = window, waker, metrics, log
         self._on_ready, self._on_batch = on_ready, on_batch
         self._orphaned, self._lifeline = orphaned, lifeline
@@ -121,7 +138,7 @@ class Loop:
                 draining = time.monotonic()
                 connection.send(connection.session.drain("the worker is to end"))
             frame = connection.receive(None if draining is None else _PATIENCE)
-            if isinstance(frame, Batch):
+            if isinstance(frame, Batch | Columns):
                 self._answer(connection, frame)
                 draining = None if draining is None else time.monotonic()
                 self._dialler.settled()
@@ -142,43 +159,56 @@ class Loop:
                     self._ended = True
                     return
 
-    def _answer(self, connection: Connection, batch: Batch) -> None:
+    def _answer(self, connection: Connection, batch: Batch | Columns) -> None:
         began = time.perf_counter()
         self._on_batch(batch.deadline_ms / 1000)
+        n = batch.count if isinstance(batch, Columns) else len(batch.payloads)
         try:
-            scored = self._score(batch.payloads, self._meta_of(batch))
+            scored = self._scored(batch)
         except GiveBack as back:
             self._metrics.returned.inc()
             self._log.warning("batch given back", code=back.code, reason=back.reason, retry_ms=back.retry_ms)
             connection.send(connection.session.give_back(batch.lease, back.code, back.reason, back.retry_ms))
             return
-        errors = self._failures(batch, scored.errors) if scored.errors else []
-        result = Result(
-            batch.nonce,
-            batch.batch,
-            batch.epoch,
-            0,
-            len(batch.payloads),
-            scored.outputs,
-            scored.counts,
-            scored.routes,
-            errors,
-        )
+        except ProtocolError as error:
+            raise connection.broken(error) from None
         try:
-            for data in connection.session.result(result):
-                connection.send(data)
+            self._send(connection, batch, scored, n)
         except LinkLost:
             self._metrics.unsent.inc()
             raise
         self._metrics.score_seconds.observe(time.perf_counter() - began)
         self._metrics.batches.inc()
-        self._metrics.events.inc(len(batch.payloads))
+        self._metrics.events.inc(n)
 
-    def _meta_of(self, batch: Batch) -> Any:
+    def _scored(self, batch: Batch | Columns) -> Any:
+        if isinstance(batch, Batch):
+            return self._score(batch.payloads, self._meta_of(batch))
+        assert self._score_columns is not None, "the session lets no columns through that were not asked for"
+        return self._score_columns(batch, self._meta_of(batch))
+
+    def _send(self, connection: Connection, batch: Batch | Columns, scored: Any, n: int) -> None:
+        """As columns where the scorer could, and the frame is not too large; else as lines."""
+        errors = self._failures(batch, scored.errors) if scored.errors else []
+        if hasattr(scored, "layout"):
+            body = memoryview(scored.body)
+            answers = Answers(
+                *batch.lease, 0, n, scored.rows, scored.counts, errors, scored.layout, b"", body
+            )
+            data = connection.session.answers(answers)
+            if data is not None:
+                connection.send(data)
+                return
+            scored = scored.lines()
+        result = Result(*batch.lease, 0, n, scored.outputs, scored.counts, scored.routes, errors)
+        for part in connection.session.result(result):
+            connection.send(part)
+
+    def _meta_of(self, batch: Batch | Columns) -> Any:
         headers = None if batch.headers is None else [pairs or [] for pairs in batch.headers]
         return self._meta(batch.stream, batch.positions, batch.keys, headers, batch.timestamps, batch.lease)
 
-    def _failures(self, batch: Batch, errors: Sequence[tuple[Any, ...]]) -> list[RowFailure]:
+    def _failures(self, batch: Batch | Columns, errors: Sequence[tuple[Any, ...]]) -> list[RowFailure]:
         """The errors within the bounds of the wire, counted; the user's own exceptions are shown once in a while."""
         now = time.monotonic()
         meta = self._meta_of(batch)

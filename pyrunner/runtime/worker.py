@@ -9,6 +9,7 @@ runs alone, without any of them. Exit codes: 0 drained, 78 the model could not b
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import select
 import signal
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from pyrunner.project import Project
     from pyrunner.scoring import Scorer
 
+_UNKNOWN_EVERY = 16  # batches: the first that has them is told at once
 _BATCHES_AHEAD = 4  # the window, in batches: one scored, one on its way, two to balance bridge and model
 
 
@@ -160,7 +162,8 @@ def _score(
         dialler=Dialler(
             options.bridge, options.token_file, Role.EVENTS, identity, _Quiet() if options.supervised else log
         ),
-        score=_scoring(loaded.scorer, metrics),
+        score=_scoring(loaded.scorer, loaded.scorer.score, metrics),
+        score_columns=_scoring(loaded.scorer, loaded.scorer.score_columns, metrics),
         meta=Meta,
         window=loaded.window,
         waker=waker,
@@ -183,24 +186,26 @@ def _score(
         return EXIT_ROBBED
     finally:
         calls.close()
+        metrics.unknown(loaded.scorer.unknown_fields)
         _report_unknown(loaded.scorer, reporter)
     return EXIT_OK
 
 
-def _scoring(scorer: Scorer, metrics: WorkerMetrics) -> Any:
-    """The scorer as the loop calls it: writes are left with the bridge before the answer is sent, a batch is given back the
+def _scoring(scorer: Scorer, score: Any, metrics: WorkerMetrics) -> Any:
+    """A way of the scorer's as the loop calls it: writes are left with the bridge before the answer is sent, a batch is given back the
     loop's way, and misspelt fields are counted as a metric."""
     from pyrunner.runtime.loop import GiveBack
     from pyrunner.scoring import Surroundings
 
-    score, unknown = scorer.score, scorer.unknown_fields
+    unknown = scorer.unknown_fields
+    batches = itertools.count()
 
-    def scored(payloads: Any, meta: Any) -> Any:
+    def scored(batch: Any, meta: Any) -> Any:
         try:
-            answer = score(payloads, meta)
+            answer = score(batch, meta)
             if answer.writes and scorer.access is not None:
                 _stage(scorer.access.under(meta.lease, None), answer.writes)
-            if unknown:
+            if unknown and not next(batches) % _UNKNOWN_EVERY:
                 metrics.unknown(unknown)
             return answer
         except Surroundings as error:

@@ -70,6 +70,12 @@ class EventDecoder:
         self._adapt(skipped, len(payloads))
         return Decoded(events, rows, failures)
 
+    def skipped(self, told: Sequence[Any]) -> None:
+        """Count the unknown fields that a bridge has skipped: name and number of events in turn."""
+        if self._lenient is not None:  # other classes say nothing of them
+            for name, n in zip(told[0::2], told[1::2], strict=True):
+                self.unknown.note([name], n)
+
     def _one(self, payload: Payload) -> tuple[Any, Sequence[str]]:
         """An event or Failure, and the unknown names that were skipped in it."""
         if payload is None:

@@ -12,7 +12,7 @@ from pyrunner.context import Context
 from pyrunner.meta import NOTHING, Meta
 from pyrunner.model import Model, overrides
 from pyrunner.outcomes import Reject
-from pyrunner.scoring.decode import EventDecoder, Payload, decoder_of
+from pyrunner.scoring.decode import Decoded, EventDecoder, Payload, decoder_of
 from pyrunner.scoring.failures import (
     Failure,
     RowError,
@@ -29,7 +29,11 @@ from pyrunner.scoring.verify import OutputCheck
 from pyrunner.signature import Signature, read_signature
 
 if TYPE_CHECKING:
+    from pyrunner.columns.answers import AnswerColumns, Answered
+    from pyrunner.columns.plan import Path
+    from pyrunner.columns.read import ColumnBatch
     from pyrunner.data import Access
+    from pyrunner.protocol import Columns
 
 
 class Scored(NamedTuple):
@@ -60,6 +64,19 @@ class ScoredEvents(NamedTuple):
     writes: Sequence[Any] = ()
 
 
+class ScoredColumns(NamedTuple):
+    """As Scored, but the outputs are the columns of ANSWERS. `lines` makes Scored of the same answer, for a frame that would be too
+    large; it may be called once, instead."""
+
+    rows: int
+    counts: list[int] | None
+    errors: list[RowError]
+    layout: list[int]
+    body: bytes
+    lines: Callable[[], Scored]
+    writes: Sequence[Any] = ()
+
+
 class Scorer:
     """Answers batches with one model. One thread at a time; it holds no resource and needs no closing.
 
@@ -74,14 +91,16 @@ class Scorer:
         self.model_version = model_version
         self.access = access
         self.signature: Signature = read_signature(type(model))
+        self.path: Path = self.signature.path
         self._decoder = EventDecoder(self.signature.input_schema, nulls=self.signature.nulls)
-        self._container = containers.load(self.signature)
+        self.container = containers.load(self.signature)
         self._check = OutputCheck(self.signature.output_schema, self.signature.call)
         self._decode_output = decoder_of(self.signature.output_schema)
         self._verb: Callable[..., Any] = getattr(model, self.signature.verb)
         self._wants_ctx = "ctx" in self.signature.arguments
         self._tries = Tries()
         self._direct = self._direct_call()
+        self._answer_columns: AnswerColumns | None = None
         mark_as_users(type(model))
 
     @property
@@ -108,6 +127,95 @@ class Scorer:
         self._tries = Tries()
         return self._with_writes(self._scored_list(self._outcomes(events, meta or NOTHING)))
 
+    def score_columns(self, columns: Columns, meta: Meta | None = None) -> Scored | ScoredColumns:
+        """Answer a frame of columns, as `score` answers its payloads. Raises DecodeError for a frame that cannot be.
+
+        Misfits, which the bridge could not put into columns, are decoded here. Those that are events are answered in a batch of their own.
+        """
+        from pyrunner.columns.read import read
+
+        meta = meta or NOTHING
+        batch = read(self.signature.input_schema, columns.layout, columns.rows, columns.body)
+        self._decoder.skipped(columns.unknown)
+        self._tries = Tries()
+        if not columns.misfits:
+            return self._score_rows(batch, None, [], columns.count, meta)
+        places: list[Any] = columns.misfits[0::2]
+        payloads: list[Any] = columns.misfits[1::2]
+        decoded = self._decoder.each(payloads)
+        misfit = set(places)
+        rows = [row for row in range(columns.count) if row not in misfit]
+        if not decoded.events:
+            failed = [failure.at(places[at]) for at, failure in decoded.failures.items()]
+            return self._score_rows(batch, rows, failed, columns.count, meta)
+        return self._score_mixed(batch, rows, decoded, places, meta)
+
+    def _score_rows(
+        self, batch: ColumnBatch, rows: list[int] | None, failed: list[RowError], n: int, meta: Meta
+    ) -> Scored | ScoredColumns:
+        """Rows of columns, at `rows` of a batch of n events; None: they are all of it. The others have failed already."""
+        some = meta if rows is None else meta.take(rows)
+        kept = self.container.keep(batch)  # type: ignore[attr-defined]
+        ctx = self._context(len(batch), some)
+        try:
+            given = self.container.build_columns(batch)  # type: ignore[attr-defined]
+            answer = self._verb(given, ctx=ctx) if self._wants_ctx else self._verb(given)
+            answered = self._columns_of(answer, ctx)
+            outcomes = None if answered else self.container.outcomes(answer, ctx)
+        except Exception as error:
+            outcomes, answered = self._isolated(batch.of(kept).events(), some, error), None
+        else:
+            if self._wants_ctx:
+                self._tries.passed(range(len(batch)), ctx.writes)
+        if rows is not None:
+            self._tries.renumber(rows)
+        if answered is None:
+            assert outcomes is not None
+            return self._with_writes(self._scored_list(_spread(outcomes, rows, failed, n)))
+
+        def lines() -> Scored:
+            outcomes = self.container.outcomes(answer, ctx)
+            return self._with_writes(self._scored_list(_spread(outcomes, rows, failed, n)))
+
+        errors = [
+            *failed,
+            *(rejection(r).at(row if rows is None else rows[row]) for row, r in ctx.rejected.items()),
+        ]
+        errors.sort()
+        return ScoredColumns(
+            answered.rows, _counts(answered.counts, rows, errors, n), errors, answered.layout, answered.body,
+            lines, self._tries.writes(errors),
+        )  # fmt: skip
+
+    def _score_mixed(
+        self, batch: ColumnBatch, rows: list[int], decoded: Decoded, places: list[int], meta: Meta
+    ) -> Scored:
+        """Rows of columns, and misfits that are events all the same."""
+        own = [places[at] for at in decoded.rows]
+        outcomes: list[Any] = [None] * (len(rows) + len(places))
+        for at, failure in decoded.failures.items():
+            outcomes[places[at]] = failure
+        self._place(outcomes, batch.events(), rows, meta)
+        earlier, self._tries = self._tries, Tries()
+        self._place(outcomes, decoded.events, own, meta)
+        self._tries.follow(earlier)
+        return self._with_writes(self._scored_list(outcomes))
+
+    def _place(self, outcomes: list[Any], events: list[Any], rows: list[int], meta: Meta) -> None:
+        """Answer events in a batch of their own; they are at `rows` of the whole."""
+        for row, outcome in zip(rows, self._outcomes(events, meta.take(rows)), strict=True):
+            outcomes[row] = outcome
+        self._tries.renumber(rows)
+
+    def _columns_of(self, answer: Any, ctx: Context) -> Answered | None:
+        """The answer as columns where the class and the answer allow it."""
+        if self._answer_columns is None:
+            from pyrunner.columns.answers import AnswerColumns
+
+            assert self.path.plan is not None
+            self._answer_columns = AnswerColumns(self.signature, self.path.plan)
+        return self._answer_columns.read(answer, ctx)
+
     def score_events(self, events: list[Any], meta: Meta | None = None) -> ScoredEvents:
         """Answer events that are typed already. They belong to the model from now on."""
         self._tries = Tries()
@@ -131,7 +239,7 @@ class Scorer:
     def given(self, payloads: Sequence[Payload]) -> Any:
         """What the model's method would be given for these payloads; those that are no events are left out."""
         events = self._decoder.each(payloads).events
-        return self._container.build(TypedBatch(self.signature.input_schema, events, NOTHING))
+        return self.container.build(TypedBatch(self.signature.input_schema, events, NOTHING))
 
     def warm_up(self, sample: Sequence[bytes] = ()) -> None:
         """Pay first-call costs: the model's own warm_up, or else an answer to a few sample payloads."""
@@ -218,9 +326,9 @@ class Scorer:
         `first` is the row of the first event in the batch, of which these may be a part.
         """
         ctx = self._context(len(events), meta)
-        batch = self._container.build(TypedBatch(self.signature.input_schema, events, meta))
+        batch = self.container.build(TypedBatch(self.signature.input_schema, events, meta))
         answer = self._verb(batch, ctx=ctx) if self._wants_ctx else self._verb(batch)
-        outcomes = self._container.outcomes(answer, ctx)
+        outcomes = self.container.outcomes(answer, ctx)
         if self._wants_ctx:
             self._tries.passed(range(first, first + len(events)), ctx.writes)
         return outcomes
@@ -230,7 +338,7 @@ class Scorer:
 
     def _read(self, answer: Any, events: list[Any], meta: Meta) -> list[Any]:
         try:
-            return self._container.outcomes(answer, Context(len(events), seed=self.model.seed, meta=meta))
+            return self.container.outcomes(answer, Context(len(events), seed=self.model.seed, meta=meta))
         except BadAnswer as error:
             return self._isolated(events, meta, error)
 
@@ -257,3 +365,28 @@ class Scorer:
 
 def _scored(laid: Layout) -> Scored:
     return Scored(laid.lines, laid.counts, laid.routes, laid.errors)
+
+
+def _spread(outcomes: list[Any], rows: list[int] | None, failed: list[RowError], n: int) -> list[Any]:
+    """Outcomes of some rows as those of the whole batch, of which the others have failed."""
+    if rows is None:
+        return outcomes
+    spread: list[Any] = [None] * n
+    for error in failed:
+        spread[error.index] = Failure(*error[1:])
+    for row, outcome in zip(rows, outcomes, strict=True):
+        spread[row] = outcome
+    return spread
+
+
+def _counts(
+    counts: list[int] | None, rows: list[int] | None, errors: list[RowError], n: int
+) -> list[int] | None:
+    """Outputs of each of n events, None where each without an error has one."""
+    if counts is None:
+        return None
+    whole = counts if rows is None else [0] * n
+    for row, count in zip(rows or (), counts, strict=False):
+        whole[row] = count
+    failed = {error.index for error in errors}
+    return None if all(count == (row not in failed) for row, count in enumerate(whole)) else whole

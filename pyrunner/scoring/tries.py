@@ -34,6 +34,10 @@ class Tries:
         """The events were only some of the batch: those at `rows`."""
         self._passed = [([rows[row] for row in some], writes) for some, writes in self._passed]
 
+    def follow(self, earlier: Tries) -> None:
+        """Put the calls of `earlier` in front of these."""
+        self._passed = earlier._passed + self._passed
+
     def writes(self, errors: Iterable[RowError]) -> list[Any]:
         """What is to be written, given the errors of the batch, in the order of the calls."""
         if not self._passed:

@@ -26,15 +26,15 @@ class UnknownFields(dict[str, int]):
         self._schema = schema
         self._known = [field.wire for field in schema]
 
-    def note(self, names: Iterable[str]) -> None:
-        """Count each name once: they are those of one event."""
+    def note(self, names: Iterable[str], n: int = 1) -> None:
+        """Count each name once, or for each of n events: they are those of one event."""
         for name in names:
             shown = name[:_LONGEST_NAME]
             if shown not in self and len(self) >= _MOST_NAMES:
                 shown = OTHERS
             if shown not in self:
                 _LOG.warning("%s", self.sentence(shown))
-            self[shown] = self.get(shown, 0) + 1
+            self[shown] = self.get(shown, 0) + n
 
     def nearest(self, name: str) -> str | None:
         """The declared name that it may have been meant for."""

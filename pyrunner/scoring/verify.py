@@ -72,13 +72,17 @@ class OutputCheck:
             return None
         problems = [p for field in self._schema if (p := _problem(output, field)) is not None]
         if not problems:
-            try:
-                self._decode_one(self._encode([output]))
-                return None
-            except Exception as error:
-                problems = [{"field": "", "got": cls.__name__, "expected": str(error)}]
+            problems = [{"field": "", "got": cls.__name__, "expected": self._expected(output)}]
         said = "; ".join(f"{p['field']} is {_quoted(p['got'])}, expected {p['expected']}" for p in problems)
         return Failure(FAIL, "invalid_output", f"{self._call}: {said}", msgspec.json.encode(problems))
+
+    def _expected(self, output: Any) -> str:
+        """What is wrong with the whole where no field is."""
+        try:
+            self._decode_one(self._encode([output]))
+        except Exception as error:
+            return str(error)
+        return "values of the declared types"
 
 
 def compile_check(schema: EventSchema) -> tuple[Callable[[Sequence[Any]], bool], bool]:
@@ -155,7 +159,19 @@ def _problem(output: Any, field: FieldSchema) -> Problem | None:
     return {"field": field.wire, "got": got if field.marks.log else "(hidden)", "expected": field.expected}
 
 
+#: A value of another type may read the same in JSON, as a date does in a text; it is wrong all the same.
+_EXACT: dict[str, type] = {
+    "int": int,
+    "bool": bool,
+    "str": str,
+    "datetime": datetime.datetime,
+    "date": datetime.date,
+}
+
+
 def _fits(value: Any, field: FieldSchema) -> bool:
+    if value is not None and type(value) is not _EXACT.get(field.kind, type(value)):
+        return False
     try:
         msgspec.json.decode(msgspec.json.encode(value), type=field.hint)
     except Exception:

@@ -13,10 +13,12 @@ from pyrunner.protocol.frames import (
     MAX_CALLS,
     MAX_FRAME,
     Answer,
+    Answers,
     Batch,
     Bye,
     ByeCode,
     Call,
+    Columns,
     Cut,
     Died,
     Drain,
@@ -55,8 +57,9 @@ class BridgeSession:
     `returned` those whose leases ended unanswered with the connection.
     """
 
-    def __init__(self, role: Role, max_frame: int = MAX_FRAME) -> None:
+    def __init__(self, role: Role, max_frame: int = MAX_FRAME, minor: int = 0) -> None:
         self.role = role
+        self.minor = minor
         self.state = BridgeState.NEW
         self.hello: Hello | None = None
         self.max_frame = FIRST_MAX_FRAME
@@ -75,7 +78,7 @@ class BridgeSession:
         if self.state is BridgeState.CLOSED:
             return Received(None, "ignored")
         try:
-            frame = codec.decode(body)
+            frame = codec.decode(body, self.minor)
             if frame is None:
                 return Received(None, "skipped")
             return Received(frame, self._accept(frame))
@@ -100,9 +103,9 @@ class BridgeSession:
             return None
         allowed = _ALLOWED[self.role] if self.state is not BridgeState.NEW else ()
         started = self.state in (BridgeState.READY, BridgeState.DRAINING)
-        if not isinstance(frame, allowed) or (isinstance(frame, Result | Return) and not started):
+        if not isinstance(frame, allowed) or (isinstance(frame, Result | Answers | Return) and not started):
             raise ProtocolError(ByeCode.ORDER, f"{codec.name(frame)} in state {self.state.value}")
-        if isinstance(frame, Result | Return):
+        if isinstance(frame, Result | Answers | Return):
             return self._settle(frame)
         if isinstance(frame, Ready):
             return self._take_window(frame)
@@ -131,7 +134,7 @@ class BridgeSession:
         self.state = BridgeState.READY
         return "windowed"
 
-    def _settle(self, frame: Result | Return) -> str:
+    def _settle(self, frame: Result | Answers | Return) -> str:
         held = self.open.get(frame.lease)
         if held is None:
             return "dropped"
@@ -146,7 +149,7 @@ class BridgeSession:
             self.refuse(ByeCode.DONE, "drained")
         return outcome
 
-    def _settle_part(self, result: Result, held: list[int]) -> str:
+    def _settle_part(self, result: Result | Answers, held: list[int]) -> str:
         answered, events = held[0], len(held) - 1
         if result.first != answered or result.first + result.count > events:
             raise ProtocolError(
@@ -182,7 +185,7 @@ class BridgeSession:
         if isinstance(frame, Welcome):
             assert self.hello is not None
             self.max_frame = min(frame.max_frame, self.hello.max_frame, self._own_max)
-        elif isinstance(frame, Batch):
+        elif isinstance(frame, Batch | Columns):
             self._lease(frame)
         elif isinstance(frame, Drain) and self.role is Role.EVENTS:
             self.state = BridgeState.DRAINING
@@ -192,6 +195,8 @@ class BridgeSession:
             self._close()
         elif isinstance(frame, Cut) and self.role is not Role.SUPERVISOR:
             raise LocalError("CUT goes to supervisors")
+        if isinstance(frame, Columns):
+            return codec.encode_aligned(frame, self.max_frame)
         return codec.encode(frame, self.max_frame)
 
     def has_room(self, events: int, size: int) -> bool:
@@ -204,10 +209,13 @@ class BridgeSession:
             return True
         return held_events + events <= self.window[0] and held_bytes + size <= self.window[1]
 
-    def _lease(self, batch: Batch) -> None:
+    def _lease(self, batch: Batch | Columns) -> None:
         if self.state is not BridgeState.READY:
-            raise LocalError(f"BATCH in state {self.state.value}")
-        self.open[batch.lease] = [0, *(len(p or b"") for p in batch.payloads)]
+            raise LocalError(f"{codec.name(batch)} in state {self.state.value}")
+        if isinstance(batch, Columns):
+            self.open[batch.lease] = [0, batch.bytes, *[0] * (batch.count - 1)]
+        else:
+            self.open[batch.lease] = [0, *(len(p or b"") for p in batch.payloads)]
 
     def _close(self) -> None:
         self.state = BridgeState.CLOSED
@@ -216,7 +224,7 @@ class BridgeSession:
 
 
 _ALLOWED: dict[Role, tuple[type[Frame], ...]] = {
-    Role.EVENTS: (Ready, Result, Return, Drain),
+    Role.EVENTS: (Ready, Result, Answers, Return, Drain),
     Role.CALLS: (Call, Pulse, Drain),
     Role.SUPERVISOR: (Died, Pulse, Drain),
     Role.CONTROL: (Call, Drain),

@@ -6,7 +6,8 @@
         answers = bridge.answers(2)
 
 It delivers what is given until it is answered: a batch whose worker leaves comes again, with its attempt raised. It holds no
-opinion on suspects and dead letters; `bridge_go/delivery` does. With `data` it answers what models ask for.
+opinion on suspects and dead letters; `bridge_go/delivery` does. With `data` it answers what models ask for, with `columns` it speaks
+columns to workers that want them: `FakeBridge(columns=BridgeSide(read_signature(FlightDelays)))`.
 """
 
 from __future__ import annotations
@@ -23,12 +24,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pyrunner.protocol import ProtocolError, codec, preface
 from pyrunner.protocol.frames import (
     MAX_FRAME,
     Answer,
+    Answers,
     Batch,
     Bye,
     Call,
@@ -46,6 +48,9 @@ from pyrunner.protocol.frames import (
 )
 from pyrunner.testing.bridge_session import BridgeSession, BridgeState
 from pyrunner.testing.fake_data import FakeData, Refused
+
+if TYPE_CHECKING:
+    from pyrunner.columns.through import BridgeSide
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,7 @@ class FakeBridge:
         unix: Path | None = None,
         answer_call: Callable[[Call, list[Any]], Any] | None = None,
         data: FakeData | None = None,
+        columns: BridgeSide | None = None,
         port: int = 0,
     ) -> None:
         self.nonce = secrets.randbits(62)
@@ -94,9 +100,11 @@ class FakeBridge:
         self.returns: list[Return] = []
         self.pulses = 0
         self.dropped = 0
+        self.by_columns = 0  # batches that were sent as columns and answered so
         self._batch, self._max_frame = batch, max_frame
         self._deadline_ms, self._heartbeat_ms = deadline_ms, heartbeat_ms
         self.data = data
+        self._columns = columns
         self._answer_call = answer_call or (self._from_data if data else lambda call, args: args)
         self._queue: deque[Given] = deque()
         self._answers: dict[str, Answered] = {}
@@ -229,7 +237,10 @@ class FakeBridge:
     def _lease(self, link: _Link, events: list[Given]) -> None:
         batch = self._make_batch(events, int(link.session.hello.wants) if link.session.hello else 0)
         link.leased[batch.lease] = events
-        link.send(batch)
+        by_columns = None
+        if self._columns is not None and link.wants_columns:
+            by_columns = self._columns.columns(batch)
+        link.send(by_columns or batch)
 
     def _make_batch(self, events: Sequence[Given], wants: int) -> Batch:
         self._next_batch += 1
@@ -253,10 +264,14 @@ class FakeBridge:
             [0 for _ in events] if wants & Wants.TIMESTAMPS else None,
         )
 
-    def _settle(self, link: _Link, result: Result, outcome: str | None) -> None:
+    def _settle(self, link: _Link, result: Result | Answers, outcome: str | None) -> None:
         if outcome == "dropped":
             self.dropped += 1
             return
+        if isinstance(result, Answers):
+            assert self._columns is not None
+            result = self._columns.result(result)
+            self.by_columns += 1
         events = link.leased[result.lease]
         for answered in read_result(result, [event.id for event in events]):
             self._answers[answered.id] = answered
@@ -282,7 +297,8 @@ class FakeBridge:
     def _serve(self, sock: socket.socket) -> None:
         link: _Link | None = None
         try:
-            link = _Link(sock, BridgeSession(_prove(sock, self.token), self._max_frame))
+            role, minor = _prove(sock, self.token)
+            link = _Link(sock, BridgeSession(role, self._max_frame, minor))
             with self._changed:
                 self._links.append(link)
             while (body := link.read()) is not None:
@@ -314,7 +330,7 @@ class FakeBridge:
         if isinstance(frame, Hello) and link.session.state is not BridgeState.CLOSED:
             self.hellos.append(frame)
             link.send(Welcome(self.nonce, "fake", self._max_frame, self._deadline_ms, self._heartbeat_ms))
-        elif isinstance(frame, Result):
+        elif isinstance(frame, Result | Answers):
             self._settle(link, frame, outcome)
         elif isinstance(frame, Return) and outcome == "returned":
             self.returns.append(frame)
@@ -376,6 +392,11 @@ class _Link:
         self.session = session
         self.leased: dict[Lease, list[Given]] = {}
 
+    @property
+    def wants_columns(self) -> bool:
+        hello = self.session.hello
+        return self.session.minor >= 1 and hello is not None and bool(hello.wants & Wants.COLUMNS)
+
     def send(self, frame: Frame) -> None:
         self.send_bytes(self.session.send(frame))
 
@@ -420,8 +441,8 @@ def read_result(result: Result, ids: Sequence[str]) -> list[Answered]:
     return answered
 
 
-def _prove(sock: socket.socket, token: bytes) -> Role:
-    """The bridge's side of the preface."""
+def _prove(sock: socket.socket, token: bytes) -> tuple[Role, int]:
+    """The bridge's side of the preface: the role, and the minor version that both speak."""
     sock.settimeout(5)
     hello = _read(sock, preface.HELLO_SIZE)
     if hello is None:
@@ -435,7 +456,7 @@ def _prove(sock: socket.socket, token: bytes) -> Role:
     if verdict:
         raise preface.PrefaceError("refused", verdict)
     sock.settimeout(None)
-    return Role(hello[11])
+    return Role(hello[11]), challenge[9]
 
 
 def _listen(unix: Path | None, port: int) -> tuple[socket.socket, str]:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
 
 from pyrunner.client.pending import Pending
 from pyrunner.protocol import Answer as Answering
-from pyrunner.protocol import Batch, Call, Lease, Result, codec
+from pyrunner.protocol import Answers, Batch, Call, Lease, Result, codec
 from pyrunner.protocol.frames import MAX_FRAME
+from pyrunner.protocol.preface import MINOR
 from pyrunner.protocol.results import encode_result, failure
 from pyrunner.testing.fake_bridge import Answered, read_result
 from pyrunner.testing.fake_data import FakeData, Refused
@@ -61,47 +62,59 @@ def run_model(
 
     data = data or FakeData(sql=sql, kv=kv, objects=objects, now=now)
     scorer = Scorer(model, access=Access(InProcess(data)))
+    bridge = _bridge_side(scorer)
     payloads = [
         event if event is None or isinstance(event, bytes) else msgspec.json.encode(event) for event in events
     ]
     answers: list[Answer] = []
     for first in range(0, len(payloads), batch):
-        answers += _through_the_wire(scorer, data, payloads[first : first + batch], first, stream)
+        answers += _through_the_wire(scorer, bridge, data, payloads[first : first + batch], first, stream)
     return answers
 
 
+def _bridge_side(scorer: Any) -> Any:
+    """The bridge's part where events go as columns, else None."""
+    if scorer.path.plan is None:
+        return None
+    from pyrunner.columns.through import BridgeSide
+
+    return BridgeSide(scorer.signature)
+
+
 def _through_the_wire(
-    scorer: Any, data: FakeData, payloads: Sequence[bytes | None], first: int, stream: str
+    scorer: Any, bridge: Any, data: FakeData, payloads: Sequence[bytes | None], first: int, stream: str
 ) -> list[Answer]:
     from pyrunner.meta import Meta
 
     sent = Batch(
         1, first + 1, 0, 1, 5000, stream, [0, first, len(payloads)], list(payloads), None, None, None
     )
-    got = _decoded(codec.encode(sent, MAX_FRAME))
-    assert isinstance(got, Batch)
-    scored = scorer.score(got.payloads, Meta(got.stream, got.positions, lease=got.lease))
-    scorer.access.under(got.lease, None).stage(scored.writes)
-    errors = [failure(*error) for error in scored.errors]
-    result = Result(
-        got.nonce,
-        got.batch,
-        got.epoch,
-        0,
-        len(got.payloads),
-        scored.outputs,
-        scored.counts,
-        scored.routes,
-        errors,
+    by_columns = None if bridge is None else bridge.columns(sent)
+    got = _decoded(
+        codec.encode(sent, MAX_FRAME) if by_columns is None else codec.encode_aligned(by_columns, MAX_FRAME)
     )
+    meta = Meta(got.stream, got.positions, lease=got.lease)
+    scored = scorer.score(got.payloads, meta) if by_columns is None else scorer.score_columns(got, meta)
+    scorer.access.under(got.lease, None).stage(scored.writes)
     ids = [f"{stream}/0/{first + row}" for row in range(len(payloads))]
     answered: list[Answer] = []
-    for frame in encode_result(result, MAX_FRAME):
-        part = _decoded(frame)
-        assert isinstance(part, Result)
+    for part in _parts(got.lease, scored, len(payloads), bridge):
         answered += [Answer(a.id, a.outputs, a.error, a.routes) for a in read_result(part, ids)]
     data.settle(got.lease)
     return answered
+
+
+def _parts(lease: Lease, scored: Any, n: int, bridge: Any) -> Iterator[Result]:
+    """The results that a bridge makes of an answer."""
+    errors = [failure(*error) for error in scored.errors]
+    if hasattr(scored, "layout"):
+        body = memoryview(scored.body)
+        answers = Answers(*lease, 0, n, scored.rows, scored.counts, errors, scored.layout, b"", body)
+        yield bridge.result(_decoded(codec.encode_aligned(answers, MAX_FRAME)))
+        return
+    result = Result(*lease, 0, n, scored.outputs, scored.counts, scored.routes, errors)
+    for frame in encode_result(result, MAX_FRAME):
+        yield _decoded(frame)
 
 
 class InProcess:
@@ -137,4 +150,4 @@ class _Done:
 
 
 def _decoded(data: bytearray) -> Any:
-    return codec.decode(bytes(data[4:]))
+    return codec.decode(data[4:], MINOR)

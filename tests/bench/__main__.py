@@ -18,17 +18,30 @@ import sys
 import time
 from pathlib import Path
 
-from . import api, codec, jetstream_rows, kafka_rows, memory_rows, scoring, sql_rows, stream_rows
+from . import (
+    api,
+    codec,
+    columns_rows,
+    jetstream_rows,
+    kafka_rows,
+    memory_rows,
+    parse_rows,
+    scoring,
+    sql_rows,
+    stream_rows,
+)
 from .row import Row
 
 RESULTS = Path(__file__).parent / "results" / "latest.json"
 GROUPS = {
     "stream": stream_rows.rows,
+    "columns": columns_rows.rows,
     "kafka": kafka_rows.rows,
     "jetstream": jetstream_rows.rows,
     "sql": sql_rows.rows,
     "memory": memory_rows.rows,
     "codec": codec.rows,
+    "parse": parse_rows.rows,
     "scoring": scoring.rows,
     "api": api.rows,
 }

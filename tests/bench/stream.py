@@ -107,12 +107,12 @@ class StreamBench:
 
     @classmethod
     @contextmanager
-    def of(cls, program: str, *, workers: bool = True) -> Iterator[StreamBench]:
+    def of(cls, program: str, *, workers: bool = True, science: str = SCIENCE) -> Iterator[StreamBench]:
         """Started for the one stream of a program whose model is bench_science:Scorer; the runner later where the caller wants."""
         with tempfile.TemporaryDirectory(prefix="ds-bench-") as name, ExitStack() as stack:
             folder = Path(name)
             (folder / "events.jsonl").write_bytes(b"\n".join(payloads(PRELOADED)) + b"\n")
-            (folder / "bench_science.py").write_text(SCIENCE)
+            (folder / "bench_science.py").write_text(science)
             (folder / "program.yaml").write_text(program)
             (folder / "token").write_text("0123456789abcdef0123456789abcdef")
             (folder / "token").chmod(0o600)

@@ -6,6 +6,7 @@ Every way in gives the same form: for each of the 1,000 events, in their order, 
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -238,13 +239,22 @@ class Served:
     def _tail(self, stream: str) -> list[Any]:
         return _lines(self.flights.shell.run("ds-runner", "tail", stream, "--from", "start", "--json").out)
 
+    def sent(self) -> dict[str, int]:
+        """The events that went to the workers, by form: columns, misfit, payload."""
+        with urllib.request.urlopen(f"{self.url}/metrics", timeout=10) as answer:
+            text = answer.read().decode()
+        sent: dict[str, int] = {}
+        for form, number in re.findall(r'^ds_wire_events_total{.*form="(\w+)".*} (\S+)$', text, re.MULTILINE):
+            sent[form] = sent.get(form, 0) + int(float(number))
+        return {form: number for form, number in sent.items() if number}
+
     def list_of_rows(self) -> list[Answer]:
-        return _positional(self._post(self.flights.rows()))
+        return _positional(self.post(self.flights.rows()))
 
     def row_by_row(self) -> list[Answer]:
-        return [self._post(row) for row in self.flights.rows()]
+        return [self.post(row) for row in self.flights.rows()]
 
-    def _post(self, body: Any) -> Any:
+    def post(self, body: Any) -> Any:
         with urllib.request.urlopen(f"{self.url}/predict", json.dumps(body).encode(), timeout=30) as answer:
             return json.load(answer)
 

@@ -72,6 +72,39 @@ def test_single_rows_over_http(served: Served, expected: list[Answer]) -> None:
     assert_same(served.row_by_row(), expected)
 
 
+# A row that fits, and rows that do not, of which the bridge decides the first and Python the others.
+GOOD = {"flight_id": "a", "carrier": "UA", "origin": "JFK", "distance": 700.0, "dep_delay": 3.0}
+MISFITS = [
+    ("distance", "far"), ("distance", -1), ("distance", None), ("carrier", "U"), ("origin", "LAX"), ("dep_delay", "late"),
+]  # fmt: skip
+
+
+def rows_with_misfits() -> list[dict[str, object]]:
+    return [GOOD, *({**GOOD, field: value} for field, value in MISFITS), GOOD]
+
+
+def test_rows_that_do_not_fit_are_refused_alone_by_field_and_value(served: Served) -> None:
+    body = served.post(rows_with_misfits())
+    assert [error is None for error in body["errors"]] == [True, *(False for _ in MISFITS), True]
+    for (field, value), error in zip(MISFITS, body["errors"][1:-1], strict=True):
+        (problem,) = error["errors"]
+        assert (problem["field"], problem["got"]) == (field, value)
+    assert body["predictions"][0] == body["predictions"][-1]
+
+
+def test_frames_tables_and_arrays_come_by_columns(flights: Flights, served: Served) -> None:
+    """By what the bridge counts. A failed event is tried once more, and goes as a payload where it comes with no other."""
+    before = served.sent()
+    served.list_of_rows()
+    served.post(rows_with_misfits())
+    sent = {form: number - before.get(form, 0) for form, number in served.sent().items()}
+    if flights.container in ("list", "batch"):
+        assert sent.keys() == {"payload"}
+        return
+    assert sent["columns"] == 1000 + 2
+    assert len(MISFITS) <= sent["misfit"] + sent.get("payload", 0) <= 2 * len(MISFITS)
+
+
 def assert_same(answers: list[Answer], expected: list[Answer]) -> None:
     assert len(answers) == len(expected) == 1000
     different = [at for at, (a, b) in enumerate(zip(answers, expected, strict=True)) if not same(a, b)]

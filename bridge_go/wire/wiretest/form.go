@@ -49,6 +49,11 @@ var layouts = map[string]struct {
 	"PULSE":  {11, []field{{"seq", plain}}},
 	"DIED":   {12, []field{{"worker", plain}, {"cause", plain}, {"detail", plain}}},
 	"CUT":    {13, []field{{"worker", plain}, {"reason", plain}}},
+	"COLUMNS": {14, []field{{"nonce", plain}, {"batch", plain}, {"epoch", plain}, {"attempt", plain}, {"deadline_ms", plain},
+		{"stream", plain}, {"positions", plain}, {"keys", bins}, {"headers", headers}, {"timestamps", plain}, {"bytes", plain},
+		{"misfits", bins}, {"unknown", plain}, {"rows", plain}, {"layout", plain}, {"pad", bin}, {"body", bin}}},
+	"ANSWERS": {15, []field{{"nonce", plain}, {"batch", plain}, {"epoch", plain}, {"first", plain}, {"count", plain}, {"rows", plain},
+		{"counts", plain}, {"errors", errors}, {"layout", plain}, {"pad", bin}, {"body", bin}}},
 }
 
 // Type is the name of the form's type.

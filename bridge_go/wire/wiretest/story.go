@@ -7,9 +7,10 @@ import (
 	"testing"
 )
 
-// A Story is a file of dialogues/.
+// A Story is a file of dialogues/, or of dialogues-1.1/.
 type Story struct {
 	Story, Role    string
+	Minor          uint8
 	BreaksTheRules string `json:"breaks_the_rules"`
 	Steps          []Step
 }
@@ -35,19 +36,27 @@ func (s *Step) Body(t testing.TB) []byte {
 // Stories reads all dialogues, by name.
 func Stories(t testing.TB) map[string]*Story {
 	t.Helper()
+	stories := map[string]*Story{}
+	for _, folder := range []string{"dialogues", "dialogues-1.1"} {
+		readStories(t, folder, stories)
+	}
+	return stories
+}
+
+func readStories(t testing.TB, folder string, stories map[string]*Story) {
+	t.Helper()
 	var defaults map[string]Form
-	Load(t, "dialogues/defaults.json", &defaults)
-	files, err := os.ReadDir(filepath.Join(Root(), "dialogues"))
+	Load(t, folder+"/defaults.json", &defaults)
+	files, err := os.ReadDir(filepath.Join(Root(), folder))
 	if err != nil {
 		t.Fatal(err)
 	}
-	stories := map[string]*Story{}
 	for _, file := range files {
 		if file.Name() == "defaults.json" {
 			continue
 		}
 		story := &Story{}
-		Load(t, "dialogues/"+file.Name(), story)
+		Load(t, folder+"/"+file.Name(), story)
 		for i := range story.Steps {
 			if told := story.Steps[i].Told; told != nil {
 				story.Steps[i].Frame = told.With(defaults[told.Type()])
@@ -55,5 +64,4 @@ func Stories(t testing.TB) map[string]*Story {
 		}
 		stories[strings.TrimSuffix(file.Name(), ".json")] = story
 	}
-	return stories
 }

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// A Frame is an entry of frames/valid.json or frames/invalid.json.
+// A Frame is an entry of the files under frames/.
 type Frame struct {
 	Name      string
 	Hex       string
@@ -36,6 +36,22 @@ func (f *Frame) Body(t testing.TB) []byte {
 		b = append(b, bytes.Repeat(Hex(t, p.Repeat), p.N)...)
 	}
 	return b
+}
+
+// Valid and Invalid are the frames of all minor versions.
+func Valid(t testing.TB) []Frame { return loadFrames(t, "frames/valid.json", "frames/valid-1.1.json") }
+func Invalid(t testing.TB) []Frame {
+	return loadFrames(t, "frames/invalid.json", "frames/invalid-1.1.json")
+}
+
+func loadFrames(t testing.TB, files ...string) (all []Frame) {
+	t.Helper()
+	for _, file := range files {
+		var list []Frame
+		Load(t, file, &list)
+		all = append(all, list...)
+	}
+	return all
 }
 
 // A Piece is a hex string, or a repeated one.

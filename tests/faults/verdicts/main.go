@@ -1,6 +1,7 @@
 // Verdicts decodes frames as the bridge does and says what it makes of each, so that a test can hold another language's
 // decoder against it. It reads frames with their lengths from standard input and writes a byte for each to standard
-// output: 0 for a message, the code of the BYE for what is refused, 255 for what is to be skipped.
+// output: 0 for a message, the code of the BYE for what is refused, 255 for what is to be skipped. Its argument is the minor version, 0
+// without one.
 package main
 
 import (
@@ -10,11 +11,19 @@ import (
 	"io"
 	"log"
 	"os"
+	"strconv"
 
 	"ds-runner.dev/ds-runner/bridge_go/wire"
 )
 
 func main() {
+	minor := 0
+	if len(os.Args) > 1 {
+		var err error
+		if minor, err = strconv.Atoi(os.Args[1]); err != nil {
+			log.Fatal(err)
+		}
+	}
 	in, out := bufio.NewReaderSize(os.Stdin, 1<<20), bufio.NewWriter(os.Stdout)
 	for {
 		frame, err := next(in)
@@ -24,7 +33,7 @@ func main() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		if err := out.WriteByte(verdict(frame)); err != nil {
+		if err := out.WriteByte(verdict(frame, uint8(minor))); err != nil {
 			log.Fatal(err)
 		}
 	}
@@ -44,8 +53,8 @@ func next(in io.Reader) ([]byte, error) {
 	return frame, err
 }
 
-func verdict(frame []byte) byte {
-	m, err := wire.Decode(frame, 0)
+func verdict(frame []byte, minor uint8) byte {
+	m, err := wire.Decode(frame, minor)
 	var broken *wire.Error
 	switch {
 	case errors.As(err, &broken):

@@ -117,13 +117,13 @@ class Inherits(Framed):
     [
         (Echo, "predict", "list", 0),
         (Batched, "predict", "batch", 7),
-        (Framed, "predict", "pandas", 0),
-        (Tabled, "predict", "arrow", 0),
-        (Arrays, "predict", "numpy", 0),
+        (Framed, "predict", "pandas", 8),
+        (Tabled, "predict", "arrow", 8),
+        (Arrays, "predict", "numpy", 8),
         (Nullable, "predict", "list", 1),
         (One, "predict_one", "one", 0),
-        (Extracts, "transform", "pandas", 0),
-        (Inherits, "predict", "pandas", 0),
+        (Extracts, "transform", "pandas", 8),
+        (Inherits, "predict", "pandas", 8),
     ],
 )
 def test_the_annotation_decides_the_container(cls: type, verb: str, container: str, wants: int) -> None:

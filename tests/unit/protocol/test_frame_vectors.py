@@ -7,8 +7,8 @@ import pytest
 from pyrunner.protocol import DecodeError, FrameBuffer, decode, encode, frames
 from tests.unit.protocol.vectors_of_the_wire import body, comparable, load, to_frame
 
-VALID = load("frames/valid.json")
-INVALID = load("frames/invalid.json")
+VALID = load("frames/valid.json") + load("frames/valid-1.1.json")
+INVALID = load("frames/invalid.json") + load("frames/invalid-1.1.json")
 LIMIT = 16 * 1024 * 1024
 
 
@@ -63,4 +63,4 @@ def test_frames_come_out_whole_when_bytes_come_one_by_one(vector):
 
 
 def test_every_field_of_the_table_is_a_struct_field():
-    assert {kind.__struct_config__.tag for kind in frames.AnyFrame.__args__} == set(range(1, 14))
+    assert {kind.__struct_config__.tag for kind in frames.AnyFrame.__args__} == set(range(1, 16))

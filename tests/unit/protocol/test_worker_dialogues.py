@@ -8,7 +8,12 @@ from pyrunner.protocol import Bye, LocalError, ProtocolError, Role, Session, Sta
 from tests.unit.protocol.vectors_of_the_wire import body, comparable, dialogues, load, to_fields, to_frame
 
 DEFAULTS = load("dialogues/defaults.json")
-STORIES = [(name, story) for name, story in dialogues() if story["breaks_the_rules"] != "worker"]
+STORIES = [
+    (name, story)
+    for name, story in dialogues() + dialogues("dialogues-1.1")
+    if story["breaks_the_rules"] != "worker"
+]
+DEFAULTS_OF_COLUMNS = load("dialogues-1.1/defaults.json")
 LIMIT = 16 * 1024 * 1024
 STATES = {
     "new": {State.START, State.GREETING},
@@ -19,17 +24,20 @@ STATES = {
 }
 
 
-def complete(written: dict) -> dict:
-    return {"type": written["type"]} | DEFAULTS[written["type"]] | written
+def complete(written: dict, minor: int = 0) -> dict:
+    defaults = DEFAULTS_OF_COLUMNS if minor else DEFAULTS
+    return {"type": written["type"]} | defaults[written["type"]] | written
 
 
-def sent_bytes(step: dict) -> bytes:
-    return bytes(encode(to_frame(complete(step["frame"])), LIMIT)[4:]) if "frame" in step else body(step)
+def sent_bytes(step: dict, minor: int = 0) -> bytes:
+    if "frame" not in step:
+        return body(step)
+    return bytes(encode(to_frame(complete(step["frame"], minor)), LIMIT)[4:])
 
 
 def send(session: Session, written: dict) -> list[bytearray]:
     """Have the session send a frame by the verb that makes it."""
-    frame = to_frame(complete(written))
+    frame = to_frame(complete(written, session.minor))
     match written["type"]:
         case "HELLO":
             return [session.hello(frame)]
@@ -37,6 +45,8 @@ def send(session: Session, written: dict) -> list[bytearray]:
             return [session.ready(frame.events, frame.bytes)]
         case "RESULT":
             return session.result(frame)
+        case "ANSWERS":
+            return [session.answers(frame)]
         case "RETURN":
             return [session.give_back(frame.lease, frame.code, frame.reason, frame.retry_ms)]
         case "DRAIN":
@@ -55,20 +65,21 @@ def send(session: Session, written: dict) -> list[bytearray]:
 
 @pytest.mark.parametrize(("name", "story"), STORIES, ids=[name for name, _ in STORIES])
 def test_the_worker_plays_its_part(name, story):
-    session = Session(Role[story["role"].upper()])
+    minor = story.get("minor", 0)
+    session = Session(Role[story["role"].upper()], minor)
     broken: ProtocolError | None = None
     for step in story["steps"]:
         if step.get("event") == "eof":
             session.end_of_file()
         elif step["from"] == "bridge":
-            broken = feed(session, sent_bytes(step))
+            broken = feed(session, sent_bytes(step, minor))
         elif broken is not None:
             (goodbye,) = [session.goodbye(broken.code, broken.reason)]
             assert decode(goodbye[4:]).code == step["frame"]["code"]
         elif "hex" in step or (step.get("outcome") == "ignored" and step["state"] == "closed"):
             continue  # bytes that no verb makes; a frame after the end
         else:
-            compare(send(session, step["frame"]), step["frame"])
+            compare(send(session, step["frame"]), step["frame"], minor)
         check_state(session, step, story)
 
 
@@ -80,9 +91,9 @@ def feed(session: Session, data: bytes) -> ProtocolError | None:
     return None
 
 
-def compare(frames: list[bytearray], written: dict) -> None:
+def compare(frames: list[bytearray], written: dict, minor: int) -> None:
     (data,) = frames
-    frame = decode(data[4:])
+    frame = decode(data[4:], minor)
     fields = to_fields(written)
     raw = {"args", "value"} & fields.keys()
     assert {k: getattr(frame, k) for k in fields.keys() - raw} == {k: fields[k] for k in fields.keys() - raw}

@@ -18,8 +18,8 @@ def load(name: str) -> Any:
     return json.loads((ROOT / name).read_text())
 
 
-def dialogues() -> list[tuple[str, dict[str, Any]]]:
-    files = sorted((ROOT / "dialogues").glob("*.json"))
+def dialogues(folder: str = "dialogues") -> list[tuple[str, dict[str, Any]]]:
+    files = sorted((ROOT / folder).glob("*.json"))
     return [(f.stem, json.loads(f.read_text())) for f in files if f.stem != "defaults"]
 
 
@@ -47,10 +47,12 @@ def to_fields(written: dict[str, Any]) -> dict[str, Any]:
 
 
 def _field(frame: str, field: str, value: Any) -> Any:
-    if field in ("describe",):
+    if field in ("describe", "pad", "body"):
         return bytes.fromhex(value)
     if field in ("payloads", "keys") and value is not None:
         return [None if v is None else bytes.fromhex(v) for v in value]
+    if field == "misfits":
+        return [bytes.fromhex(v) if isinstance(v, str) else v for v in value]
     if field == "headers" and value is not None:
         return [
             None if h is None else [bytes.fromhex(v) if i % 2 else v for i, v in enumerate(h)] for h in value

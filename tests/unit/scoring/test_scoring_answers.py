@@ -288,3 +288,20 @@ def test_a_model_is_warmed_up_by_its_own_method_or_by_a_sample() -> None:
     model(unreachable).warm_up([b'{"x":1}'])
     model(predict, warm_up=lambda self: asked.append("own")).warm_up([b'{"x":1}'])
     assert asked == [1, "own"]
+
+
+def test_a_time_in_a_text_is_wrong_though_it_reads_as_one_in_json() -> None:
+    """It once passed alone and not together with others, which ended the worker."""
+
+    class Said(Event):
+        text: str
+
+    class Says(Model[Said, Said]):
+        def predict(self, events: list[Said]) -> list[Said]:
+            return [Said(text=dt.datetime(2013, 1, 1, tzinfo=dt.UTC)) for _ in events]  # type: ignore[arg-type]
+
+    (error,) = Scorer(Says()).score([b'{"text": "x"}']).errors
+    assert (error.code, error.reason) == (
+        "invalid_output",
+        'Says.predict: text is "a datetime", expected string',
+    )

@@ -220,7 +220,7 @@ class Arrays(Model[Wide, Out]):
 
 
 def built(cls: type, *events: Wide) -> Any:
-    return Scorer(cls())._container.build(TypedBatch(schema_of(Wide), list(events), NOTHING))
+    return Scorer(cls()).container.build(TypedBatch(schema_of(Wide), list(events), NOTHING))
 
 
 DTYPES = {
