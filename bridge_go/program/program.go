@@ -98,6 +98,8 @@ type Command struct {
 	Queue          Queue    `json:"queue"`
 	RequestTimeout Duration `json:"request_timeout"`
 	DrainDelay     Duration `json:"drain_delay"`
+	TLS            *TLS     `json:"tls"`
+	Tokens         string   `json:"tokens"` // a file; nobody is asked when empty
 
 	Deploy map[string]any `json:"deploy"`
 }
@@ -119,6 +121,12 @@ type Breaker struct {
 type Queue struct {
 	Rows  int  `json:"rows"`
 	Bytes Size `json:"bytes"`
+}
+
+// TLS names the files of a certificate and its key, relative to [Program.Folder].
+type TLS struct {
+	Cert string `json:"cert"`
+	Key  string `json:"key"`
 }
 
 // ShadowQueue bounds what waits for a shadow.

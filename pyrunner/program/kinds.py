@@ -59,6 +59,8 @@ KINDS: dict[str, dict[str, Any]] = {
             "queue": VALUE,
             "request_timeout": VALUE,
             "drain_delay": VALUE,
+            "tls": VALUE,
+            "tokens": VALUE,
             "workers": VALUE,
             "batch": VALUE,
             "deadline": VALUE,

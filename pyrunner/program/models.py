@@ -26,7 +26,7 @@ __all__ = [
     "Metadata",
     "Program",
 ]
-__all__ += ["Queue", "Scale", "ShadowQueue", "Size", "Spec", "Stream"]
+__all__ += ["Queue", "Scale", "ShadowQueue", "Size", "Spec", "Stream", "Tls"]
 
 
 class _Strict(BaseModel):
@@ -118,6 +118,15 @@ class Queue(_Strict):
     """Most bytes of rows that wait; then 429."""
 
 
+class Tls(_Strict):
+    """With what the server says who it is. The files are read again when they change."""
+
+    cert: is_.Word = Field(examples=["certs/tls.crt"])
+    """A PEM file, relative to program.yaml: the certificate, and those between it and its authority."""
+    key: is_.Word = Field(examples=["certs/tls.key"])
+    """A PEM file, relative to program.yaml: the private key."""
+
+
 class ShadowQueue(_Strict):
     """What may wait for the shadow."""
 
@@ -197,6 +206,9 @@ class Command(_Strict):
     """The longest that a request may take, its body included; then 504."""
     drain_delay: is_.Time | None = None
     """How long the server answers on after it has said that it ends, so that load balancers notice."""
+    tls: Tls | None = None
+    tokens: is_.Word | None = Field(default=None, examples=["/run/secrets/tokens"])
+    """A file of bearer tokens, one a line, relative to program.yaml; read again when it changes. Default: nobody is asked."""
     deploy: Deploy | None = None
 
 

@@ -30,6 +30,7 @@ PLACES = {
     "Breaker": "spec.commands[].breaker",
     "ShadowQueue": "spec.commands[].shadow_queue",
     "Queue": "spec.commands[].queue",
+    "Tls": "spec.commands[].tls",
     "Deploy": "spec.commands[].deploy",
     "Scale": "spec.commands[].deploy.scale",
 }
