@@ -94,6 +94,7 @@ type Command struct {
 
 	Host           string   `json:"host"`
 	Port           int      `json:"port"`
+	GRPCPort       *int     `json:"grpc_port"` // no gRPC when nil
 	MaxBody        Size     `json:"max_body"`
 	Queue          Queue    `json:"queue"`
 	RequestTimeout Duration `json:"request_timeout"`

@@ -55,6 +55,7 @@ KINDS: dict[str, dict[str, Any]] = {
         "fields": {
             "host": VALUE,
             "port": VALUE,
+            "grpc_port": VALUE,
             "max_body": VALUE,
             "queue": VALUE,
             "request_timeout": VALUE,

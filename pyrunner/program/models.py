@@ -199,6 +199,8 @@ class Command(_Strict):
     """The address to listen on; 0.0.0.0 is all."""
     port: is_.Port | None = None
     """The port to listen on; 0 is any."""
+    grpc_port: is_.Port | None = None
+    """The port of the Open Inference Protocol over gRPC; 0 is any. Default: there is none."""
     max_body: is_.Bytes | None = None
     """Largest body of a request."""
     queue: Queue | None = None
