@@ -43,7 +43,7 @@ func (r *route) run(ctx context.Context) error {
 // drain lets the front answer what it has accepted before the workers are told to go.
 func (r *route) drain(ctx context.Context) error {
 	if r.front != nil {
-		if err := r.front.Drain(ctx); err != nil {
+		if err := seededDrain(r.front)(ctx); err != nil {
 			return err
 		}
 	}
