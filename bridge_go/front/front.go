@@ -25,7 +25,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"ds-runner.dev/ds-runner/bridge_go/dispatch"
 	"ds-runner.dev/ds-runner/bridge_go/listen"
 	"ds-runner.dev/ds-runner/bridge_go/messaging"
 )
@@ -36,11 +35,15 @@ type Config struct {
 
 	Rows           int           // rows that wait or are being scored, then 429; 16,384
 	Bytes          int           // of these rows, then 429; 64 MiB
-	MaxBody        int           // then 413; 8 MiB
+	MaxBody        int           // then 413, as it is sent and as it is decompressed; 8 MiB
 	RequestTimeout time.Duration // its body included, then 504; 10 s
 	DrainDelay     time.Duration // between unready and the end of listening; 5 s, negative for none
 	MaxConnections int           // others wait in the kernel; 4096
 	Batch          int           // rows of one batch of the route; 256
+	RouteHeader    string        // keeps who sends it with one version, where events have no key; none
+
+	Cert, Key string // files of TLS; none: plain HTTP
+	Tokens    string // a file of bearer tokens; none: nobody is asked
 
 	Log        *slog.Logger
 	Registerer prometheus.Registerer // gets the metrics of the front
@@ -83,15 +86,20 @@ func or[T comparable](field *T, value T) {
 // A Front serves one command of one program.
 type Front struct {
 	cfg     Config
-	queue   *queue
+	queue   *queue // of the first lane; its pool serves all
+	first   *Lane
 	numbers *numbers
-	types   atomic.Pointer[types]
-	server  *http.Server
+	types   atomic.Pointer[types] // of the version that most requests go to
+
+	routing     atomic.Pointer[routing]
+	routingLock sync.Mutex
+	server      *http.Server
+	guard       *guard
+	cert        *certificate // nil: plain HTTP
 
 	listener *listen.Limited
 	served   chan error // the end of Serve
 	draining atomic.Bool
-	watched  atomic.Pointer[func() dispatch.Status]
 	seen     atomic.Pointer[state]
 	stop     chan struct{}
 	stopOnce sync.Once
@@ -103,9 +111,17 @@ type Front struct {
 func New(c Config) (*Front, error) {
 	c = c.withDefaults()
 	f := &Front{cfg: c, served: make(chan error, 1), stop: make(chan struct{}), ids: newRequestIDs()}
-	f.queue = newQueue(c.Rows, c.Bytes, c.Batch)
+	f.first = f.newLane("")
+	f.queue = f.first.queue
+	f.routing.Store(newRouting(c.Program, f.first))
 	var err error
-	if f.numbers, err = newNumbers(c, f.queue); err != nil {
+	if f.numbers, err = newNumbers(c, f.load); err != nil {
+		return nil, err
+	}
+	if f.guard, err = newGuard(c.Tokens); err != nil {
+		return nil, err
+	}
+	if f.cert, err = newCertificate(c.Cert, c.Key); err != nil {
 		return nil, err
 	}
 	f.types.Store(&types{})
@@ -114,21 +130,22 @@ func New(c Config) (*Front, error) {
 		Handler: f, ReadHeaderTimeout: headerTimeout, ReadTimeout: bodyTimeout, IdleTimeout: idleTimeout,
 		WriteTimeout: bodyTimeout + c.RequestTimeout + writeTimeout, MaxHeaderBytes: maxHeader,
 		ErrorLog: slog.NewLogLogger(c.Log.Handler(), slog.LevelDebug), ConnState: f.numbers.connection,
+		Protocols: protocols(),
 	}
-	f.beside.Go(func() { f.each(sweepEvery, f.queue.expire) })
+	f.watch("the bearer tokens are", f.guard.file)
+	if f.cert != nil {
+		f.server.TLSConfig = f.cert.config()
+		f.watch("the certificate is", f.cert.files)
+	}
+	f.beside.Go(func() { f.each(sweepEvery, func(now time.Time) { f.lanes(func(l *Lane) { l.queue.expire(now) }) }) })
 	f.beside.Go(func() { f.each(lookEvery, func(time.Time) { f.look() }) })
 	return f, nil
 }
 
 // Open gives the route the source of rows; it has the form of dispatch.Config.Open. describe is the worker's description of
 // its types, as JSON.
-func (f *Front) Open(_ context.Context, describe []byte) (messaging.Source, error) {
-	types, err := readTypes(f.cfg.Program, describe)
-	if err != nil {
-		return nil, err
-	}
-	f.types.Store(types)
-	return f.queue.open(), nil
+func (f *Front) Open(ctx context.Context, describe []byte) (messaging.Source, error) {
+	return f.first.Open(ctx, describe)
 }
 
 // Listen binds the address; connections are accepted, and answered, from now on. [Front.Close] or [Front.Drain] end it.
@@ -140,8 +157,8 @@ func (f *Front) Listen(address string) (net.Addr, error) {
 		return nil, err
 	}
 	f.listener = listen.Limit(listener, f.cfg.MaxConnections)
-	f.cfg.Log.Info("serving", "url", "http://"+listener.Addr().String())
-	go func() { f.served <- f.server.Serve(f.listener) }()
+	f.cfg.Log.Info("serving", "url", f.Scheme()+"://"+listener.Addr().String())
+	go func() { f.served <- f.serve() }()
 	return listener.Addr(), nil
 }
 
@@ -166,7 +183,7 @@ func (f *Front) Drain(ctx context.Context) error {
 	f.cfg.Log.Info("draining", "delay", f.cfg.DrainDelay)
 	defer f.stopBeside()
 	wait(ctx, f.cfg.DrainDelay)
-	f.queue.idle(ctx)
+	f.lanes(func(l *Lane) { l.queue.idle(ctx) })
 	if f.listener != nil {
 		if err := f.listener.CloseEmpty(ctx); err != nil {
 			f.cfg.Log.Warn("connections that nobody had accepted may be lost", "error", err)
@@ -178,7 +195,7 @@ func (f *Front) Drain(ctx context.Context) error {
 	if err != nil {
 		f.server.Close()
 	}
-	f.queue.close()
+	f.lanes(func(l *Lane) { l.queue.close() })
 	return err
 }
 
@@ -186,7 +203,7 @@ func (f *Front) Drain(ctx context.Context) error {
 func (f *Front) Close() error {
 	defer f.stopBeside()
 	err := f.server.Close()
-	f.queue.close()
+	f.lanes(func(l *Lane) { l.queue.close() })
 	return err
 }
 

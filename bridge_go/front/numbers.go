@@ -41,16 +41,16 @@ var fateNames = [...]string{pending: "none", scored: "scored", rejected: "reject
 // numbers counts with plain atomics where requests pass; scraping builds the metrics.
 type numbers struct {
 	descs       []*prometheus.Desc
-	queue       *queue
+	load        func() (rows, bytes int)
 	statuses    [pages][600]atomic.Uint64
 	seconds     [pages]prometheus.Histogram
 	rows        [len(fateNames)]atomic.Uint64
 	connections atomic.Int64
 }
 
-func newNumbers(c Config, q *queue) (*numbers, error) {
+func newNumbers(c Config, load func() (rows, bytes int)) (*numbers, error) {
 	labels := prometheus.Labels{"program": c.Program, "command": c.Command}
-	n := &numbers{queue: q}
+	n := &numbers{load: load}
 	for _, m := range Table {
 		n.descs = append(n.descs, prometheus.NewDesc(m.Name, m.Help, m.Labels, labels))
 	}
@@ -111,7 +111,7 @@ func (n *numbers) Collect(ch chan<- prometheus.Metric) {
 	for fate := scored; int(fate) < len(fateNames); fate++ {
 		send(2, prometheus.CounterValue, float64(n.rows[fate].Load()), fateNames[fate])
 	}
-	rows, bytes := n.queue.load()
+	rows, bytes := n.load()
 	send(3, prometheus.GaugeValue, float64(rows))
 	send(4, prometheus.GaugeValue, float64(bytes))
 	send(5, prometheus.GaugeValue, float64(n.connections.Load()))

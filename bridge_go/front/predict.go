@@ -32,6 +32,7 @@ func (f *Front) predict(w http.ResponseWriter, r *http.Request, start time.Time)
 		return f.fail(w, p)
 	}
 	defer f.queue.release(q)
+	q.lane.tellVersion(w.Header(), q.answers[0].model)
 	return f.answer(w, q.answers, list)
 }
 
@@ -51,19 +52,17 @@ var problemGone = &problem{499, "client_gone", "the client has gone"}
 // score has the rows of a request scored and returns when they have their fates. After a problem the request is not the
 // caller's any more; otherwise the caller releases it.
 func (f *Front) score(r *http.Request, q *request, start time.Time) *problem {
-	if cause := f.seen.Load().cause; cause != "" {
-		f.queue.release(q)
-		return notReady(cause)
-	}
 	q.deadline = start.Add(f.cfg.RequestTimeout)
-	if refused := f.queue.admit(q); refused != admitted {
+	q.headers = rowHeaders(r)
+	lane, p := f.admit(r, q)
+	if p != nil {
 		f.queue.release(q)
-		return f.refused(refused)
+		return p
 	}
 	select {
 	case <-q.done:
 	case <-r.Context().Done():
-		if f.queue.abandon(q) {
+		if lane.queue.abandon(q) {
 			return problemGone
 		}
 		<-q.done // it ended in the same moment
@@ -110,7 +109,7 @@ func (f *Front) body(w http.ResponseWriter, r *http.Request) ([]byte, *problem) 
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			return nil, problemBody
 		case err != nil:
-			return nil, problemCut
+			return nil, cutOff(err)
 		}
 	}
 }

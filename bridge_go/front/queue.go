@@ -36,9 +36,12 @@ const maxKeptRows = 1024
 type request struct {
 	body     []byte // never reused: a worker that lost its lease may still be writing it to a dying connection
 	rows     []span
+	headers  []messaging.Header // of each of its rows
 	answers  []answer
 	deadline time.Time
 	done     chan struct{} // one signal, of the last fate or of the deadline
+	version  string        // that the request asks for; nothing: by weight
+	lane     *Lane         // that it was admitted to
 
 	taken         int // rows that the route has got
 	settled       int
@@ -234,7 +237,7 @@ func (l *loan) add(at row) bool {
 	if l.records == nil {
 		l.records = make([]messaging.Record, 0, max(1, min(l.rows, q.rows-len(q.sent))))
 	}
-	l.records = append(l.records, messaging.Record{Value: at.request.body[s.from:s.to:s.to], Offset: q.next})
+	l.records = append(l.records, messaging.Record{Value: at.request.body[s.from:s.to:s.to], Headers: at.request.headers, Offset: q.next})
 	q.sent[q.next] = at
 	q.next++
 	l.rows--

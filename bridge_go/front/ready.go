@@ -11,9 +11,14 @@ type state struct {
 	model string // the versions that answer
 }
 
-// look asks the route, and tells of a change once.
+// look asks the routes of all lanes, and tells of a change once.
 func (f *Front) look() {
-	status := f.watched.Load()
+	f.lanes((*Lane).look)
+	f.publish()
+}
+
+func (l *Lane) look() {
+	status := l.watched.Load()
 	if status == nil {
 		return
 	}
@@ -22,8 +27,12 @@ func (f *Front) look() {
 	if !now.Ready && is.cause == "" {
 		is.cause = "the route is " + now.State
 	}
-	f.queue.lend(len(now.Workers))
-	switch was := f.seen.Swap(is); {
+	l.queue.lend(len(now.Workers))
+	l.seen.Store(is)
+}
+
+func (f *Front) tellState(was, is *state) {
+	switch {
 	case was.cause == is.cause:
 	case is.cause != "":
 		f.cfg.Log.Warn("not ready", "cause", is.cause)
