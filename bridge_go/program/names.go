@@ -45,6 +45,7 @@ func checkNames(root *node, ps *problems) {
 	checkReaders(root, ps)
 	checkOrder(root, ps)
 	checkFormats(root, ps)
+	checkVersions(root, ps)
 }
 
 type names struct {

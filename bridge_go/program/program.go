@@ -92,6 +92,10 @@ type Command struct {
 	ShadowQueue     ShadowQueue `json:"shadow_queue"`
 	ShadowTolerance float64     `json:"shadow_tolerance"`
 
+	Versions    map[string]int `json:"versions"` // version or alias to weight; none: latest alone
+	RouteHeader string         `json:"route_header"`
+	Swap        string         `json:"swap"` // beside or in-place
+
 	Host           string   `json:"host"`
 	Port           int      `json:"port"`
 	GRPCPort       *int     `json:"grpc_port"` // no gRPC when nil

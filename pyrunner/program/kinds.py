@@ -12,6 +12,11 @@ STREAM, DATASET, EITHER, VALUE = "stream", "dataset", "stream or dataset", ""
 
 _BATCH = {"events": 256, "bytes": "256KiB", "linger": "0ms"}
 _BREAKER = {"run": 20, "hold": "2s"}
+_SHADOW = {
+    "shadow_workers": 1,
+    "shadow_queue": {"events": 8192, "bytes": "16MiB"},
+    "shadow_tolerance": 0,
+}
 
 KINDS: dict[str, dict[str, Any]] = {
     "train": {"fields": {"input": DATASET, "validation": DATASET}, "defaults": {}},
@@ -43,13 +48,7 @@ KINDS: dict[str, dict[str, Any]] = {
             "breaker": _BREAKER,
             "guarantee": "at-least-once",
         },
-        "with": {
-            "shadow": {
-                "shadow_workers": 1,
-                "shadow_queue": {"events": 8192, "bytes": "16MiB"},
-                "shadow_tolerance": 0,
-            }
-        },
+        "with": {"shadow": _SHADOW},
     },
     "serve-api": {
         "fields": {
@@ -67,6 +66,13 @@ KINDS: dict[str, dict[str, Any]] = {
             "deadline": VALUE,
             "attempts": VALUE,
             "breaker": VALUE,
+            "versions": VALUE,
+            "route_header": VALUE,
+            "swap": VALUE,
+            "shadow": VALUE,
+            "shadow_workers": VALUE,
+            "shadow_queue": VALUE,
+            "shadow_tolerance": VALUE,
         },
         "defaults": {
             "host": "127.0.0.1",
@@ -80,7 +86,9 @@ KINDS: dict[str, dict[str, Any]] = {
             "deadline": "10s",
             "attempts": 2,
             "breaker": {"run": 20, "hold": "200ms"},
+            "swap": "beside",
         },
+        "with": {"shadow": _SHADOW},
     },
     "score-batch": {
         "fields": {

@@ -195,6 +195,12 @@ class Command(_Strict):
     shadow_queue: ShadowQueue | None = None
     shadow_tolerance: is_.Distance | None = None
     """How far two numbers with a fraction may be apart and still count as the same."""
+    versions: dict[is_.Name, is_.Weight] | None = None
+    """Versions of the model, or aliases, that answer side by side, and the weight of each; 0 for one that answers only who names it. Default: latest alone."""
+    route_header: is_.Header | None = None
+    """The header that keeps who sends it with one version, where events have no Key. Default: the request's id."""
+    swap: is_.Swap | None = None
+    """How another version comes in: beside the old one until it answers, or in its place, worker by worker, where memory is short."""
     host: is_.Word | None = None
     """The address to listen on; 0.0.0.0 is all."""
     port: is_.Port | None = None

@@ -14,6 +14,7 @@ from pyrunner.program.order import check_order
 from pyrunner.program.places import Path, Problems
 from pyrunner.program.resolve import command_kind
 from pyrunner.program.tree import Node, render
+from pyrunner.program.versions import check_versions
 from pyrunner.program.words import quote, unknown
 
 _SECTIONS = {"stream": "streams", "dataset": "datasets", "connection": "connections"}
@@ -52,6 +53,7 @@ def check_names(root: Node, problems: Problems) -> None:
     check_readers(root, problems)
     check_order(root, problems)
     check_formats(root, problems)
+    check_versions(root, problems)
 
 
 def _commands(root: Node) -> Iterator[tuple[Path, Node]]:

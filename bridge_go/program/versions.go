@@ -1,0 +1,22 @@
+package program
+
+// checkVersions refuses versions side by side of which none would get a request. One problem a command, at the versions.
+func checkVersions(root *node, ps *problems) {
+	for i, command := range root.get("spec", "commands").items() {
+		versions := command.get("versions")
+		if !versions.isMap() || versions.bad || weighted(versions) {
+			continue
+		}
+		ps.add(versions.place, render(root, path{"spec", "commands", i, "versions"}), "range",
+			"none has a weight, so none would be asked. Write for example {3: 90, 4: 10}")
+	}
+}
+
+func weighted(versions *node) bool {
+	for _, name := range versions.keysOf() {
+		if n := versions.below[name]; n.bad || n.scalar != int64(0) {
+			return true
+		}
+	}
+	return false
+}
