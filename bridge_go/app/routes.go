@@ -139,13 +139,15 @@ func (b *bridge) openStream(ctx context.Context, c program.Command) (*route, err
 }
 
 func (b *bridge) openFront(_ context.Context, c program.Command) (*route, error) {
+	cert, key := b.certificate(c)
 	f, err := front.New(front.Config{
 		Program: b.program.Name(), Command: c.Name, Rows: c.Queue.Rows, Bytes: int(c.Queue.Bytes), MaxBody: int(c.MaxBody),
 		RequestTimeout: c.RequestTimeout.Std(), DrainDelay: b.drainDelay(c), Batch: c.Batch.Events,
+		Cert: cert, Key: key, Tokens: b.beside(c.Tokens),
 		Log: b.Log.With("command", c.Name), Registerer: b.metrics, Gatherer: b.metrics,
 	})
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", ErrMistake, err)
 	}
 	config := b.config(c)
 	config.Stream = c.Name

@@ -6,7 +6,8 @@ import (
 	"strconv"
 )
 
-// A problem is an answer that is no prediction: a status, a code for programs, and a sentence.
+// A problem is an answer that is no prediction, as application/problem+json (RFC 9457): a status, a code for programs, and a
+// sentence, which stands twice: as `detail` for readers of the RFC, as `error` for those of the Open Inference Protocol.
 type problem struct {
 	status     int
 	code, text string
@@ -21,6 +22,9 @@ var (
 	problemBody    = &problem{http.StatusRequestTimeout, "slow_body", "the body did not arrive in time"}
 	problemCut     = &problem{http.StatusBadRequest, "bad_body", "the body could not be read"}
 	problemLost    = &problem{http.StatusNotFound, "not_found", "no such page. See /docs"}
+	problemToken   = &problem{http.StatusUnauthorized, "unauthorized", "a bearer token is wanted, and there is none here that is known"}
+	problemCoding  = &problem{http.StatusUnsupportedMediaType, "content_encoding", "a body is sent as it is, or with Content-Encoding gzip or deflate"}
+	problemZip     = &problem{http.StatusBadRequest, "bad_body", "the body is not what its Content-Encoding says"}
 )
 
 func malformed(err *syntaxError) *problem {
@@ -62,17 +66,20 @@ func statusOf(code string) int {
 	return http.StatusInternalServerError
 }
 
-// fail writes a problem as {"error": ..., "code": ...}; the Open Inference Protocol wants the first, programs the second.
+// fail writes a problem.
 func (f *Front) fail(w http.ResponseWriter, p *problem) int {
 	if p.status == http.StatusTooManyRequests || p.status == http.StatusServiceUnavailable {
 		w.Header()["Retry-After"] = []string{retryAfter()}
+	}
+	if p.status == http.StatusUnauthorized {
+		w.Header()["Www-Authenticate"] = bearerValue
 	}
 	if p.status == http.StatusRequestTimeout || p.status == http.StatusRequestEntityTooLarge {
 		w.Header()["Connection"] = closeValue // the rest of the body is not worth reading
 	}
 	buffer := takeBuffer()
 	defer buffer.put()
-	buffer.failure(p.text, p.code)
+	buffer.problem(p)
 	return buffer.send(w, p.status)
 }
 
