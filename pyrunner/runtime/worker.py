@@ -105,6 +105,7 @@ class _Loaded:
     @classmethod
     def load(cls, options: argparse.Namespace, project: Project, calls: Calls) -> _Loaded:
         from pyrunner.data import Access
+        from pyrunner.examples import with_examples
         from pyrunner.program.kinds import kind_of
         from pyrunner.scoring import Scorer
         from pyrunner.tape.environment import described, environment_of
@@ -114,18 +115,22 @@ class _Loaded:
             calls.start()
         trained = project.reaching(access).trained(options.model)
         scorer = Scorer(trained.model, model_version=trained.version, access=access)
-        scorer.warm_up(trained.sample)
+        answered = scorer.warm_up(trained.sample)
         command = project.program.command(options.command)
         batch = command.batch
         events = (batch.events if batch else None) or 256
         size = batch.bytes.bytes if batch and batch.bytes is not None else 256 * 1024
+        kept = kind_of(command.name, command.kind or "") != "serve-api"
+        describe = described(scorer.signature.describe(), environment_of(project.folder, trained))
+        if not kept:
+            describe = with_examples(describe, scorer.signature, trained.sample, answered)
         return cls(
             project.name,
             trained.version,
             scorer,
             (_BATCHES_AHEAD * events, _BATCHES_AHEAD * max(size, 256 * 1024)),
-            kept=kind_of(command.name, command.kind or "") != "serve-api",
-            describe=described(scorer.signature.describe(), environment_of(project.folder, trained)),
+            kept=kept,
+            describe=describe,
         )
 
 
