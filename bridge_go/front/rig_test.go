@@ -30,7 +30,9 @@ const described = `{
  "output": {"$ref": "#/$defs/Estimate", "$defs": {
   "Estimate": {"type": "object", "required": ["arr_delay", "late"], "properties": {
     "arr_delay": {"type": "number"}, "late": {"type": "boolean"}, "gate": {"anyOf": [{"type": "string"}, {"type": "null"}]}}},
-  "Plane": {"type": "string"}}}}`
+  "Plane": {"type": "string"}}},
+ "examples": {"input": [{"flight_id": "a", "distance": 1400, "dep_delay": 12}, {"flight_id": "b", "distance": 700, "dep_delay": null}],
+  "output": [{"arr_delay": 12, "late": false}]}}`
 
 // A worker answers batches in this process as a model would; it knows the rows by what they ask for:
 // {"dep_delay": 5} is scored, and "ask" of reject, fail, many, none or hold says otherwise.

@@ -13,6 +13,7 @@ import (
 type types struct {
 	input, output json.RawMessage
 	takes, gives  []tensorField
+	examples      examples
 
 	once    sync.Once
 	openapi []byte
@@ -32,11 +33,14 @@ func readTypes(program string, describe []byte) (*types, error) {
 	if len(describe) == 0 {
 		return t, nil
 	}
-	var schemas struct{ Input, Output json.RawMessage }
+	var schemas struct {
+		Input, Output json.RawMessage
+		Examples      examples
+	}
 	if err := json.Unmarshal(describe, &schemas); err != nil {
 		return nil, fmt.Errorf("the worker's description of %s is not JSON: %w", program, err)
 	}
-	t.input, t.output = schemas.Input, schemas.Output
+	t.input, t.output, t.examples = schemas.Input, schemas.Output, schemas.Examples
 	t.takes, t.gives = tensorFields(t.input), tensorFields(t.output)
 	return t, nil
 }
