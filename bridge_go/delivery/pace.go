@@ -17,20 +17,24 @@ type Pace struct {
 	Model   string // version that it is of
 	Last    int    // events of the last one
 	Begun   int64  // when the youngest batch in flight was sent, 0 while a worker is idle
+	Out     int    // events with workers
 }
 
 // Pace looks at how fast batches are answered, and what is under way.
 func (c *Core) Pace() Pace {
-	p := c.pace
+	p, idle := c.pace, false
 	for _, w := range c.workers {
+		p.Out += w.used.Events
 		switch {
 		case !w.usable():
 		case len(w.line) == 0:
-			p.Begun = 0
-			return p
+			idle = true
 		default:
 			p.Begun = max(p.Begun, w.line[0].Sent)
 		}
+	}
+	if idle {
+		p.Begun = 0
 	}
 	return p
 }

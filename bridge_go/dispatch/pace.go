@@ -13,14 +13,16 @@ type Pace struct {
 	Batches int           // that the average has seen since the model's version changed
 	Age     time.Duration // of the youngest batch in flight, 0 while a worker is idle
 	Workers int           // that take events
+	Out     int           // events with workers
 }
 
 // pace is what the loop last saw; its parts may be of different turns.
-type pace struct{ batch, batches, begun, workers atomic.Int64 }
+type pace struct{ batch, batches, begun, workers, out atomic.Int64 }
 
 // Pace is safe from any goroutine and asks nobody.
 func (r *Route) Pace() Pace {
-	p := Pace{Batch: time.Duration(r.pace.batch.Load()), Batches: int(r.pace.batches.Load()), Workers: int(r.pace.workers.Load())}
+	p := Pace{Batch: time.Duration(r.pace.batch.Load()), Batches: int(r.pace.batches.Load()),
+		Workers: int(r.pace.workers.Load()), Out: int(r.pace.out.Load())}
 	if begun := r.pace.begun.Load(); begun > 0 {
 		p.Age = max(0, time.Duration(r.clock()-begun))
 	}
@@ -33,6 +35,7 @@ func (r *Route) showPace() {
 	r.pace.batch.Store(p.Batch)
 	r.pace.batches.Store(int64(p.Batches))
 	r.pace.begun.Store(p.Begun)
+	r.pace.out.Store(int64(p.Out))
 	r.pace.workers.Store(int64(r.core.ReadyWorkers()))
 }
 

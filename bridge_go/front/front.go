@@ -40,6 +40,7 @@ type Config struct {
 	DrainDelay     time.Duration // between unready and the end of listening; 5 s, negative for none
 	MaxConnections int           // others wait in the kernel; 4096
 	Batch          int           // rows of one batch of the route; 256
+	BatchBytes     int           // of these rows; 256 KiB
 	RouteHeader    string        // keeps who sends it with one version, where events have no key; none
 
 	Cert, Key string // files of TLS; none: plain HTTP
@@ -53,6 +54,7 @@ type Config struct {
 // Limits of slow and greedy clients.
 const (
 	headerTimeout  = 5 * time.Second
+	readTimeout    = 10 * time.Second // of the header and the first bytes of the body
 	bodyTimeout    = 30 * time.Second
 	writeTimeout   = 30 * time.Second
 	idleTimeout    = 120 * time.Second
@@ -70,6 +72,7 @@ func (c Config) withDefaults() Config {
 	or(&c.DrainDelay, 5*time.Second)
 	or(&c.MaxConnections, 4096)
 	or(&c.Batch, 256)
+	or(&c.BatchBytes, 256<<10)
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
@@ -88,6 +91,8 @@ type Front struct {
 	cfg     Config
 	queue   *queue // of the first lane; its pool serves all
 	first   *Lane
+	budget  *budget
+	slow    patience
 	numbers *numbers
 	types   atomic.Pointer[types] // of the version that most requests go to
 
@@ -110,7 +115,8 @@ type Front struct {
 // New makes a front. It takes requests when it listens, or by [Front.ServeHTTP], and answers them once a source is open.
 func New(c Config) (*Front, error) {
 	c = c.withDefaults()
-	f := &Front{cfg: c, served: make(chan error, 1), stop: make(chan struct{}), ids: newRequestIDs()}
+	f := &Front{cfg: c, slow: patient, served: make(chan error, 1), stop: make(chan struct{}), ids: newRequestIDs()}
+	f.budget = newBudget(c.Bytes, c.MaxBody)
 	f.first = f.newLane("")
 	f.queue = f.first.queue
 	f.routing.Store(newRouting(c.Program, f.first))
@@ -127,7 +133,7 @@ func New(c Config) (*Front, error) {
 	f.types.Store(&types{})
 	f.seen.Store(&state{cause: "starting"})
 	f.server = &http.Server{
-		Handler: f, ReadHeaderTimeout: headerTimeout, ReadTimeout: bodyTimeout, IdleTimeout: idleTimeout,
+		Handler: f, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, IdleTimeout: idleTimeout,
 		WriteTimeout: bodyTimeout + c.RequestTimeout + writeTimeout, MaxHeaderBytes: maxHeader,
 		ErrorLog: slog.NewLogLogger(c.Log.Handler(), slog.LevelDebug), ConnState: f.numbers.connection,
 		Protocols: protocols(),
@@ -137,7 +143,7 @@ func New(c Config) (*Front, error) {
 		f.server.TLSConfig = f.cert.config()
 		f.watch("the certificate is", f.cert.files)
 	}
-	f.beside.Go(func() { f.each(sweepEvery, func(now time.Time) { f.lanes(func(l *Lane) { l.queue.expire(now) }) }) })
+	f.beside.Go(func() { f.each(sweepEvery, func(now time.Time) { f.lanes(func(l *Lane) { l.queue.sweep(now) }) }) })
 	f.beside.Go(func() { f.each(lookEvery, func(time.Time) { f.look() }) })
 	return f, nil
 }

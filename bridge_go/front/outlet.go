@@ -14,8 +14,9 @@ func (f *Front) Route(c dispatch.Config) *dispatch.Route { return f.first.Route(
 // Route is [Front.Route] of this lane.
 func (l *Lane) Route(c dispatch.Config) *dispatch.Route {
 	c.Open, c.Outlet = l.Open, l.Outlet()
-	c.OneInFlight, c.Order = true, delivery.Unordered
+	c.OneInFlight, c.Adaptive, c.Order = true, true, delivery.Unordered
 	route := dispatch.New(c)
+	l.queue.follow(route.Pace, route.Forget)
 	l.Watch(route.Status)
 	return route
 }

@@ -1,10 +1,7 @@
 package front
 
 import (
-	"errors"
-	"io"
 	"net/http"
-	"os"
 	"time"
 )
 
@@ -52,7 +49,11 @@ var problemGone = &problem{499, "client_gone", "the client has gone"}
 // score has the rows of a request scored and returns when they have their fates. After a problem the request is not the
 // caller's any more; otherwise the caller releases it.
 func (f *Front) score(r *http.Request, q *request, start time.Time) *problem {
-	q.deadline = start.Add(f.cfg.RequestTimeout)
+	var p *problem
+	if q.deadline, p = f.deadline(r.Header, start); p != nil {
+		f.queue.release(q)
+		return p
+	}
 	q.headers = rowHeaders(r)
 	lane, p := f.admit(r, q)
 	if p != nil {
@@ -80,38 +81,12 @@ func (f *Front) refused(why refusal) *problem {
 	switch why {
 	case full:
 		return problemFull
+	case late:
+		return problemLate
 	case tooMany:
 		return tooManyRows(f.cfg.Rows, f.cfg.Bytes)
 	}
 	return problemEnding
-}
-
-// body reads a request's body within the limit. Memory follows the bytes that arrive, not the length that is announced.
-func (f *Front) body(w http.ResponseWriter, r *http.Request) ([]byte, *problem) {
-	const trusted = 64 << 10
-	limit := f.cfg.MaxBody
-	if r.ContentLength > int64(limit) {
-		return nil, bodyTooLarge(limit)
-	}
-	// One byte more than announced, so that the read that sees the end needs no growth.
-	data := make([]byte, 0, min(max(r.ContentLength, 511), trusted)+1)
-	for {
-		if len(data) == cap(data) {
-			data = append(data, 0)[:len(data)]
-		}
-		n, err := r.Body.Read(data[len(data):min(cap(data), limit+1)])
-		data = data[:len(data)+n]
-		switch {
-		case len(data) > limit:
-			return nil, bodyTooLarge(limit)
-		case errors.Is(err, io.EOF):
-			return data, nil
-		case errors.Is(err, os.ErrDeadlineExceeded):
-			return nil, problemBody
-		case err != nil:
-			return nil, cutOff(err)
-		}
-	}
 }
 
 func (f *Front) notAllowed(w http.ResponseWriter, allowed string) int {

@@ -1,9 +1,9 @@
 package front
 
 import (
-	"math/rand/v2"
 	"net/http"
 	"strconv"
+	"time"
 )
 
 // A problem is an answer that is no prediction, as application/problem+json (RFC 9457): a status, a code for programs, and a
@@ -17,6 +17,7 @@ func (p *problem) Error() string { return p.text }
 
 var (
 	problemFull    = &problem{http.StatusTooManyRequests, "queue_full", "the queue is full; try again later"}
+	problemLate    = &problem{http.StatusTooManyRequests, "overloaded", "what waits would take longer than this request may; try again later"}
 	problemTimeout = &problem{http.StatusGatewayTimeout, "deadline", "the model did not answer in time"}
 	problemEnding  = &problem{http.StatusServiceUnavailable, "draining", "the server is shutting down"}
 	problemBody    = &problem{http.StatusRequestTimeout, "slow_body", "the body did not arrive in time"}
@@ -69,7 +70,7 @@ func statusOf(code string) int {
 // fail writes a problem.
 func (f *Front) fail(w http.ResponseWriter, p *problem) int {
 	if p.status == http.StatusTooManyRequests || p.status == http.StatusServiceUnavailable {
-		w.Header()["Retry-After"] = []string{retryAfter()}
+		w.Header()["Retry-After"] = []string{f.again(time.Now())}
 	}
 	if p.status == http.StatusUnauthorized {
 		w.Header()["Www-Authenticate"] = bearerValue
@@ -82,6 +83,3 @@ func (f *Front) fail(w http.ResponseWriter, p *problem) int {
 	buffer.problem(p)
 	return buffer.send(w, p.status)
 }
-
-// retryAfter is a whole number of seconds, jittered, so that clients that were refused together do not come back together.
-func retryAfter() string { return strconv.Itoa(1 + rand.IntN(3)) }

@@ -3,12 +3,17 @@ package front
 import (
 	"net/http"
 	"strings"
+	"time"
+
+	"ds-runner.dev/ds-runner/bridge_go/dispatch"
 )
 
 // A state is what the front last saw of its route. Requests look at it instead of asking the route each time.
 type state struct {
-	cause string // why requests cannot be answered, or nothing
-	model string // the versions that answer
+	cause  string    // why requests cannot be answered, or nothing
+	refuse string    // why they are refused at once, or nothing: a worker that has just died is waited for
+	model  string    // the versions that answer
+	until  time.Time // when an open breaker closes
 }
 
 // look asks the routes of all lanes, and tells of a change once.
@@ -27,8 +32,28 @@ func (l *Lane) look() {
 	if !now.Ready && is.cause == "" {
 		is.cause = "the route is " + now.State
 	}
+	l.judge(is, &now, time.Now())
 	l.queue.lend(len(now.Workers))
 	l.seen.Store(is)
+}
+
+// restart is how long requests are taken in while no worker is left of those that there were: a new one is on its way, and they have
+// their deadlines. A load balancer is told at once.
+const restart = 5 * time.Second
+
+// judge says what of a state is reason enough to refuse requests.
+func (l *Lane) judge(is *state, now *dispatch.Status, at time.Time) {
+	l.breaker.note(at, now.Charged)
+	if until := l.breaker.until(); at.Before(until) {
+		is.until = until
+		is.cause = "the breaker is open: more than three workers died within a minute"
+	}
+	if is.cause == "" {
+		l.ready = at
+	}
+	if now.State != "waiting" || is.until != (time.Time{}) || at.Sub(l.ready) > restart {
+		is.refuse = is.cause
+	}
 }
 
 func (f *Front) tellState(was, is *state) {

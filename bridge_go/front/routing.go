@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -40,6 +41,8 @@ type Lane struct {
 	watched atomic.Pointer[func() dispatch.Status]
 	seen    atomic.Pointer[state]
 	header  atomic.Pointer[[]string] // the version as a header's value
+	breaker breaker                  // of whoever looks
+	ready   time.Time                // when it last was, to whoever looks
 	gone    atomic.Bool              // retired: whoever finds its queue closed picks another lane
 }
 
@@ -61,11 +64,14 @@ func (l *Lane) Name() string { return l.name }
 
 // Model is the version that its workers say that they have, or the name while there are none.
 func (l *Lane) Model() string {
-	if model := l.seen.Load().model; model != "" {
+	if model := l.Version(); model != "" {
 		return model
 	}
 	return l.name
 }
+
+// Version is the one that its workers say that they have; nothing while there are none.
+func (l *Lane) Version() string { return l.seen.Load().model }
 
 // Cause is why the lane cannot answer, or nothing.
 func (l *Lane) Cause() string { return l.seen.Load().cause }
@@ -109,9 +115,10 @@ func (f *Front) change(edit func(t *routing)) {
 
 func (f *Front) newLane(name string) *Lane {
 	l := &Lane{front: f, name: name, queue: newQueue(f.cfg.Rows, f.cfg.Bytes, f.cfg.Batch)}
+	l.queue.budget, l.queue.batchBytes = f.budget, f.cfg.BatchBytes
 	l.types.Store(&types{})
 	l.key.Store(new(string))
-	l.seen.Store(&state{cause: "starting"})
+	l.seen.Store(&state{cause: "starting", refuse: "starting"})
 	return l
 }
 
@@ -178,8 +185,8 @@ func (f *Front) admit(r *http.Request, q *request) (*Lane, *problem) {
 		if p != nil {
 			return nil, p
 		}
-		if cause := lane.seen.Load().cause; cause != "" {
-			return nil, notReady(cause)
+		if why := lane.seen.Load().refuse; why != "" {
+			return nil, notReady(why)
 		}
 		q.lane = lane
 		refused := lane.queue.admit(q)
