@@ -22,7 +22,7 @@ from pyrunner.bridge import Bridge, Options, Unavailable
 from pyrunner.errors import UserError
 from pyrunner.program.kinds import kind_of
 from pyrunner.program.words import unknown
-from pyrunner.project import Project
+from pyrunner.project import UNTRAINED, Project
 
 if TYPE_CHECKING:
     from pyrunner.program import Command
@@ -53,6 +53,7 @@ class Workers:
     ) -> None:
         from pyrunner import logs
         from pyrunner.runtime import Supervisor
+        from pyrunner.versions import Versions
 
         log_level = log_level or logs.wanted_level()
         logs.configure(level=log_level)
@@ -68,10 +69,29 @@ class Workers:
             fail_fast=fail_fast,
             log_level=log_level,
         )
+        self._versions = [
+            Versions(
+                project,
+                [spec for spec in specs if spec.command == name and not spec.shadow],
+                address,
+                token_file,
+                change=self._supervisor.change,
+                largest=self._supervisor.largest,
+                log=logs.get(program=project.name),
+            )
+            for name in dict.fromkeys(spec.command for spec in specs)
+            if kind(project.program.command(name)) == "serve-api"
+        ]
 
     def run(self) -> int:
         """Until they are told to end, on this thread. An exit code."""
-        code = self._supervisor.run()
+        for versions in self._versions:
+            versions.start()
+        try:
+            code = self._supervisor.run()
+        finally:
+            for versions in self._versions:
+                versions.close()
         if code == MISTAKE and self._failures:
             raise UserError(f"the model could not be loaded\n{self._failures[0]}")
         return code
@@ -81,6 +101,8 @@ class Workers:
         self._supervisor.stop()
 
     def _note(self, event: WorkerEvent) -> None:
+        for versions in self._versions:
+            versions.note(event)
         if event.kind == "failed" and not event.of_shadow:
             self._failures.append(event.detail)
         elif event.kind == "unknown":
@@ -100,10 +122,13 @@ def serve(
     """Run the workers of one command until a signal; with their own bridge unless `address` names one. An exit code."""
     if address:
         address, token = require_address(address), require_token(token_file)
-        project.beside(address, token).require_trained(model, verb=command.name)
-        specs = worker_specs(project, command, model=model, workers=workers)
+        beside = project.beside(address, token)
+        if kind(command) != "serve-api":
+            beside.require_trained(model, verb=command.name)
+        specs = worker_specs(beside, command, model=model, workers=workers)
         return Workers(project, specs, address, token, metrics=metrics).run()
-    project.require_trained(model, verb=command.name)
+    if kind(command) != "serve-api":
+        project.require_trained(model, verb=command.name)
     specs = worker_specs(project, command, model=model, workers=workers)
     options = bridge_options(project, [command])
     with bridges.running(options) as child:
@@ -171,12 +196,30 @@ def bridge_options(project: Project, commands: Sequence[Command], **settings: An
 def worker_specs(
     project: Project, command: Command, *, model: str | None = None, workers: int | None = None
 ) -> list[WorkerSpec]:
-    """What the supervisor spawns for a command and, where it has one, its shadow."""
+    """What the supervisor spawns for a command: its versions and, where it has one, its shadow.
+
+    Versions of a command that serves HTTP are pinned: a worker that is started anew has the one that it had. Raises UserError
+    when one of them is not in the model store.
+    """
     own = worker_spec(project, command, model=model, workers=workers)
+    if command.versions and model is not None:
+        raise UserError(
+            f"--model {model}: program.yaml names the versions of {command.name}. Leave one of the two out"
+        )
+    if command.versions:
+        specs = [
+            replace(own, version=name, model_ref=project.require_trained(name, verb=command.name))
+            for name in sorted(command.versions)
+        ]
+    elif kind(command) == "serve-api":
+        version = project.require_trained(model, verb=command.name)
+        specs = [own if version == UNTRAINED else replace(own, model_ref=version)]
+    else:
+        specs = [own]
     if command.shadow is None:
-        return [own]
+        return specs
     beside = replace(own, model_ref=str(command.shadow), workers=command.shadow_workers or 1, shadow=True)
-    return [own, beside]
+    return [*specs, beside]
 
 
 def worker_spec(

@@ -177,6 +177,7 @@ func (b *bridge) control() *control.Control {
 		Routes:  b.operatedRoutes,
 		Status:  func() any { return b.status() },
 		Shadows: b.shadowReports,
+		Fleets:  b.fleets,
 		Drain:   func() { b.tell.Do(func() { close(b.told) }) },
 		Version: b.Version,
 		Log:     b.Log,

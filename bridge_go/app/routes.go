@@ -12,6 +12,7 @@ import (
 
 	"ds-runner.dev/ds-runner/bridge_go/delivery"
 	"ds-runner.dev/ds-runner/bridge_go/dispatch"
+	"ds-runner.dev/ds-runner/bridge_go/fleet"
 	"ds-runner.dev/ds-runner/bridge_go/front"
 	"ds-runner.dev/ds-runner/bridge_go/program"
 	"ds-runner.dev/ds-runner/bridge_go/shadow"
@@ -30,6 +31,7 @@ type route struct {
 	command program.Command
 	outlet  *dispatch.StreamOutlet // nil where there is no stream to write
 	front   *front.Front           // of serve-api
+	fleet   *fleet.Fleet           // of serve-api: the versions behind the front
 	address string                 // where it listens
 }
 
@@ -142,22 +144,24 @@ func (b *bridge) openFront(_ context.Context, c program.Command) (*route, error)
 	cert, key := b.certificate(c)
 	f, err := front.New(front.Config{
 		Program: b.program.Name(), Command: c.Name, Rows: c.Queue.Rows, Bytes: int(c.Queue.Bytes), MaxBody: int(c.MaxBody),
-		RequestTimeout: c.RequestTimeout.Std(), DrainDelay: b.drainDelay(c), Batch: c.Batch.Events,
-		Cert: cert, Key: key, Tokens: b.beside(c.Tokens),
+		RequestTimeout: c.RequestTimeout.Std(), DrainDelay: b.drainDelay(c), Batch: c.Batch.Events, BatchBytes: int(c.Batch.Bytes),
+		RouteHeader: c.RouteHeader, Cert: cert, Key: key, Tokens: b.beside(c.Tokens),
 		Log: b.Log.With("command", c.Name), Registerer: b.metrics, Gatherer: b.metrics,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrMistake, err)
 	}
-	config := b.config(c)
-	config.Stream = c.Name
-	config.Breaker.Off = true // it holds verdicts back until another event succeeds; here a client waits for each
+	versions, err := b.openFleet(c, f)
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
 	address, err := f.Listen(b.httpAddress(c))
 	if err != nil {
 		f.Close()
 		return nil, b.portTaken(c, err)
 	}
-	return &route{engine: f.Route(config), command: c, front: f, address: address.String()}, nil
+	return &route{engine: side{Fleet: versions}, command: c, front: f, fleet: versions, address: address.String()}, nil
 }
 
 // portTaken adds to the error of a port that somebody else has where another one is set.
@@ -215,6 +219,9 @@ func (b *bridge) pool(programName, command string) (dispatch.Pool, error) {
 	}
 	if shadowed, ok := shadow.Of(command); ok {
 		return b.shadowPool(shadowed)
+	}
+	if r, err := b.versionPool(command); r != nil || err != nil {
+		return r, err
 	}
 	if r, ok := b.routes[command]; ok {
 		return r, nil

@@ -135,4 +135,6 @@ def _arguments(spec: WorkerSpec, slot: int, worker: str) -> list[str]:
         arguments += ["--model", spec.model_ref]
     if spec.shadow:
         arguments += ["--shadow", spec.route]
+    elif spec.version:
+        arguments += ["--route", spec.route]
     return [*arguments, *(part for param in spec.params for part in ("--param", param))]

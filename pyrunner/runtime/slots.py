@@ -20,6 +20,8 @@ class Slot:
         self.kill_at: float | None = None
         self.told = ""  # the last failure to load that was logged
         self.starts = 0
+        self.added = False  # while others ran: that it cannot be loaded ends nothing
+        self.leaving = False  # is to end, and nobody comes after it
         self._ready_since: float | None = None
         self._loads = Backoff(0.5, 30.0)
         # Short: loading itself brakes a loop of deaths, and a bisection waits for fresh workers. A shadow's deaths are nobody's

@@ -15,7 +15,7 @@ class WorkerSpec:
 
     `program` is the path of program.yaml, `name` the program's name, `model_ref` a version or alias of the trained model.
     `secrets` are environment variables that workers must not have. A `shadow` scores beside the command's own workers, and
-    nothing depends on it.
+    nothing depends on it. `version` is what the bridge calls one of several versions that answer side by side.
     """
 
     program: Path
@@ -27,11 +27,13 @@ class WorkerSpec:
     name: str = ""
     secrets: frozenset[str] = frozenset()
     shadow: bool = False
+    version: str = ""
 
     @property
     def route(self) -> str:
         """What the bridge, logs and metrics know these workers by."""
-        return f"{self.command}{SHADOW}" if self.shadow else self.command
+        own = f"{self.command}@{self.version}" if self.version else self.command
+        return f"{self.command}{SHADOW}" if self.shadow else own
 
 
 @dataclass(frozen=True)

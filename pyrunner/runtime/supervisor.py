@@ -12,18 +12,22 @@ come back to it a deadline and some time after the parent has is cut, too.
 A shadow's workers are a slot like any other, but for this: that their model cannot be loaded ends nothing, they are started again
 later each time, and the end does not wait for them.
 
+Versions come and go while others run (`change`): a new one gets slots of its own; one that goes drains, its slots go with
+its workers, and at last its connection to the bridge.
+
 A cut: SIGUSR1, so that the worker dumps its stacks; 200 ms; SIGKILL for the group; the user's part of the stack to the log.
 Signals: the first SIGTERM or SIGINT drains (each worker says DRAIN, answers what it has and ends), the second kills.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -34,6 +38,7 @@ from pyrunner.runtime.deaths import EXIT_OK, Death, name_death
 from pyrunner.runtime.line import Line
 from pyrunner.runtime.memory import OomCounter
 from pyrunner.runtime.process import WorkerProcess, wait_any
+from pyrunner.runtime.room import memory_of
 from pyrunner.runtime.slots import Slot
 from pyrunner.runtime.specs import WorkerEvent, WorkerSpec
 from pyrunner.runtime.stacks import WAIT, users_stack
@@ -80,6 +85,8 @@ class Supervisor:
         self._name = f"{os.uname().nodename}-{os.getpid()}"
         self._waker = Waker()
         self._cuts: SimpleQueue[tuple[str, str]] = SimpleQueue()
+        self._changes: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._numbers = itertools.count(len(pairs))
         self._bridges: dict[str, tuple[int, float]] = {}  # by command: its life, until when workers may come
         self._stops = 0
         self._ends_at: float | None = None
@@ -96,6 +103,17 @@ class Supervisor:
         """Drain and end; called again, kill."""
         self._stops += 1
         self._waker.set()
+
+    def change(self, add: Sequence[WorkerSpec] = (), remove: Collection[str] = ()) -> None:
+        """Have workers of further specs, and none of these routes any more. Returns at once; from any thread."""
+        self._changes.put(lambda: self._add(add))
+        self._changes.put(lambda: self._remove(remove))
+        self._waker.set()
+
+    def largest(self) -> int:
+        """The bytes that the largest worker has for itself; 0 while there is none, or where the system does not tell."""
+        processes = [slot.process for slot in list(self._slots) if not slot.spec.shadow]
+        return max((memory_of(p.pid) for p in processes if p is not None and p.ready), default=0)
 
     def run(self) -> int:
         with tempfile.TemporaryDirectory(prefix="ds-runner-metrics-") as folder:
@@ -124,7 +142,8 @@ class Supervisor:
         self._start_due(now)
         self._wait(now)
         self._cut_asked()
-        for slot in self._slots:
+        self._change_asked()
+        for slot in list(self._slots):
             self._look_at(slot)
 
     def _over(self) -> bool:
@@ -186,7 +205,7 @@ class Supervisor:
 
     def _start_due(self, now: float) -> None:
         for slot in self._slots:
-            if slot.process is None and self._ends_at is None and now >= slot.due:
+            if slot.process is None and self._ends_at is None and now >= slot.due and not slot.leaving:
                 self._start(slot)
 
     def _start(self, slot: Slot) -> None:
@@ -234,7 +253,7 @@ class Supervisor:
         out_of_memory = self._oom.rose()
         returncode = process.bury()
         self._forget(slot)
-        ended = self._ends_at is not None and returncode in (
+        ended = (self._ends_at is not None or slot.leaving) and returncode in (
             EXIT_OK,
             -signal.SIGTERM,
         )  # the latter while loading
@@ -245,8 +264,10 @@ class Supervisor:
         if ended:
             slot.died(now, while_loading=False)
             self._tell("ended", slot, process.pid)
-            return
-        self._note_death(slot, process, death, stack, now)
+        else:
+            self._note_death(slot, process, death, stack, now)
+        if slot.leaving:
+            self._take_out(slot)
 
     def _note_death(self, slot: Slot, process: WorkerProcess, death: Death, stack: str, now: float) -> None:
         self._count(lambda m: m.deaths.labels(slot.spec.route, death.cause).inc())
@@ -270,9 +291,51 @@ class Supervisor:
             self._log.error("worker could not load its model", reason=death.detail, **values)
         slot.told = death.detail
         own = [s.process for s in self._slots if s.process is not None and not s.spec.shadow]
-        if self._fail_fast and not slot.spec.shadow and not any(process.ready for process in own):
+        if (
+            self._fail_fast
+            and not slot.spec.shadow
+            and not slot.added
+            and not any(process.ready for process in own)
+        ):
             self._exit = 2
             self.stop()
+
+    # ---- versions that come and go
+
+    def _change_asked(self) -> None:
+        while True:
+            try:
+                change = self._changes.get_nowait()
+            except Empty:
+                return
+            if self._ends_at is None:
+                change()
+
+    def _add(self, specs: Sequence[WorkerSpec]) -> None:
+        for spec in specs:
+            for _ in range(spec.workers):
+                slot = Slot(spec, next(self._numbers))
+                slot.added = True
+                self._slots.append(slot)
+            if spec.route not in self._lines:
+                self._open_line(spec)
+
+    def _remove(self, routes: Collection[str]) -> None:
+        now = time.monotonic()
+        for slot in [slot for slot in self._slots if slot.spec.route in routes and not slot.leaving]:
+            slot.leaving = True
+            if slot.process is None:
+                self._take_out(slot)
+            else:
+                slot.kill_at = now + self._grace
+                slot.process.end()
+
+    def _take_out(self, slot: Slot) -> None:
+        """The slot goes, and with the last of its route the connection that speaks for it, which says what is left to say."""
+        self._slots.remove(slot)
+        route = slot.spec.route
+        if all(other.spec.route != route for other in self._slots) and route in self._lines:
+            self._lines.pop(route).close(timeout=0)
 
     # ---- the end
 
@@ -309,6 +372,10 @@ class Supervisor:
             signal.set_wakeup_fd(-1)
 
     def _open_lines(self) -> None:
+        for spec in {slot.spec.route: slot.spec for slot in self._slots}.values():
+            self._open_line(spec)
+
+    def _open_line(self, spec: WorkerSpec) -> None:
         def cut(worker: str, reason: str) -> None:
             self._cuts.put((worker, reason))
             self._waker.set()
@@ -321,11 +388,10 @@ class Supervisor:
 
             return note
 
-        for spec in {slot.spec.route: slot.spec for slot in self._slots}.values():
-            identity = Identity(spec.name or _program_name(spec), spec.route, f"{self._name}-{spec.route}")
-            dialler = Dialler(self._bridge, self._token_file, Role.SUPERVISOR, identity, self._log)
-            self._lines[spec.route] = Line(dialler, cut, reached(spec.route), self._log)
-            self._lines[spec.route].start()
+        identity = Identity(spec.name or _program_name(spec), spec.route, f"{self._name}-{spec.route}")
+        dialler = Dialler(self._bridge, self._token_file, Role.SUPERVISOR, identity, self._log)
+        self._lines[spec.route] = Line(dialler, cut, reached(spec.route), self._log)
+        self._lines[spec.route].start()
 
     def _serve_metrics(self, folder: Path) -> Callable[[], None]:
         if self._metrics_at is None:

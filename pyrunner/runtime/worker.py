@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     reporter = Reporter(options.report_fd)
     stack = None if options.stack_fd is None else dump_on_request(options.stack_fd)
     logs.configure(json=options.log_json, level=options.log_level)
-    log = logs.get(command=options.shadow or options.command, slot=options.slot)
+    log = logs.get(command=options.route, slot=options.slot)
     if options.shadow:
         stand_back()
     if options.metrics is not None:
@@ -81,7 +81,7 @@ def _calls(options: argparse.Namespace, program: str) -> Calls:
     from pyrunner.client import Calls, Dialler, Identity
     from pyrunner.protocol import Role
 
-    identity = Identity(program, options.shadow or options.command, options.worker, options.slot)
+    identity = Identity(program, options.route, options.worker, options.slot)
     return Calls(Dialler(options.bridge, options.token_file, Role.CALLS, identity, _Quiet()))
 
 
@@ -152,7 +152,7 @@ def _score(
     signature = loaded.scorer.signature
     identity = Identity(
         loaded.program,
-        options.shadow or options.command,
+        options.route,
         options.worker,
         options.slot,
         loaded.version,
@@ -160,7 +160,7 @@ def _score(
         loaded.describe,
     )
     waker = Waker()
-    metrics = WorkerMetrics(loaded.program, options.shadow or options.command)
+    metrics = WorkerMetrics(loaded.program, options.route)
     loop = Loop(
         dialler=Dialler(
             options.bridge, options.token_file, Role.EVENTS, identity, _Quiet() if options.supervised else log
@@ -269,6 +269,9 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--shadow", metavar="ROUTE", help="score beside the command, as its shadow of that name"
     )
     parser.add_argument(
+        "--route", help="what the bridge knows this worker by: the command, or one version of it"
+    )
+    parser.add_argument(
         "--worker", default=f"{os.uname().nodename}-{os.getpid()}", help="name that no other worker has"
     )
     parser.add_argument("--slot", type=int, default=0)
@@ -279,7 +282,9 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--supervised", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--report-fd", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--stack-fd", type=int, help=argparse.SUPPRESS)
-    return parser.parse_args(argv)
+    options = parser.parse_args(argv)
+    options.route = options.shadow or options.route or options.command
+    return options
 
 
 if __name__ == "__main__":

@@ -1,0 +1,88 @@
+package app
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+
+	"ds-runner.dev/ds-runner/bridge_go/calls"
+	"ds-runner.dev/ds-runner/bridge_go/dispatch"
+	"ds-runner.dev/ds-runner/bridge_go/fleet"
+	"ds-runner.dev/ds-runner/bridge_go/front"
+	"ds-runner.dev/ds-runner/bridge_go/program"
+)
+
+// A side is a fleet as the engine of a command. Its workers join the versions' own routes, see versionPool.
+type side struct {
+	dispatch.Pool
+	calls.Leases
+	*fleet.Fleet
+}
+
+// Status is that of the version that most requests go to.
+func (s side) Status() dispatch.Status {
+	versions := s.Versions()
+	if len(versions) == 0 {
+		return dispatch.Status{State: "ended"}
+	}
+	most := slices.MaxFunc(versions, func(a, b fleet.Version) int { return cmp.Compare(a.Weight, b.Weight) })
+	return s.Statuses()[s.RouteName(most.Name)]
+}
+
+// openFleet makes the versions that a command begins with, and the shadow that looks at all of them.
+func (b *bridge) openFleet(c program.Command, f *front.Front) (*fleet.Fleet, error) {
+	shadowed := dispatch.Config{Batch: b.config(c).Batch, Deadline: c.Deadline.Std()}
+	shadow := c
+	shadow.Input = c.Name
+	if err := b.openShadow(shadow, &shadowed); err != nil {
+		return nil, err
+	}
+	names := slices.Sorted(maps.Keys(c.Versions))
+	return fleet.New(fleet.Config{
+		Command: c.Name, Front: f, Settle: c.RequestTimeout.Std() + c.Deadline.Std(), Log: b.Log.With("command", c.Name),
+		Route: func(l *front.Lane, name string) *dispatch.Route {
+			config := b.config(c)
+			config.Command, config.Stream = name, c.Name
+			config.Breaker.Off = true // it holds verdicts back until another event succeeds; here a client waits for each
+			config.Stored = shadowed.Stored
+			return l.Route(config)
+		},
+	}, names, c.Versions), nil
+}
+
+// versionPool is what workers of a command that serves HTTP join, by the name of HELLO; nil for commands that do not.
+func (b *bridge) versionPool(name string) (dispatch.Pool, error) {
+	command, version := fleet.Split(name)
+	r := b.routes[command]
+	if r == nil || r.fleet == nil {
+		return nil, nil
+	}
+	if pool := r.fleet.Route(version); pool != nil {
+		return pool, nil
+	}
+	return nil, fmt.Errorf("version %q of %s is not wanted", version, command)
+}
+
+// fleets are the versions of commands that serve HTTP.
+func (b *bridge) fleets() map[string]*fleet.Fleet {
+	all := map[string]*fleet.Fleet{}
+	for name, r := range b.routes {
+		if r.fleet != nil {
+			all[name] = r.fleet
+		}
+	}
+	return all
+}
+
+// versionStatuses puts a row for each version, which is called as its workers call it. A command that names none is one row.
+func (b *bridge) versionStatuses(command string, r *route, into map[string]commandStatus) {
+	for name, s := range r.fleet.Statuses() {
+		into[name] = commandStatus{Status: s}
+	}
+	if shadow := b.shadowStatus(command); shadow != nil {
+		most := r.engine.Status()
+		name := cmp.Or(most.Command, command)
+		into[name] = commandStatus{into[name].Status, shadow}
+	}
+}
