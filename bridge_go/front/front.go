@@ -16,6 +16,7 @@ package front
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"net/http"
@@ -102,6 +103,7 @@ type Front struct {
 	guard       *guard
 	cert        *certificate // nil: plain HTTP
 
+	grpc     *grpcServer // nil: there is none
 	listener *listen.Limited
 	served   chan error // the end of Serve
 	draining atomic.Bool
@@ -189,6 +191,7 @@ func (f *Front) Drain(ctx context.Context) error {
 	f.cfg.Log.Info("draining", "delay", f.cfg.DrainDelay)
 	defer f.stopBeside()
 	wait(ctx, f.cfg.DrainDelay)
+	grpcDrained := f.drainGRPC(ctx)
 	f.lanes(func(l *Lane) { l.queue.idle(ctx) })
 	if f.listener != nil {
 		if err := f.listener.CloseEmpty(ctx); err != nil {
@@ -201,6 +204,7 @@ func (f *Front) Drain(ctx context.Context) error {
 	if err != nil {
 		f.server.Close()
 	}
+	err = errors.Join(err, <-grpcDrained)
 	f.lanes(func(l *Lane) { l.queue.close() })
 	return err
 }
@@ -209,6 +213,7 @@ func (f *Front) Drain(ctx context.Context) error {
 func (f *Front) Close() error {
 	defer f.stopBeside()
 	err := f.server.Close()
+	f.closeGRPC()
 	f.lanes(func(l *Lane) { l.queue.close() })
 	return err
 }

@@ -20,15 +20,16 @@ const (
 	pagePredict
 	pageInfer
 	pageHealth
+	pageGRPC
 	pages
 )
 
-var pageNames = [pages]string{"other", "predict", "infer", "health"}
+var pageNames = [pages]string{"other", "predict", "infer", "health", "grpc"}
 
 // Table is every metric of a front; all have the labels program and command besides their own.
 var Table = []metrics.Metric{
 	{Name: "ds_http_requests_total", Type: "counter", Labels: []string{"page", "status"},
-		Help: "Requests answered, by page: predict, infer, health, other. Status 499: the client had gone."},
+		Help: "Requests answered, by page: predict, infer, health, grpc, other. Status 499: the client had gone."},
 	{Name: "ds_http_request_seconds", Type: "histogram", Labels: []string{"page"}, Help: "From the request's header to the end of its answer."},
 	{Name: "ds_http_rows_total", Type: "counter", Labels: []string{"fate"}, Help: "Rows answered, by fate: scored, rejected, failed."},
 	{Name: "ds_http_queue_rows", Type: "gauge", Help: "Rows that wait or are being scored."},

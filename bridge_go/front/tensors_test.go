@@ -125,7 +125,7 @@ func TestTensorsBecomeRows(t *testing.T) {
 		"one tensor for all fields": {numbers, `{"inputs":[{"name":"input-0","datatype":"FP64","shape":[2,3],"data":[[1.5,2,3.0],[4,null,5e0]]}]}`,
 			`{"x":1.5,"y":2,"n":3}` + "\n" + `{"x":4,"y":null,"n":5}`},
 		"one flat tensor for all fields": {numbers, `{"inputs":[{"name":"x","datatype":"FP32","shape":[1,3],"data":[1,2,3.5]}]}`, `{"x":1,"y":2,"n":3.5}`},
-		"what is not known of a model": {&types{}, `{"inputs":[{"name":"q\"","datatype":"INT8","shape":[1],"data":[1]}]}`, `{"q\"":1}`},
+		"what is not known of a model":   {&types{}, `{"inputs":[{"name":"q\"","datatype":"INT8","shape":[1],"data":[1]}]}`, `{"q\"":1}`},
 	} {
 		got, p := eventsOf(c.body, "", false, c.of)
 		if p != nil || got != c.want+"\n" {
