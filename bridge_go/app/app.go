@@ -190,7 +190,7 @@ func (b *bridge) announce() error {
 	}
 	for _, r := range b.routes {
 		if r.front != nil {
-			found.HTTP = r.address
+			found.HTTP, found.GRPC = r.address, r.grpc
 		}
 	}
 	b.Log.Info("bridge is ready", "program", b.program.Name(), "wire", found.Wire, "http", found.HTTP, "metrics", found.Metrics)

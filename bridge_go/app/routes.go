@@ -33,6 +33,7 @@ type route struct {
 	front   *front.Front           // of serve-api
 	fleet   *fleet.Fleet           // of serve-api: the versions behind the front
 	address string                 // where it listens
+	grpc    string                 // and for gRPC, nothing where it does not
 }
 
 func (r *route) run(ctx context.Context) error {
@@ -161,7 +162,31 @@ func (b *bridge) openFront(_ context.Context, c program.Command) (*route, error)
 		f.Close()
 		return nil, b.portTaken(c, err)
 	}
-	return &route{engine: side{Fleet: versions}, command: c, front: f, fleet: versions, address: address.String()}, nil
+	r := &route{engine: side{Fleet: versions}, command: c, front: f, fleet: versions, address: address.String()}
+	if r.grpc, err = b.listenGRPC(c, f); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return r, nil
+}
+
+// listenGRPC serves gRPC where the command has a port for it, on the host of HTTP.
+func (b *bridge) listenGRPC(c program.Command, f *front.Front) (address string, err error) {
+	if c.GRPCPort == nil {
+		return "", nil
+	}
+	host, _, err := net.SplitHostPort(b.httpAddress(c))
+	if err != nil {
+		return "", err
+	}
+	bound, err := f.ListenGRPC(net.JoinHostPort(host, strconv.Itoa(*c.GRPCPort)))
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return "", fmt.Errorf("%w. Stop what listens there, or set another port: commands.%s.grpc_port in program.yaml (0 is any free one)", err, c.Name)
+	}
+	if err != nil {
+		return "", err
+	}
+	return bound.String(), nil
 }
 
 // portTaken adds to the error of a port that somebody else has where another one is set.
