@@ -96,6 +96,10 @@ type Command struct {
 	RouteHeader string         `json:"route_header"`
 	Swap        string         `json:"swap"` // beside or in-place
 
+	RequestLog       string          `json:"request_log"` // stream; none when empty
+	RequestLogSample float64         `json:"request_log_sample"`
+	RequestLogQueue  RequestLogQueue `json:"request_log_queue"`
+
 	Host           string   `json:"host"`
 	Port           int      `json:"port"`
 	GRPCPort       *int     `json:"grpc_port"` // no gRPC when nil
@@ -138,6 +142,12 @@ type TLS struct {
 type ShadowQueue struct {
 	Events int  `json:"events"`
 	Bytes  Size `json:"bytes"`
+}
+
+// RequestLogQueue bounds what waits for the stream of the request log.
+type RequestLogQueue struct {
+	Requests int  `json:"requests"`
+	Bytes    Size `json:"bytes"`
 }
 
 // Name is the program's name.

@@ -12,6 +12,7 @@ STREAM, DATASET, EITHER, VALUE = "stream", "dataset", "stream or dataset", ""
 
 _BATCH = {"events": 256, "bytes": "256KiB", "linger": "0ms"}
 _BREAKER = {"run": 20, "hold": "2s"}
+_REQUEST_LOG = {"request_log_sample": 0.01, "request_log_queue": {"requests": 1024, "bytes": "16MiB"}}
 _SHADOW = {
     "shadow_workers": 1,
     "shadow_queue": {"events": 8192, "bytes": "16MiB"},
@@ -73,6 +74,9 @@ KINDS: dict[str, dict[str, Any]] = {
             "shadow_workers": VALUE,
             "shadow_queue": VALUE,
             "shadow_tolerance": VALUE,
+            "request_log": STREAM,
+            "request_log_sample": VALUE,
+            "request_log_queue": VALUE,
         },
         "defaults": {
             "host": "127.0.0.1",
@@ -88,7 +92,7 @@ KINDS: dict[str, dict[str, Any]] = {
             "breaker": {"run": 20, "hold": "200ms"},
             "swap": "beside",
         },
-        "with": {"shadow": _SHADOW},
+        "with": {"shadow": _SHADOW, "request_log": _REQUEST_LOG},
     },
     "score-batch": {
         "fields": {

@@ -26,7 +26,7 @@ __all__ = [
     "Metadata",
     "Program",
 ]
-__all__ += ["Queue", "Scale", "ShadowQueue", "Size", "Spec", "Stream", "Tls"]
+__all__ += ["Queue", "RequestLogQueue", "Scale", "ShadowQueue", "Size", "Spec", "Stream", "Tls"]
 
 
 class _Strict(BaseModel):
@@ -136,6 +136,15 @@ class ShadowQueue(_Strict):
     """Most bytes of these events and of the answers that they are compared with."""
 
 
+class RequestLogQueue(_Strict):
+    """What may wait for the stream of the request log."""
+
+    requests: is_.Rows | None = None
+    """Most requests that wait to be written; what does not fit is dropped and counted."""
+    bytes: is_.Bytes | None = None
+    """Most bytes of their rows and answers."""
+
+
 class Scale(_Strict):
     """How many replicas there are."""
 
@@ -201,6 +210,11 @@ class Command(_Strict):
     """The header that keeps who sends it with one version, where events have no Key. Default: the request's id."""
     swap: is_.Swap | None = None
     """How another version comes in: beside the old one until it answers, or in its place, worker by worker, where memory is short."""
+    request_log: is_.Name | None = None
+    """A stream that some of the requests are written to as JSON: rows in, rows out, version, latency. Default: there is none."""
+    request_log_sample: is_.Part | None = None
+    """The part of requests that is written, drawn by chance."""
+    request_log_queue: RequestLogQueue | None = None
     host: is_.Word | None = None
     """The address to listen on; 0.0.0.0 is all."""
     port: is_.Port | None = None

@@ -161,7 +161,8 @@ def _check_belonging(root: Node, path: Path, command: Node, kind: str, problems:
     for key, belonging in KINDS[kind].get("with", {}).items():
         for name in belonging:
             if name in command.map and key not in command.map:
-                text = f"belongs to {key}, which is missing. Write for example {key}: latest"
+                example = "requests" if key == "request_log" else "latest"
+                text = f"belongs to {key}, which is missing. Write for example {key}: {example}"
                 problems.add(command.keys[name], render(root, (*path, name)), "not-for-kind", text)
 
 
