@@ -44,6 +44,7 @@ const (
 type commands struct {
 	Run     runCommand     `cmd:"" help:"Serve the commands of a program to its workers."`
 	Check   checkCommand   `cmd:"" help:"Say whether program.yaml is sound, and where it is not."`
+	Load    loadCommand    `cmd:"" help:"Measure an API that is there: answers a second, and how long each takes. Prints a JSON line a stage."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 

@@ -1,0 +1,98 @@
+package load
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// waiting bounds the requests of an open loop that are due and that nobody has sent.
+const waiting = 1 << 16
+
+// stage asks for that long, and returns when what was sent is answered. A rate of 0 is a closed loop.
+func (t *Target) stage(ctx context.Context, s Stage, rate float64, length time.Duration) *Report {
+	ctx, cancel := context.WithTimeout(ctx, length)
+	defer cancel()
+	l := loop{target: t, over: ctx.Done()}
+	cpu := processorTime()
+	began := time.Now()
+	if rate > 0 {
+		l.tickets = make(chan ticket, waiting)
+		go schedule(l.tickets, &l.free, rate, t.Seed, l.over)
+	}
+	tallies := make([]tally, max(1, s.Connections))
+	var clients sync.WaitGroup
+	for i := range tallies {
+		clients.Go(func() { l.ask(&tallies[i]) })
+	}
+	clients.Wait()
+	r := report(tallies, time.Since(began))
+	r.Asked, r.CPU = rate, processorTime()-cpu
+	return r
+}
+
+// A loop is what the clients of one stage share.
+type loop struct {
+	target  *Target
+	over    <-chan struct{}
+	tickets chan ticket  // nil in a closed loop
+	free    atomic.Int64 // clients that wait for a ticket
+	row     atomic.Uint64
+}
+
+func (l *loop) ask(t *tally) {
+	c := l.target.client()
+	defer c.close()
+	for {
+		due, more := l.next()
+		if !more {
+			return
+		}
+		row := l.target.Rows[l.row.Add(1)%uint64(len(l.target.Rows))]
+		sent := time.Now()
+		if due.calm {
+			t.late = append(t.late, sent.Sub(due.due))
+		}
+		if due.due.IsZero() {
+			due.due = sent
+		}
+		status, err := c.ask(row)
+		if err != nil {
+			t.failed(err)
+			l.pause()
+			continue
+		}
+		t.answered(status, time.Since(due.due))
+	}
+}
+
+// next waits for the next request that is due; in a closed loop one always is.
+func (l *loop) next() (ticket, bool) {
+	select {
+	case <-l.over:
+		return ticket{}, false
+	default:
+	}
+	if l.tickets == nil {
+		return ticket{}, true
+	}
+	l.free.Add(1)
+	defer l.free.Add(-1)
+	select {
+	case <-l.over:
+		return ticket{}, false
+	case due := <-l.tickets:
+		return due, true
+	}
+}
+
+// pause keeps a client from trying again and again at once where nobody answers.
+func (l *loop) pause() {
+	timer := time.NewTimer(20 * time.Millisecond)
+	defer timer.Stop()
+	select {
+	case <-l.over:
+	case <-timer.C:
+	}
+}
