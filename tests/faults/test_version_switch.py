@@ -1,0 +1,141 @@
+"""Versions that take over from each other under load of clients that never send twice, and some that are bad (T60, T61)."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pyrunner.client.pending import CallError
+
+from .rig import wait_until
+from .science import FITTED
+from .service import Service
+
+Services = Callable[..., Service]
+SAVE = (
+    "import sys, rig_science; from pathlib import Path; from pyrunner.models import ModelStore; "
+    "[ModelStore(Path('models')).save('rig', rig_science.Fitted().fit(float(f))) for f in sys.argv[1:]]"
+)
+DEADLY = "3"
+# Answers as a fitted model does, but for one that dies of every row.
+FRAIL = FITTED.replace(
+    "        return [Answer(id=e.id, value=e.n * self.factor)",
+    f"        if self.factor == {DEADLY}:\n            import os\n            os._exit(3)\n"
+    "        return [Answer(id=e.id, value=e.n * self.factor)",
+)
+
+
+def serving(service: Services, *factors: str, science: str = FITTED, **settings: Any) -> Service:
+    """A pod with a version for each factor, numbered from 1; the last serves, unless the keys name others."""
+    pod = service(science, model="Fitted", workers=1, **settings)
+    subprocess.run([sys.executable, "-c", SAVE, *factors], cwd=pod.folder, env=pod.environment, check=True)
+    return pod.start()
+
+
+def give(pod: Service, **weights: int) -> None:
+    pod.call("versions.give", "serve-api", [[v.lstrip("v"), w] for v, w in weights.items()], seconds=60)
+
+
+def versions(pod: Service) -> dict[str, dict[str, Any]]:
+    return {v["version"]: v for v in json.loads(pod.call("versions"))["serve-api"]}
+
+
+def answered_by(pod: Service, key: str = "a-1") -> str:
+    request = urllib.request.Request(pod.url, json.dumps({"id": key, "n": 1}).encode())
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return str(answer.headers["X-Model-Version"])
+
+
+def switched(pod: Service, times: int) -> None:
+    """Each version in turn, each time until the one before has ended."""
+    with pod.load(connections=32, seconds=900) as load:
+        load.await_answers()
+        for n in range(times):
+            version = str(1 + n % 3)
+            give(pod, **{f"v{version}": 1})
+            wait_until(lambda version=version: set(versions(pod)) == {version}, seconds=60, what="the end")  # type: ignore[misc]
+        report = load.end()
+    print(report)
+    report.require_all_right()
+
+
+def test_T60_a_switch_of_versions_under_load_loses_no_request(service: Services) -> None:
+    pod = serving(service, "2", "2", "2")
+    switched(pod, 3)
+    assert answered_by(pod) == "3"
+
+
+@pytest.mark.long
+def test_T60_thirty_switches_under_load_lose_no_request(service: Services) -> None:
+    pod = serving(service, "2", "2", "2")
+    switched(pod, 30)
+
+
+def test_T60_weights_of_the_program_give_each_version_its_share_and_a_key_its_version(
+    service: Services,
+) -> None:
+    pod = serving(service, "2", "2", keys=", versions: {1: 50, 2: 50}, route_header: X-User")
+    wait_until(lambda: {v["state"] for v in versions(pod).values()} == {"ready"}, seconds=60, what="both")
+    first = {key: answered_by(pod, key) for key in (f"k-{n}" for n in range(40))}
+    with pod.load(connections=8) as load:
+        load.await_answers()
+        load.end().require_all_right()
+    rows = {version: v["in"] for version, v in versions(pod).items()}
+    assert min(rows.values()) > 0.3 * sum(rows.values()), rows
+    assert len(set(first.values())) == 2
+
+
+def test_T60_a_bridge_that_begins_anew_gives_requests_out_as_they_were(service: Services) -> None:
+    pod = serving(service, "2", "2")
+    assert answered_by(pod) == "2"
+    give(pod, v1=1)
+    wait_until(lambda: set(versions(pod)) == {"1"}, seconds=60, what="the end of the other")
+    pod.kill_bridge()
+    pod.await_bridge()
+    pod.await_ready()
+    wait_until(lambda: set(versions(pod)) == {"1"}, seconds=60, what="the version that was given all")
+    assert answered_by(pod) == "1"
+
+
+def test_T61_a_version_that_cannot_be_loaded_changes_nothing_under_load(service: Services) -> None:
+    pod = serving(service, "2", "2")
+    for file in (pod.folder / "models" / "rig" / "1").iterdir():
+        if file.suffix != ".json":
+            file.write_bytes(file.read_bytes()[:-1] + b"?")
+    with pod.load(connections=32) as load:
+        load.await_answers()
+        for version, code, said in [
+            ("1", "load_failed", "sha256"), ("7", "load_failed", "no model 7"), ("best", "unknown_version", "no model best"),
+        ]:  # fmt: skip
+            with pytest.raises(CallError) as refused:
+                give(pod, **{f"v{version}": 1})
+            assert (refused.value.code, said in refused.value.reason) == (code, True), refused.value.reason
+        report = load.end()
+    print(report)
+    report.require_all_right()
+    assert set(versions(pod)) == {"2"}
+
+
+def test_T61_a_version_that_dies_of_every_row_fails_no_more_than_its_share(service: Services) -> None:
+    pod = serving(service, DEADLY, "2", science=FRAIL)
+    with pod.load(connections=32) as load:
+        load.await_answers()
+        give(pod, v2=90, v1=10)
+        wait_until(
+            lambda: pod.metric("ds_worker_deaths_total", command="serve-api@1") > 2, seconds=60, what="deaths"
+        )
+        assert pod.is_ready()
+        give(pod, v2=1)
+        report = load.end()
+    print(report)
+    assert report.lost == report.wrong == 0, report
+    assert report.ok > 0.7 * report.sent and set(report.answered) <= {200, 500, 503}, report
+    with pod.load(connections=8) as load:
+        load.await_answers()
+        load.end().require_all_right()
