@@ -111,7 +111,7 @@ def test_T61_a_version_that_cannot_be_loaded_changes_nothing_under_load(service:
     with pod.load(connections=32) as load:
         load.await_answers()
         for version, code, said in [
-            ("1", "load_failed", "sha256"), ("7", "load_failed", "no model 7"), ("best", "unknown_version", "no model best"),
+            ("1", "load_failed", "hash is not in the manifest"), ("7", "load_failed", "no model 7"), ("best", "unknown_version", "no model best"),
         ]:  # fmt: skip
             with pytest.raises(CallError) as refused:
                 give(pod, **{f"v{version}": 1})
@@ -135,7 +135,7 @@ def test_T61_a_version_that_dies_of_every_row_fails_no_more_than_its_share(servi
         report = load.end()
     print(report)
     assert report.lost == report.wrong == 0, report
-    assert report.ok > 0.7 * report.sent and set(report.answered) <= {200, 500, 503}, report
+    assert report.ok > 0.7 * report.sent and set(report.answered) <= {200, 500, 503, 504}, report
     with pod.load(connections=8) as load:
         load.await_answers()
         load.end().require_all_right()
