@@ -141,12 +141,16 @@ func (b *bridge) openStream(ctx context.Context, c program.Command) (*route, err
 	return r, nil
 }
 
-func (b *bridge) openFront(_ context.Context, c program.Command) (*route, error) {
+func (b *bridge) openFront(ctx context.Context, c program.Command) (*route, error) {
 	cert, key := b.certificate(c)
+	log, err := b.requestLog(ctx, c)
+	if err != nil {
+		return nil, err
+	}
 	f, err := front.New(front.Config{
 		Program: b.program.Name(), Command: c.Name, Rows: c.Queue.Rows, Bytes: int(c.Queue.Bytes), MaxBody: int(c.MaxBody),
 		RequestTimeout: c.RequestTimeout.Std(), DrainDelay: b.drainDelay(c), Batch: c.Batch.Events, BatchBytes: int(c.Batch.Bytes),
-		RouteHeader: c.RouteHeader, Cert: cert, Key: key, Tokens: b.beside(c.Tokens),
+		RouteHeader: c.RouteHeader, Cert: cert, Key: key, Tokens: b.beside(c.Tokens), RequestLog: log,
 		Log: b.Log.With("command", c.Name), Registerer: b.metrics, Gatherer: b.metrics,
 	})
 	if err != nil {

@@ -47,6 +47,7 @@ type Config struct {
 	Cert, Key string // files of TLS; none: plain HTTP
 	Tokens    string // a file of bearer tokens; none: nobody is asked
 
+	RequestLog *RequestLog // nil: there is none
 	Log        *slog.Logger
 	Registerer prometheus.Registerer // gets the metrics of the front
 	Gatherer   prometheus.Gatherer   // what GET /metrics shows; nil: there is no such page
@@ -94,6 +95,7 @@ type Front struct {
 	first   *Lane
 	budget  *budget
 	slow    patience
+	log     *requestLog // nil: there is none
 	numbers *numbers
 	types   atomic.Pointer[types] // of the version that most requests go to
 
@@ -115,15 +117,22 @@ type Front struct {
 }
 
 // New makes a front. It takes requests when it listens, or by [Front.ServeHTTP], and answers them once a source is open.
-func New(c Config) (*Front, error) {
+func New(c Config) (_ *Front, err error) {
 	c = c.withDefaults()
 	f := &Front{cfg: c, slow: patient, served: make(chan error, 1), stop: make(chan struct{}), ids: newRequestIDs()}
 	f.budget = newBudget(c.Bytes, c.MaxBody)
 	f.first = f.newLane("")
 	f.queue = f.first.queue
 	f.routing.Store(newRouting(c.Program, f.first))
-	var err error
-	if f.numbers, err = newNumbers(c, f.load); err != nil {
+	if c.RequestLog != nil {
+		f.log = newRequestLog(*c.RequestLog, c.Log)
+		defer func() {
+			if err != nil {
+				f.log.close()
+			}
+		}()
+	}
+	if f.numbers, err = newNumbers(f); err != nil {
 		return nil, err
 	}
 	if f.guard, err = newGuard(c.Tokens); err != nil {
@@ -219,8 +228,11 @@ func (f *Front) Close() error {
 }
 
 func (f *Front) stopBeside() {
-	f.stopOnce.Do(func() { close(f.stop) })
-	f.beside.Wait()
+	f.stopOnce.Do(func() {
+		close(f.stop)
+		f.beside.Wait()
+		f.log.close()
+	})
 }
 
 func wait(ctx context.Context, d time.Duration) {

@@ -15,6 +15,9 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	h := w.Header()
 	h["X-Request-Id"] = []string{f.ids.of(r.Header["X-Request-Id"])}
+	if f.log != nil {
+		r.Header["X-Request-Id"] = h["X-Request-Id"]
+	}
 	if f.draining.Load() {
 		h["Connection"] = closeValue
 	}

@@ -2,6 +2,7 @@ package front
 
 import (
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -57,6 +58,7 @@ func (f *Front) score(r *http.Request, q *request, start time.Time) *problem {
 	q.headers = rowHeaders(r)
 	lane, p := f.admit(r, q)
 	if p != nil {
+		f.numbers.refused(p)
 		f.queue.release(q)
 		return p
 	}
@@ -73,6 +75,9 @@ func (f *Front) score(r *http.Request, q *request, start time.Time) *problem {
 	}
 	for i := range q.answers {
 		f.numbers.row(&q.answers[i])
+	}
+	if f.log.takes() {
+		f.log.note(strings.Join(r.Header["X-Request-Id"], ""), q, start)
 	}
 	return nil
 }
