@@ -128,6 +128,17 @@ def test_a_stream_alone_has_no_http_and_an_environment_goes_to_both_halves(tmp_p
         assert argument(container, "env") == "prod"
 
 
+def test_an_api_with_tls_is_probed_by_it(tmp_path: Path) -> None:
+    (tmp_path / "program.yaml").write_text(PROGRAM.read_text())
+    over = "spec: {commands: [{name: serve-api, tls: {cert: /run/tls/tls.crt, key: /run/tls/tls.key}}]}\n"
+    (tmp_path / "program.prod.yaml").write_text(over)
+    rendered = pod(open_project(tmp_path / "program.yaml", "prod"), image="a:1", bridge_image="b:1")
+    made = list(yaml.safe_load_all(rendered))[1]
+    jsonschema.validate(made, SCHEMA)
+    probe = made["spec"]["initContainers"][1]["readinessProbe"]["httpGet"]
+    assert probe == {"path": "/readyz", "port": "http", "scheme": "HTTPS"}
+
+
 def test_a_command_that_ends_by_itself_has_no_pod() -> None:
     with pytest.raises(
         UserError, match=r"no command train that serves\. The program has: score-stream, serve-api"
