@@ -130,7 +130,11 @@ func (b *bridge) open(ctx context.Context) (err error) {
 	if b.server, err = b.listen(); err != nil {
 		return err
 	}
-	if b.admin, err = serveAdmin(b.Metrics, b.metrics, b.Log); err != nil {
+	repository, err := b.repository()
+	if err != nil {
+		return err
+	}
+	if b.admin, err = serveAdmin(b.Metrics, b.metrics, repository, b.Log); err != nil {
 		return err
 	}
 	return b.announce()

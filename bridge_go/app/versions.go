@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 
 	"ds-runner.dev/ds-runner/bridge_go/calls"
@@ -11,6 +12,8 @@ import (
 	"ds-runner.dev/ds-runner/bridge_go/fleet"
 	"ds-runner.dev/ds-runner/bridge_go/front"
 	"ds-runner.dev/ds-runner/bridge_go/program"
+	"ds-runner.dev/ds-runner/bridge_go/repository"
+	"ds-runner.dev/ds-runner/bridge_go/state"
 )
 
 // A side is a fleet as the engine of a command. Its workers join the versions' own routes, see versionPool.
@@ -62,6 +65,20 @@ func (b *bridge) versionPool(name string) (dispatch.Pool, error) {
 		return pool, nil
 	}
 	return nil, fmt.Errorf("version %q of %s is not wanted", version, command)
+}
+
+// repository makes what operators ask about versions over HTTP: without a token it is for this machine alone.
+func (b *bridge) repository() (func(loopback bool) http.Handler, error) {
+	var token string
+	if b.AdminTokenFile != "" {
+		var err error
+		if token, err = state.ReadToken(b.AdminTokenFile); err != nil {
+			return nil, fmt.Errorf("%w: --admin-token-file: %w", ErrMistake, err)
+		}
+	}
+	return func(loopback bool) http.Handler {
+		return repository.New(repository.Config{Model: b.program.Name(), Fleets: b.fleets, Token: token, Loopback: loopback})
+	}, nil
 }
 
 // fleets are the versions of commands that serve HTTP.

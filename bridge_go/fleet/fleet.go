@@ -283,6 +283,11 @@ func (f *Fleet) next() {
 	f.changed = make(chan struct{})
 }
 
-func unknown(format string, a ...any) error {
-	return fmt.Errorf("%w: "+format, append([]any{ErrUnknown}, a...)...)
-}
+// A lack is an ErrUnknown that says what is lacking, and nothing else.
+type lack struct{ text string }
+
+func (l *lack) Error() string { return l.text }
+
+func (l *lack) Unwrap() error { return ErrUnknown }
+
+func unknown(format string, a ...any) error { return &lack{fmt.Sprintf(format, a...)} }
