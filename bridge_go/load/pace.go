@@ -3,7 +3,7 @@ package load
 import (
 	"math/rand/v2"
 	"runtime"
-	"sync/atomic"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -14,10 +14,43 @@ type ticket struct {
 	calm bool
 }
 
+// A counter gives tickets to clients: to the one that was free last, so that no more connections are used than are needed. Tickets that
+// nobody is free for wait in line, and their latency tells.
+type counter struct {
+	mu   sync.Mutex
+	free []chan ticket
+	line []ticket
+}
+
+func (c *counter) give(due time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n := len(c.free); n > 0 {
+		c.free[n-1] <- ticket{due, true} // it has room for one
+		c.free = c.free[:n-1]
+		return
+	}
+	if len(c.line) < waiting {
+		c.line = append(c.line, ticket{due, false})
+	}
+}
+
+// take is for a client that is free: a ticket from the line, or else the one that will be put into its own channel.
+func (c *counter) take(own chan ticket) (ticket, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.line) > 0 {
+		t := c.line[0]
+		c.line = c.line[1:]
+		return t, true
+	}
+	c.free = append(c.free, own)
+	return ticket{}, false
+}
+
 // schedule gives out tickets when they are due, at times that are independent of each other, as those of many people are (a Poisson
-// process). It sleeps in the kernel on a thread of its own: the runtime's timers may be a millisecond late. A full channel means that
-// nobody is left to send: then the times go by, and latency tells.
-func schedule(to chan<- ticket, free *atomic.Int64, rate float64, seed uint64, over <-chan struct{}) {
+// process). It sleeps in the kernel on a thread of its own: the runtime's timers may be a millisecond late.
+func schedule(to *counter, rate float64, seed uint64, over <-chan struct{}) {
 	runtime.LockOSThread()
 	random := rand.New(rand.NewPCG(seed, 0))
 	due := time.Now()
@@ -26,11 +59,7 @@ func schedule(to chan<- ticket, free *atomic.Int64, rate float64, seed uint64, o
 		if !sleepUntil(due, over) {
 			return
 		}
-		select {
-		case <-over:
-			return
-		case to <- ticket{due, free.Load() > 0}:
-		}
+		to.give(due)
 	}
 }
 

@@ -17,12 +17,12 @@ func (t *Target) stage(ctx context.Context, s Stage, rate float64, length time.D
 	l := loop{target: t, over: ctx.Done()}
 	cpu := processorTime()
 	began := time.Now()
+	var clients sync.WaitGroup
 	if rate > 0 {
-		l.tickets = make(chan ticket, waiting)
-		go schedule(l.tickets, &l.free, rate, t.Seed, l.over)
+		l.counter = &counter{}
+		clients.Go(func() { schedule(l.counter, rate, t.Seed, l.over) })
 	}
 	tallies := make([]tally, max(1, s.Connections))
-	var clients sync.WaitGroup
 	for i := range tallies {
 		clients.Go(func() { l.ask(&tallies[i]) })
 	}
@@ -36,16 +36,16 @@ func (t *Target) stage(ctx context.Context, s Stage, rate float64, length time.D
 type loop struct {
 	target  *Target
 	over    <-chan struct{}
-	tickets chan ticket  // nil in a closed loop
-	free    atomic.Int64 // clients that wait for a ticket
+	counter *counter // nil in a closed loop
 	row     atomic.Uint64
 }
 
 func (l *loop) ask(t *tally) {
 	c := l.target.client()
 	defer c.close()
+	own := make(chan ticket, 1)
 	for {
-		due, more := l.next()
+		due, more := l.next(own)
 		if !more {
 			return
 		}
@@ -68,22 +68,23 @@ func (l *loop) ask(t *tally) {
 }
 
 // next waits for the next request that is due; in a closed loop one always is.
-func (l *loop) next() (ticket, bool) {
+func (l *loop) next(own chan ticket) (ticket, bool) {
 	select {
 	case <-l.over:
 		return ticket{}, false
 	default:
 	}
-	if l.tickets == nil {
+	if l.counter == nil {
 		return ticket{}, true
 	}
-	l.free.Add(1)
-	defer l.free.Add(-1)
+	if t, waited := l.counter.take(own); waited {
+		return t, true
+	}
 	select {
 	case <-l.over:
 		return ticket{}, false
-	case due := <-l.tickets:
-		return due, true
+	case t := <-own:
+		return t, true
 	}
 }
 
