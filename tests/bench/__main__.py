@@ -18,7 +18,18 @@ import sys
 import time
 from pathlib import Path
 
-from . import api, codec, jetstream_rows, kafka_rows, memory_rows, scoring, sql_rows, stream_rows
+from . import (
+    api,
+    api_growth,
+    api_open,
+    codec,
+    jetstream_rows,
+    kafka_rows,
+    memory_rows,
+    scoring,
+    sql_rows,
+    stream_rows,
+)
 from .row import Row
 
 RESULTS = Path(__file__).parent / "results" / "latest.json"
@@ -31,6 +42,8 @@ GROUPS = {
     "codec": codec.rows,
     "scoring": scoring.rows,
     "api": api.rows,
+    "api-open": api_open.rows,
+    "api-growth": api_growth.rows,
 }
 
 
