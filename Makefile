@@ -12,6 +12,7 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 BRIDGE  := pyrunner/_bin/ds-bridge
 BENCH_PEERS := tests/bench/.envs/peers tests/bench/.envs/quix
+CLIENTS := tests/clients/.env
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
 SHELL       := bash
@@ -101,7 +102,7 @@ go-test: setup ## go test, with the race detector where a C compiler is found
 	$(WITH_SERVERS) go test $(RACE) -timeout 10m $(RACE_PACKAGES)
 
 .PHONY: pytest
-pytest: build ## pytest, all of it
+pytest: build $(CLIENTS)/.installed ## pytest, all of it
 	$(WITH_SERVERS) pytest -n $(JOBS) --dist loadscope -m "not long"
 
 .PHONY: test-containers
@@ -127,6 +128,12 @@ bench: build $(BENCH_PEERS:=/.installed) ## the benchmark and its peers: tests/b
 
 # The peers live in environments of their own: what they need is nobody else's business.
 tests/bench/.envs/%/.installed: tests/bench/requirements-%.txt | $(BIN)/python
+	.ci/venv $(@D) $(PYTHON)
+	$(@D)/bin/python -m pip install --quiet --requirement $<
+	touch $@
+
+# So do real clients of the Open Inference Protocol, which tests/clients asks with.
+$(CLIENTS)/.installed: tests/clients/requirements.txt | $(BIN)/python
 	.ci/venv $(@D) $(PYTHON)
 	$(@D)/bin/python -m pip install --quiet --requirement $<
 	touch $@
