@@ -82,7 +82,9 @@ type runCommand struct {
 }
 
 func (r *runCommand) Run() error {
+	sleepLonger()
 	takeShare()
+	leaveGarbage()
 	// The first signal asks for a drain; a second one, or the parent's impatience, ends the process as signals do.
 	stop := make(chan os.Signal, 2)
 	signal.Notify(stop, syscall.SIGTERM, syscall.SIGINT)
