@@ -76,6 +76,7 @@ class Workers:
                 address,
                 token_file,
                 change=self._supervisor.change,
+                turn_to=self._supervisor.replace,
                 largest=self._supervisor.largest,
                 log=logs.get(program=project.name),
             )

@@ -35,7 +35,7 @@ _DONE = {"unknown_method", "unknown_command"}  # a bridge that knows nothing of 
 class Versions:
     """One command's. `start` runs it on a thread; `close` ends that and waits for it.
 
-    `specs` are what the supervisor began with, `change` and `largest` are its own. `note` is told of what happens to workers.
+    `specs` are what the supervisor began with, `change`, `largest` and `turn_to` (its `replace`) are its own. `note` is told of what happens to workers.
     """
 
     def __init__(
@@ -46,14 +46,16 @@ class Versions:
         token_file: Path,
         *,
         change: Callable[[Sequence[WorkerSpec], Collection[str]], None],
+        turn_to: Callable[[WorkerSpec], None],
         largest: Callable[[], int],
         log: Any,
         left: Callable[[], Room | None] = room,
     ) -> None:
         self._project, self._base = project, replace(specs[0], version="", model_ref=None)
         self._bridge, self._token_file = bridge, token_file
-        self._change, self._largest, self._log, self._left = change, largest, log, left
-        self._running: dict[str, bool] = {spec.version: True for spec in specs}  # False: refused
+        self._turn, self._change, self._largest, self._log, self._left = turn_to, change, largest, log, left
+        # by name the version; None: refused
+        self._running: dict[str, str | None] = {spec.version: spec.model_ref or "" for spec in specs}
         self._added: set[str] = set()
         self._failures: SimpleQueue[tuple[str, str]] = SimpleQueue()
         self._seen = 0
@@ -98,6 +100,8 @@ class Versions:
         for name, model in wanted.items():
             if name not in self._running:
                 self._begin(client, name, model)
+            elif model and model != self._running[name]:
+                self._turn_to(client, name, model)
         for name in [name for name in self._running if name not in wanted]:
             self._end(name)
         self._tell_failures(client)
@@ -106,28 +110,50 @@ class Versions:
         try:
             spec = self._spec(name, model)
         except (UserError, OSError, ValueError) as error:
-            self._running[name] = False
-            self._log.error("version not loaded", version=name, reason=str(error))
-            self._call(client, "failed", name, str(error))
+            self._refuse(client, name, None, error)
             return
-        self._running[name] = True
+        self._running[name] = spec.model_ref
         self._added.add(name)
         self._log.info("loading a version", command=self._base.command, version=spec.model_ref)
         self._change([spec], ())
 
+    def _turn_to(self, client: Any, name: str, model: str) -> None:
+        """Another version in the place of the one that runs: there is no need of room for both."""
+        if self._running[name] is None:
+            return
+        try:
+            spec = replace(self._base, version=name, model_ref=self._checked(model))
+        except (UserError, OSError, ValueError) as error:
+            self._refuse(client, name, model, error)
+            return
+        self._running[name] = model
+        self._added.add(name)
+        self._log.info("replacing workers", command=self._base.command, version=model)
+        self._turn(spec)
+
+    def _refuse(self, client: Any, name: str, model: str | None, error: Exception) -> None:
+        """Tell why, and do not try it again."""
+        self._log.error("version not loaded", version=model or name, reason=str(error))
+        self._running[name] = model
+        self._call(client, "failed", name, str(error))
+
+    def _checked(self, ref: str) -> str:
+        """The number of a version whose files are what they were; else a UserError."""
+        version = self._project.store.version(self._project.name, ref)
+        manifests.check_files(version.manifest, version.path)
+        return version.version
+
     def _spec(self, name: str, model: str) -> WorkerSpec:
         """What to run; UserError for what is not in the model store, has changed there, or finds no room."""
-        store, program = self._project.store, self._project.name
-        version = store.version(program, model or name or "latest")
-        manifests.check_files(version.manifest, version.path)
+        version = self._checked(model or name or "latest")
         if why := refusal(self._base.workers, self._largest(), self._left()):
             raise UserError(
-                f"no room for version {version.version} beside the others: {why}. Give it more memory, or write swap: in-place"
+                f"no room for version {version} beside the others: {why}. Give it more memory, or write swap: in-place"
             )
-        return replace(self._base, version=name, model_ref=version.version)
+        return replace(self._base, version=name, model_ref=version)
 
     def _end(self, name: str) -> None:
-        if self._running.pop(name):
+        if self._running.pop(name) is not None:
             self._change((), [replace(self._base, version=name).route])
         self._added.discard(name)
 

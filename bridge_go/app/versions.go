@@ -43,7 +43,7 @@ func (b *bridge) openFleet(c program.Command, f *front.Front) (*fleet.Fleet, err
 	}
 	names := slices.Sorted(maps.Keys(c.Versions))
 	return fleet.New(fleet.Config{
-		Command: c.Name, Front: f, Settle: c.RequestTimeout.Std() + c.Deadline.Std(), Log: b.Log.With("command", c.Name),
+		Command: c.Name, Front: f, InPlace: c.Swap == "in-place", Settle: c.RequestTimeout.Std() + c.Deadline.Std(), Log: b.Log.With("command", c.Name),
 		Route: func(l *front.Lane, name string) *dispatch.Route {
 			config := b.config(c)
 			config.Command, config.Stream = name, c.Name

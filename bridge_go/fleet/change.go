@@ -18,6 +18,9 @@ func (f *Fleet) Give(ctx context.Context, weights map[string]int) error {
 		return fmt.Errorf("%w: another change of versions is under way", ErrBusy)
 	}
 	defer f.changing.Unlock()
+	if name, ref, alone := f.alone(weights); alone {
+		return f.swap(ctx, name, ref)
+	}
 	shares, added, err := f.load(ctx, slices.Sorted(maps.Keys(weights)))
 	if err != nil {
 		return err

@@ -50,6 +50,8 @@ type Config struct {
 	Route func(l *front.Lane, name string) *dispatch.Route
 	// Settle is the longest that a replaced version may take to answer what it has.
 	Settle time.Duration
+	// InPlace has one version replaced by another worker by worker, where there is no room for both.
+	InPlace bool
 	// Patience is how long the parent of workers may not have asked what is wanted before it is said that there is none; 5 s.
 	Patience time.Duration
 	Log      *slog.Logger
@@ -82,6 +84,7 @@ type lane struct {
 	model  string // the version that the parent is to load; "" for what it began with
 	failed string // why it could not be loaded
 	ending bool
+	swaps  bool // its workers are being replaced by those of the version in model
 }
 
 // An ask is a name whose version the parent is asked for.

@@ -42,16 +42,22 @@ func (w *worker) Send(b *wire.Batch) {
 // A rig is a fleet behind a front, and the parent of workers, which knows versions 1 to 9 and that latest is 5.
 type rig struct {
 	*testing.T
-	fleet  *fleet.Fleet
-	server *httptest.Server
-	first  string // the version that unnamed workers have
-	joined sync.Map
-	stop   context.CancelFunc
-	parted chan struct{}
-	over   sync.WaitGroup
+	fleet   *fleet.Fleet
+	server  *httptest.Server
+	first   string   // the version that unnamed workers have
+	joined  sync.Map // version by name
+	workers sync.Map
+	stop    context.CancelFunc
+	parted  chan struct{}
+	over    sync.WaitGroup
 }
 
 func start(t *testing.T, weights map[string]int, names ...string) *rig {
+	t.Helper()
+	return startWith(t, fleet.Config{}, weights, names...)
+}
+
+func startWith(t *testing.T, c fleet.Config, weights map[string]int, names ...string) *rig {
 	t.Helper()
 	f, err := front.New(front.Config{Program: "m", Command: "serve-api"})
 	if err != nil {
@@ -59,7 +65,7 @@ func start(t *testing.T, weights map[string]int, names ...string) *rig {
 	}
 	r := &rig{T: t, parted: make(chan struct{}), first: "1", server: httptest.NewServer(f)}
 	r.fleet = fleet.New(fleet.Config{
-		Command: "serve-api", Front: f, Settle: 5 * time.Second, Patience: 500 * time.Millisecond, Log: slog.New(slog.DiscardHandler),
+		InPlace: c.InPlace, Command: "serve-api", Front: f, Settle: 5 * time.Second, Patience: 500 * time.Millisecond, Log: slog.New(slog.DiscardHandler),
 		Route: func(l *front.Lane, name string) *dispatch.Route {
 			return l.Route(dispatch.Config{Program: "m", Command: name, Nonce: 7, Attempts: 1, Breaker: dispatch.Breaker{Off: true}, Batch: dispatch.Batch{Events: 64}})
 		},
@@ -96,10 +102,13 @@ func (r *rig) parent(ctx context.Context) {
 			}
 		}
 		for _, w := range wish.Versions {
-			if _, runs := r.joined.LoadOrStore(w.Name, true); runs {
+			model := w.Model
+			if had, runs := r.joined.LoadOrStore(w.Name, model); runs {
+				if had != model && model != "" {
+					r.turn(w.Name, model)
+				}
 				continue
 			}
-			model := w.Model
 			switch {
 			case model == "" && w.Name == "":
 				model = r.first
@@ -120,12 +129,26 @@ func (r *rig) parent(ctx context.Context) {
 	}
 }
 
+// turn replaces the worker of a lane, as the parent does where versions are swapped in place.
+func (r *rig) turn(name, model string) {
+	r.joined.Store(name, model)
+	if len(model) > 1 {
+		r.fleet.Failed(name, "out of memory")
+		return
+	}
+	if old, ok := r.workers.Load(name); ok {
+		old.(*worker).Drain("")
+	}
+	r.join(name, model)
+}
+
 func (r *rig) join(name, model string) {
 	route := r.fleet.Route(name)
 	if route == nil {
 		return
 	}
 	w := &worker{route: route, hello: wire.Hello{Worker: "w-" + model, Model: model}}
+	r.workers.Store(name, w)
 	if _, err := route.Join(w); err == nil {
 		route.Ready(w, 1024, 4<<20)
 	}
@@ -286,6 +309,26 @@ func TestAParentBringsTheWeightsToTheNextLifeOfTheBridge(t *testing.T) {
 	r.expect("5 ready 1")
 	if w := r.fleet.Watch(in(10), 0, 0, nil); len(w.Weights) != 1 || w.Weights["5"] != 1 {
 		t.Errorf("%v", w.Weights)
+	}
+}
+
+func TestInPlaceTheWorkersAreReplacedAndGoBackWhenTheyCannotBe(t *testing.T) {
+	r := startWith(t, fleet.Config{InPlace: true}, nil)
+	if err := r.fleet.Give(in(10), map[string]int{"latest": 1}); err != nil {
+		t.Fatal(err)
+	}
+	if by := r.by(); by != "5" {
+		t.Errorf("answered by %s", by)
+	}
+	if err := r.fleet.Give(in(10), map[string]int{"77": 1}); !errors.Is(err, fleet.ErrLoad) || !strings.Contains(err.Error(), "out of memory") {
+		t.Errorf("%v", err)
+	}
+	r.expect("5 ready 1")
+	if by := r.by(); by != "5" {
+		t.Errorf("answered by %s", by)
+	}
+	if w := r.fleet.Watch(in(10), 0, 0, nil); w.Weights["5"] != 1 || len(w.Versions) != 1 || w.Versions[0].Model != "5" {
+		t.Errorf("%+v", w)
 	}
 }
 

@@ -78,7 +78,7 @@ func (f *Fleet) Named(ref, model, wrong string) {
 func (f *Fleet) Failed(name, reason string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if l := f.lanes[name]; l != nil && l.Cause() != "" {
+	if l := f.lanes[name]; l != nil && (l.swaps || l.Cause() != "") {
 		l.failed = reason
 	}
 }

@@ -110,6 +110,11 @@ class Supervisor:
         self._changes.put(lambda: self._remove(remove))
         self._waker.set()
 
+    def replace(self, spec: WorkerSpec) -> None:
+        """Have each worker of this route replaced by one of this spec, one after the other. Returns at once; from any thread."""
+        self._changes.put(lambda: self._turn_to(spec))
+        self._waker.set()
+
     def largest(self) -> int:
         """The bytes that the largest worker has for itself; 0 while there is none, or where the system does not tell."""
         processes = [slot.process for slot in list(self._slots) if not slot.spec.shadow]
@@ -145,6 +150,7 @@ class Supervisor:
         self._change_asked()
         for slot in list(self._slots):
             self._look_at(slot)
+        self._turn_next()
 
     def _over(self) -> bool:
         return self._ends_at is not None and all(slot.process is None for slot in self._slots)
@@ -253,7 +259,7 @@ class Supervisor:
         out_of_memory = self._oom.rose()
         returncode = process.bury()
         self._forget(slot)
-        ended = (self._ends_at is not None or slot.leaving) and returncode in (
+        ended = (self._ends_at is not None or slot.leaving or slot.turning) and returncode in (
             EXIT_OK,
             -signal.SIGTERM,
         )  # the latter while loading
@@ -328,6 +334,26 @@ class Supervisor:
                 self._take_out(slot)
             else:
                 slot.kill_at = now + self._grace
+                slot.process.end()
+
+    def _turn_to(self, spec: WorkerSpec) -> None:
+        for slot in self._slots:
+            if slot.spec.route == spec.route and not slot.leaving:
+                slot.next = None if slot.spec == spec else spec
+
+    def _turn_next(self) -> None:
+        """One worker of a route at a time, the next when the one before is ready or has failed: then it is turned back."""
+        if self._ends_at is not None:
+            return
+        for slot in self._slots:
+            peers = [s for s in self._slots if s.spec.route == slot.spec.route]
+            if slot.next is None or any(peer.turning and peer is not slot for peer in peers):
+                continue
+            slot.spec, slot.next = slot.next, None
+            slot.added = slot.turning = True
+            slot.due = 0.0
+            if slot.process is not None:
+                slot.kill_at = time.monotonic() + self._grace
                 slot.process.end()
 
     def _take_out(self, slot: Slot) -> None:

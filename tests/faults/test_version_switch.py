@@ -33,13 +33,16 @@ FRAIL = FITTED.replace(
 
 def serving(service: Services, *factors: str, science: str = FITTED, **settings: Any) -> Service:
     """A pod with a version for each factor, numbered from 1; the last serves, unless the keys name others."""
-    pod = service(science, model="Fitted", workers=1, **settings)
+    pod = service(science, model="Fitted", **{"workers": 1, **settings})
     subprocess.run([sys.executable, "-c", SAVE, *factors], cwd=pod.folder, env=pod.environment, check=True)
     return pod.start()
 
 
 def give(pod: Service, **weights: int) -> None:
-    pod.call("versions.give", "serve-api", [[v.lstrip("v"), w] for v, w in weights.items()], seconds=60)
+    with pod.control() as client:
+        client.call(
+            "versions.give", "serve-api", [[v.lstrip("v"), w] for v, w in weights.items()], deadline=60.0
+        )
 
 
 def versions(pod: Service) -> dict[str, dict[str, Any]]:
@@ -101,6 +104,17 @@ def test_T60_a_bridge_that_begins_anew_gives_requests_out_as_they_were(service: 
     pod.await_ready()
     wait_until(lambda: set(versions(pod)) == {"1"}, seconds=60, what="the version that was given all")
     assert answered_by(pod) == "1"
+
+
+def test_T60_a_switch_in_place_of_two_workers_loses_no_request(service: Services) -> None:
+    pod = serving(service, "2", "2", workers=2, keys=", swap: in-place")
+    with pod.load(connections=32) as load:
+        load.await_answers()
+        give(pod, v1=1)
+        report = load.end()
+    print(report)
+    report.require_all_right()
+    assert set(versions(pod)) == {"1"} and answered_by(pod) == "1"
 
 
 def test_T61_a_version_that_cannot_be_loaded_changes_nothing_under_load(service: Services) -> None:

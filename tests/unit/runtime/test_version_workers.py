@@ -51,6 +51,17 @@ def test_workers_of_another_version_come_and_the_first_ones_go(tmp_path: Path, b
         assert run.stop() == 0
 
 
+def test_workers_are_replaced_one_after_the_other(tmp_path: Path, bridge: FakeBridge) -> None:
+    with project(tmp_path) as program, running(program, bridge, workers=2) as run:
+        wait_for(lambda: run.kinds().count("ready") == 2, "the first are not ready")
+        run.supervisor.replace(WorkerSpec(program, "score-stream", 2, secrets=frozenset({"NOBODYS"})))
+        wait_for(lambda: run.kinds().count("ready") == 4, "the second are not ready")
+        slots = [(event.kind, event.slot) for event in run.events[4:]]
+        one, other = slots[0][1], 1 - slots[0][1]
+        assert slots == [(kind, slot) for slot in (one, other) for kind in ("ended", "started", "ready")]
+        assert run.stop() == 0
+
+
 def test_a_version_that_cannot_be_loaded_ends_nothing(tmp_path: Path, bridge: FakeBridge) -> None:
     with project(tmp_path) as program, running(program, bridge, fail_fast=True) as run:
         run.supervisor.change([WorkerSpec(program, "score-stream", version="9", model_ref="9")], ())
@@ -148,6 +159,7 @@ class Parent:
 
     def __init__(self, opened: Any, *, largest: int = 0, left: Room | None = None) -> None:
         self.changes: list[tuple[list[tuple[str, str | None]], list[str]]] = []
+        self.turned: list[tuple[str, str | None]] = []
         self.client = Client()
 
         def change(add: Any, remove: Any) -> None:
@@ -155,7 +167,7 @@ class Parent:
 
         self.versions = Versions(
             opened, worker_specs(opened, opened.program.command("serve-api")), "tcp://127.0.0.1:1", Path("token"),
-            change=change, largest=lambda: largest, log=Quiet(), left=lambda: left,
+            change=change, turn_to=lambda s: self.turned.append((s.route, s.model_ref)), largest=lambda: largest, log=Quiet(), left=lambda: left,
         )  # fmt: skip
 
     def turn(self, **wanted: str) -> None:
@@ -175,6 +187,15 @@ def test_what_is_wanted_is_run_and_what_is_not_ends(tmp_path: Path) -> None:
     parent.turn(v1="1")
     assert parent.changes == [([("serve-api@1", "1")], []), ([], ["serve-api"])]
     assert parent.client.told == []
+
+
+def test_another_version_in_the_place_of_one_needs_no_room_for_both(tmp_path: Path) -> None:
+    parent = Parent(lines(tmp_path), largest=400 * MIB, left=Room(2048 * MIB, 0))
+    for model in ("1", "1", "8", "8", "3"):
+        parent.turn(v=model)
+    assert parent.turned == [("serve-api", "1"), ("serve-api", "3")]
+    [(_, _, name, reason)] = parent.client.told
+    assert name == "" and "no model 8" in reason and parent.changes == []
 
 
 def test_names_are_looked_up_in_the_store(tmp_path: Path) -> None:
