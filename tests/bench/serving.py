@@ -27,7 +27,7 @@ from .server import ended, free_port
 
 ROOT = Path(__file__).parents[2]
 FASTAPI, THREADS, HAND = "FastAPI async", "FastAPI def", "hand-written batcher"
-BENTO, TRITON, BARE = "BentoML batching, tuned", "PyTriton", "Go net/http, constant reply"
+BENTO, TRITON, BARE = "BentoML batching", "PyTriton", "Go net/http, constant reply"
 BENTO_PYTHON, TRITON_PYTHON = (ENVIRONMENTS / name / "bin" / "python" for name in ("bento", "triton"))
 
 
