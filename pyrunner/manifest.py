@@ -33,6 +33,7 @@ def pod(project: Project, *, image: str, bridge_image: str, commands: Sequence[s
         env=project.env,
         commands=chosen,
         http=bool(fronts),
+        grpc=next((front.grpc_port for front in fronts if front.grpc_port), None),
         tls=any(front.tls for front in fronts),
         image=image,
         bridge_image=bridge_image,

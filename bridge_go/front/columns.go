@@ -54,11 +54,11 @@ func countItems(data []byte, i, width int) (n, end int, fits bool) {
 		if data[i] != '[' {
 			return 0, 0, false
 		}
-		var row int
-		if row, i, fits = countItems(data, i+1, 0); row != width {
+		row, behind, _ := countItems(data, i+1, 0)
+		if row != width {
 			return 0, 0, false
 		}
-		n += row
+		n, i = n+row, behind
 	}
 	return n, i + 1, true
 }

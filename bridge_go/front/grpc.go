@@ -153,6 +153,9 @@ func (g *grpcServer) unary(ctx context.Context, message any, info *grpc.UnarySer
 	f := g.front
 	c := call{asRequest(ctx, info.FullMethod), time.Now()}
 	told := http.Header{"X-Request-Id": {f.ids.of(c.request.Header["X-Request-Id"])}}
+	if f.log != nil {
+		c.request.Header["X-Request-Id"] = told["X-Request-Id"]
+	}
 	defer func() {
 		if broken := recover(); broken != nil {
 			f.cfg.Log.Error("a call broke the front", "method", info.FullMethod, "panic", fmt.Sprint(broken), "stack", string(debug.Stack()))

@@ -2,6 +2,8 @@ package front
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
 	"math"
@@ -19,6 +21,7 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/encoding/gzip"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
@@ -229,9 +232,9 @@ func TestAMessageOfManyEmptyTensorsIsRefusedBeforeTheyAreMade(t *testing.T) {
 }
 
 func TestABombOverGRPCIsRefused(t *testing.T) {
-	r := newRig(t, Config{MaxBody: 1 << 20}).ready()
+	r := newRig(t, Config{MaxBody: 1 << 14, RequestTimeout: time.Minute}).ready()
 	_, client := r.listenGRPC()
-	bomb := &inferRequest{ModelName: "flights", Id: strings.Repeat("0", 64<<20)}
+	bomb := &inferRequest{ModelName: "flights", Id: strings.Repeat("0", 1<<20)}
 	_, err := client.ModelInfer(t.Context(), bomb, grpc.UseCompressor(gzip.Name))
 	if status.Code(err) != codes.ResourceExhausted {
 		t.Errorf("%.200v", err)
@@ -360,6 +363,28 @@ func TestTokensOverGRPC(t *testing.T) {
 	}
 	if _, err := healthpb.NewHealthClient(r.dial(address)).Check(t.Context(), &healthpb.HealthCheckRequest{}); err != nil {
 		t.Errorf("%v", err)
+	}
+}
+
+func TestTLSOverGRPC(t *testing.T) {
+	dir := t.TempDir()
+	cert, key := pair(t, "grpc")
+	write600(t, filepath.Join(dir, "tls.crt"), cert)
+	write600(t, filepath.Join(dir, "tls.key"), key)
+	r := newRig(t, Config{Cert: filepath.Join(dir, "tls.crt"), Key: filepath.Join(dir, "tls.key")}).ready()
+	address, plain := r.listenGRPC()
+	trusted := x509.NewCertPool()
+	trusted.AppendCertsFromPEM(cert)
+	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{RootCAs: trusted})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := openinference.NewGRPCInferenceServiceClient(conn).ModelInfer(t.Context(), delays(1)); err != nil {
+		t.Error(err)
+	}
+	if _, err := plain.ModelInfer(t.Context(), delays(1)); status.Code(err) != codes.Unavailable {
+		t.Errorf("without TLS: %v", err)
 	}
 }
 

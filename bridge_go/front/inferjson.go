@@ -201,10 +201,7 @@ func (f *Front) sendInference(w http.ResponseWriter, id, model string, outputs [
 	h[inferenceHeader] = []string{strconv.Itoa(len(b.data))}
 	h["Content-Type"] = []string{"application/octet-stream"}
 	b.data = append(b.data, binary...)
-	h["Content-Length"] = []string{strconv.Itoa(len(b.data))}
-	w.WriteHeader(http.StatusOK)
-	_, _ = w.Write(b.data) // a client that has gone is not our concern
-	return http.StatusOK
+	return write(w, http.StatusOK, b.data)
 }
 
 // inference writes the JSON of an answer. The binary data is nil when no output has some.

@@ -84,7 +84,7 @@ func TestBinaryElementsOfEachDatatypeBecomeTheValuesThatTheyAre(t *testing.T) {
 		{"number", "FP16", littleEndian(uint16(0x3c00), uint16(0xc240), uint16(0x0001)), []string{"1", "-3.125", "5.960464477539063e-08"}},
 		{"number", "BF16", littleEndian(uint16(0x3f80), uint16(0xc049)), []string{"1", "-3.140625"}},
 		{"number", "FP32", littleEndian(float32(1.5), float32(0.1)), []string{"1.5", "0.10000000149011612"}},
-		{"number", "FP64", littleEndian(0.1, -0.0, 1e300, 5e-324), []string{"0.1", "0", "1e+300", "5e-324"}},
+		{"number", "FP64", littleEndian(0.1, math.Copysign(0, -1), 1e300, 5e-324), []string{"0.1", "-0", "1e+300", "5e-324"}},
 		{"number", "FP64", littleEndian(math.NaN(), math.Inf(1), math.Inf(-1)), []string{`"NaN"`, `"Infinity"`, `"-Infinity"`}},
 		{"maybe", "FP64", littleEndian(math.NaN(), 2.0), []string{"null", "2"}},
 		{"maybe", "FP16", littleEndian(uint16(0x7e00), uint16(0x7c00), uint16(0xfc00)), []string{"null", `"Infinity"`, `"-Infinity"`}},

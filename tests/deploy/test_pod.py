@@ -139,6 +139,18 @@ def test_an_api_with_tls_is_probed_by_it(tmp_path: Path) -> None:
     assert probe == {"path": "/readyz", "port": "http", "scheme": "HTTPS"}
 
 
+def test_a_port_for_grpc_is_one_of_the_bridge_and_of_the_service(tmp_path: Path) -> None:
+    text = PROGRAM.read_text().replace("name: serve-api", "name: serve-api, grpc_port: 8081")
+    assert "grpc_port" in text
+    (tmp_path / "program.yaml").write_text(text)
+    rendered = pod(open_project(tmp_path / "program.yaml"), image="a:1", bridge_image="b:1")
+    documents = {document["kind"]: document for document in yaml.safe_load_all(rendered)}
+    for kind in "Pod", "Service":
+        jsonschema.validate(documents[kind], SCHEMA)
+    assert {"name": "grpc", "containerPort": 8081} in documents["Pod"]["spec"]["initContainers"][1]["ports"]
+    assert {"name": "grpc", "port": 8081, "targetPort": "grpc"} in documents["Service"]["spec"]["ports"]
+
+
 def test_a_command_that_ends_by_itself_has_no_pod() -> None:
     with pytest.raises(
         UserError, match=r"no command train that serves\. The program has: score-stream, serve-api"
