@@ -153,3 +153,17 @@ def test_T61_a_version_that_dies_of_every_row_fails_no_more_than_its_share(servi
     with pod.load(connections=8) as load:
         load.await_answers()
         load.end().require_all_right()
+
+
+def test_a_shadow_scores_beside_what_is_answered_over_http(service: Services) -> None:
+    pod = serving(service, "3", "2", keys=", shadow: 1, shadow_tolerance: 0.5")
+    wait_until(lambda: json.loads(pod.call("shadow"))["serve-api"]["ready"], seconds=60, what="the shadow")
+    with pod.load(connections=8) as load:
+        load.await_answers()
+        load.end().require_all_right()
+    wait_until(
+        lambda: json.loads(pod.call("shadow"))["serve-api"]["compared"] > 100, seconds=60, what="answers"
+    )
+    shadow = json.loads(pod.call("shadow"))["serve-api"]
+    assert shadow["model"] == "1" and shadow["fields"][0]["field"] == "value"
+    assert 0.9 * shadow["compared"] < shadow["differing"] <= shadow["compared"]
