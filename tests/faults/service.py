@@ -24,10 +24,10 @@ metadata: {{{{name: rig}}}}
 spec:
   model: rig_science:{{model}}
   commands:
-    - {{{{name: serve-api, host: "{host}", port: {port}, workers: {{workers}}, deadline: {{deadline}}{keys}}}}}
+    - {{{{name: serve-api, host: "{host}", port: {port}, grpc_port: {grpc_port}, workers: {{workers}}, deadline: {{deadline}}{keys}}}}}
 """
 ROW, ANSWER = '{"id":"a-{n}","n":{n}}', '{"id":"a-{n}","value":{twice}}'  # what the models of science.py do
-PROTOCOLS = ("h1", "h2c")  # that a drain is tested with: those that the front speaks and httpload too
+PROTOCOLS = ("h1", "h2c", "grpc")  # that a drain is tested with
 
 
 class Service(WatchedRig):
@@ -43,10 +43,12 @@ class Service(WatchedRig):
         keys: str = "",
         **settings: Any,
     ) -> None:
-        self.http_port = free_port()
+        self.http_port, self.grpc_port = free_port(), free_port()
         self._loader = loader
         keys = keys.replace("{", "{{").replace("}", "}}")  # the rig fills in the rest
-        settings.setdefault("program", PROGRAM.format(host=host, port=self.http_port, keys=keys))
+        settings.setdefault(
+            "program", PROGRAM.format(host=host, port=self.http_port, grpc_port=self.grpc_port, keys=keys)
+        )
         super().__init__(folder, science, commands=("serve-api",), **settings)
 
     @property
@@ -108,7 +110,8 @@ class Service(WatchedRig):
     def load(self, *, seconds: float = 60, **options: object) -> AbstractContextManager[Load]:
         """Clients that ask for rows of their own, 64 unless told, and announce 500 answers."""
         options = {"announce": 500, "body": ROW, "want": ANSWER, **options}
-        return loading(self._loader, self.url, seconds=seconds, **options)
+        url = f"grpc://127.0.0.1:{self.grpc_port}/rig" if options.get("protocol") == "grpc" else self.url
+        return loading(self._loader, url, seconds=seconds, **options)
 
     # -- what it says ----------------------------------------------------------------------------------------------
 

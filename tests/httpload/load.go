@@ -94,6 +94,8 @@ func (l *load) choose() error {
 		l.dial = func() (link, error) { return dialHTTP1(at) }
 	case "h2c":
 		l.dial = func() (link, error) { return dialHTTP2(at) }
+	case "grpc":
+		l.dial = func() (link, error) { return dialGRPC(at) }
 	default:
 		return fmt.Errorf("no protocol %q", l.protocol)
 	}

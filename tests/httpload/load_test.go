@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -12,6 +13,10 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"google.golang.org/grpc"
+
+	"ds-runner.dev/ds-runner/bridge_go/front/openinference"
 )
 
 const row, answer = `{"id":"a-{n}","n":{n}}`, `{"id":"a-{n}","value":{twice}}`
@@ -159,6 +164,33 @@ func TestHTTP2WithoutTLS(t *testing.T) {
 	go func() { _ = s.Serve(listener) }()
 	time.AfterFunc(200*time.Millisecond, func() { _ = s.Shutdown(context.Background()) })
 	got := asking(t, options{url: "http://" + listener.Addr().String(), protocol: "h2c", connections: 4, streams: 8, length: 5 * time.Second, untilRefused: true})
+	if got.Answered["200"] == 0 || got.Lost+got.Wrong != 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// A doubler is a model of the Open Inference Protocol.
+type doubler struct {
+	openinference.UnimplementedGRPCInferenceServiceServer
+}
+
+func (doubler) ModelInfer(_ context.Context, m *openinference.ModelInferRequest) (*openinference.ModelInferResponse, error) {
+	w := httptest.NewRecorder()
+	doubling(w, httptest.NewRequest("POST", "/", bytes.NewReader(m.Inputs[0].Contents.BytesContents[0])))
+	return &openinference.ModelInferResponse{Outputs: []*openinference.ModelInferResponse_InferOutputTensor{
+		{Contents: &openinference.InferTensorContents{BytesContents: [][]byte{w.Body.Bytes()}}}}}, nil
+}
+
+func TestGRPC(t *testing.T) {
+	s := grpc.NewServer()
+	openinference.RegisterGRPCInferenceServiceServer(s, doubler{})
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { _ = s.Serve(listener) }()
+	time.AfterFunc(200*time.Millisecond, s.GracefulStop)
+	got := asking(t, options{url: "grpc://" + listener.Addr().String() + "/m", protocol: "grpc", connections: 4, streams: 8, length: 5 * time.Second, untilRefused: true})
 	if got.Answered["200"] == 0 || got.Lost+got.Wrong != 0 {
 		t.Errorf("%+v", got)
 	}
