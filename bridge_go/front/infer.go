@@ -169,7 +169,8 @@ func (f *Front) infer(w http.ResponseWriter, r *http.Request, version string, st
 
 // inferred has the rows of an inference scored, and makes the tensors of its answer; model is the version that answered.
 func (f *Front) inferred(r *http.Request, version string, asked *inference, start time.Time) (outputs []output, model string, p *problem) {
-	if p := asked.plan(f.typesOf(version)); p != nil {
+	planned := f.typesOf(version)
+	if p := asked.plan(planned); p != nil {
 		return nil, "", p
 	}
 	if asked.n > f.cfg.Rows {
@@ -177,7 +178,7 @@ func (f *Front) inferred(r *http.Request, version string, asked *inference, star
 	}
 	q := f.queue.request()
 	q.version = version
-	if q.body, q.rows, p = asked.rows(q.rows, f.cfg.Bytes); p != nil {
+	if p := f.fill(q, asked); p != nil {
 		f.queue.release(q)
 		return nil, "", p
 	}
@@ -185,8 +186,29 @@ func (f *Front) inferred(r *http.Request, version string, asked *inference, star
 		return nil, "", p
 	}
 	defer f.queue.release(q)
+	if answered := q.lane.types.Load(); answered != planned {
+		if p := asked.planOutputs(answered); p != nil { // the version that was drawn answers with other fields
+			return nil, "", p
+		}
+	}
 	outputs, p = asked.outputs(q.answers)
 	return outputs, modelOf(q.answers), p
+}
+
+// fill makes the events of an inference. While they are made they count against the budget of the whole front, and after that as a
+// part of the queue.
+func (f *Front) fill(q *request, asked *inference) (p *problem) {
+	paid := 0
+	defer func() { f.budget.give(paid) }()
+	q.body, q.rows, p = asked.rows(q.rows, f.cfg.Bytes, func(bytes int) bool {
+		more := bytes - paid
+		if more > 0 && !f.budget.take(more) {
+			return false
+		}
+		paid += max(0, more)
+		return true
+	})
+	return p
 }
 
 // modelOf is the version that answered; a row that no worker has seen does not know it.

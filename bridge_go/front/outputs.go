@@ -15,7 +15,6 @@ type give struct {
 	name   string
 	what   giveKind
 	field  *tensorField // of values, and of the marks beside them
-	asked  bool         // by name
 	binary bool
 }
 
@@ -39,6 +38,7 @@ type output struct {
 // planOutputs finds the tensors of the answer: those that are asked for, else all fields of the outputs with marks beside those that
 // may be null. A field of the model's is never hidden by a name of the protocol's mapping.
 func (q *inference) planOutputs(t *types) *problem {
+	q.gives = nil
 	seen := map[string]bool{}
 	for _, a := range q.asked {
 		if seen[a.name] {
@@ -49,7 +49,7 @@ func (q *inference) planOutputs(t *types) *problem {
 		if !known {
 			return badTensor("the model has no output %s. There are: %s", a.name, strings.Join(t.outputNames(), ", "))
 		}
-		g.asked, g.binary = true, a.binary
+		g.binary = a.binary
 		q.gives = append(q.gives, g)
 	}
 	if len(q.asked) > 0 {
@@ -263,13 +263,13 @@ func isName(written []byte, name string) bool {
 	return json.Unmarshal(written, &read) == nil && read == name
 }
 
-// mark adds the tensor of marks behind a field that has nulls and was asked for alone: a zero would pass for a value.
+// mark adds the tensor of marks behind a field that has nulls and comes without: a zero would pass for a value.
 func (q *inference) mark(made []output, failed [][]byte) []output {
 	marked := make([]output, 0, cap(made))
 	for i := range made {
 		g := &q.gives[i]
 		marked = append(marked, made[i])
-		if g.what != giveValues || !g.asked || !hasNulls(made[i].elements, failed) || q.givesMarks(g.field) {
+		if g.what != giveValues || !hasNulls(made[i].elements, failed) || q.givesMarks(g.field) {
 			continue
 		}
 		valid := output{name: g.name + validSuffix, field: &flagField, binary: g.binary, elements: make([][]byte, len(failed))}

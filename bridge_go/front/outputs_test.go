@@ -206,10 +206,27 @@ func BenchmarkTensorsToRows(b *testing.B) {
 				if p != nil || q.plan(types) != nil {
 					b.Fatal(p)
 				}
-				if _, _, p := q.rows(nil, 1<<20); p != nil {
+				if _, _, p := q.rows(nil, 1<<20, always); p != nil {
 					b.Fatal(p)
 				}
 			}
 		})
+	}
+}
+
+func TestOutputsAreThoseOfTheVersionThatAnswered(t *testing.T) {
+	q, p := readInference([]byte(`{"inputs":[{"name":"x","datatype":"FP64","shape":[1],"data":[1]}]}`), nil)
+	if p == nil {
+		p = q.plan(typesFrom(t, numbersOnly))
+	}
+	if p == nil {
+		p = q.planOutputs(typesFrom(t, `{"output": {"type": "object", "properties": {"count": {"type": "integer"}}}}`))
+	}
+	if p != nil {
+		t.Fatal(p)
+	}
+	outputs, p := q.outputs([]answer{row1(`{"count":5}`)})
+	if got := jsonOf(t, outputs, p); got != `[{"name":"count","datatype":"INT64","shape":[1],"data":[5]}]` {
+		t.Error(got)
 	}
 }

@@ -203,8 +203,9 @@ func (q *inference) count(in *input) *problem {
 	return nil
 }
 
-// rows writes the events, one JSON object a row, behind one another into one body of at most so many bytes.
-func (q *inference) rows(spans []span, limit int) ([]byte, []span, *problem) {
+// rows writes the events, one JSON object a row, behind one another into one body of at most so many bytes, as long as there is room
+// for the memory that it takes.
+func (q *inference) rows(spans []span, limit int, room func(bytes int) bool) ([]byte, []span, *problem) {
 	var b, scratch []byte
 	for i := range q.n {
 		from := len(b)
@@ -215,6 +216,9 @@ func (q *inference) rows(spans []span, limit int) ([]byte, []span, *problem) {
 		if len(b) > limit {
 			return nil, nil, &problem{http.StatusRequestEntityTooLarge, "too_many_rows",
 				fmt.Sprintf("as events the tensors take more than the %d bytes that may wait", limit)}
+		}
+		if !room(cap(b)) {
+			return nil, nil, problemFull
 		}
 		spans = append(spans, span{from, len(b)})
 		b = append(b, '\n')

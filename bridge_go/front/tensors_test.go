@@ -7,6 +7,8 @@ import (
 	"math"
 	"strings"
 	"testing"
+
+	"google.golang.org/protobuf/proto"
 )
 
 const kinds = `{"input": {"type": "object", "required": ["number"], "properties": {
@@ -44,9 +46,11 @@ func eventsOf(body, binary string, announced bool, of *types) (string, *problem)
 	if p := q.plan(of); p != nil {
 		return "", p
 	}
-	rows, _, p := q.rows(nil, 1<<20)
+	rows, _, p := q.rows(nil, 1<<20, always)
 	return string(rows), p
 }
+
+func always(int) bool { return true }
 
 func littleEndian(values ...any) string {
 	var b []byte
@@ -227,9 +231,66 @@ func TestRowsThatGrowOverTheLimitAreRefusedBeforeTheyAreAllMade(t *testing.T) {
 	if p != nil {
 		t.Fatal(p)
 	}
-	if body, _, p := q.rows(nil, 10_000); p == nil || p.status != 413 || body != nil {
+	if body, _, p := q.rows(nil, 10_000, always); p == nil || p.status != 413 || body != nil {
 		t.Errorf("%v", p)
 	}
+	if body, _, p := q.rows(nil, 1<<20, func(bytes int) bool { return bytes < 5000 }); p != problemFull || body != nil {
+		t.Errorf("%v", p)
+	}
+}
+
+func TestEventsInTheMakingCountAgainstTheBudget(t *testing.T) {
+	f, err := New(Config{Program: "m", Bytes: 4096})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	tensor, data := rawTensor(strings.Repeat("n", 100), "INT8", 30, strings.Repeat("\x01", 30))
+	for held, want := range map[int]*problem{0: nil, 2000: problemFull} {
+		q, p := readInference([]byte(`{"inputs":[`+tensor+`]}`+data), []string{fmt.Sprint(len(tensor) + len(`{"inputs":[]}`))})
+		if p == nil {
+			p = q.plan(&types{})
+		}
+		if p != nil || !f.budget.take(held) {
+			t.Fatal(p)
+		}
+		if p := f.fill(&request{}, q); p != want {
+			t.Errorf("beside %d bytes: %v", held, p)
+		}
+		f.budget.give(held)
+		if used := f.budget.used.Load(); used != 0 {
+			t.Errorf("%d bytes are not given back", used)
+		}
+	}
+}
+
+func FuzzModelInfer(f *testing.F) {
+	for _, request := range []*inferRequest{delays(1, 2), held(), {Inputs: []*inputTensor{{Name: "number", Datatype: "FP16", Shape: []int64{1}}}, RawInputContents: [][]byte{{0, 1}}}} {
+		data, _ := proto.Marshal(request)
+		f.Add(data)
+	}
+	of := []*types{typesFrom(f, kinds), typesFrom(f, numbersOnly), {}}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if countTensors(data) != nil {
+			return
+		}
+		for _, types := range of {
+			var m inferRequest
+			if proto.Unmarshal(data, &m) != nil {
+				return
+			}
+			q, p := readModelInfer(&m)
+			if p != nil || q.plan(types) != nil {
+				continue
+			}
+			rows, spans, _ := q.rows(nil, 1<<20, always)
+			for _, s := range spans {
+				if !json.Valid(rows[s.from:s.to]) {
+					t.Fatalf("a row is not JSON: %q", rows[s.from:s.to])
+				}
+			}
+		}
+	})
 }
 
 func FuzzTensors(f *testing.F) {
@@ -253,7 +314,7 @@ func FuzzTensors(f *testing.F) {
 			if p != nil || q.plan(types) != nil {
 				continue
 			}
-			rows, spans, p := q.rows(nil, 1<<20)
+			rows, spans, p := q.rows(nil, 1<<20, always)
 			if p == nil && len(spans) != q.n {
 				t.Fatalf("%d rows of %d", len(spans), q.n)
 			}
