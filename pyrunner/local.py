@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pyrunner import bridge as bridges
 from pyrunner.bridge import Bridge, Options, Unavailable
 from pyrunner.errors import UserError
+from pyrunner.parting import parting
 from pyrunner.program.kinds import kind_of
 from pyrunner.program.words import unknown
 from pyrunner.project import UNTRAINED, Project
@@ -50,6 +51,7 @@ class Workers:
         metrics: tuple[str, int] | None = None,
         fail_fast: bool = False,
         log_level: str | None = None,
+        part: Callable[[str], None] | None = None,
     ) -> None:
         from pyrunner import logs
         from pyrunner.runtime import Supervisor
@@ -68,6 +70,7 @@ class Workers:
             metrics=metrics,
             fail_fast=fail_fast,
             log_level=log_level,
+            part=part,
         )
         self._versions = [
             Versions(
@@ -127,7 +130,8 @@ def serve(
         if kind(command) != "serve-api":
             beside.require_trained(model, verb=command.name)
         specs = worker_specs(beside, command, model=model, workers=workers)
-        return Workers(project, specs, address, token, metrics=metrics).run()
+        part = parting(address, token, command.name) if kind(command) == "serve-api" else None
+        return Workers(project, specs, address, token, metrics=metrics, part=part).run()
     if kind(command) != "serve-api":
         project.require_trained(model, verb=command.name)
     specs = worker_specs(project, command, model=model, workers=workers)

@@ -32,6 +32,7 @@ func (k *Control) versionMethods() map[string]method {
 		"versions.watch":  k.versionsWatch,
 		"versions.named":  k.versionsNamed,
 		"versions.failed": k.versionsFailed,
+		"versions.leave":  k.versionsLeave,
 	}
 }
 
@@ -114,6 +115,18 @@ func (k *Control) versionsFailed(_ context.Context, r *request) ([]byte, error) 
 			return nil, r.Err
 		}
 		f.Failed(name, reason)
+		return nil, nil
+	})
+}
+
+// versionsLeave answers when the workers of a parent may go.
+func (k *Control) versionsLeave(ctx context.Context, r *request) ([]byte, error) {
+	return k.ofFleet(r, func(f *fleet.Fleet) ([]byte, error) {
+		parent := r.Text("parent")
+		if r.End(); r.Err != nil {
+			return nil, r.Err
+		}
+		f.PartWith(ctx, parent)
 		return nil, nil
 	})
 }

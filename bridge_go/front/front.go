@@ -109,6 +109,7 @@ type Front struct {
 	listener *listen.Limited
 	served   chan error // the end of Serve
 	draining atomic.Bool
+	parting  parting
 	seen     atomic.Pointer[state]
 	stop     chan struct{}
 	stopOnce sync.Once
@@ -199,7 +200,9 @@ func (f *Front) Drain(ctx context.Context) error {
 	f.draining.Store(true)
 	f.cfg.Log.Info("draining", "delay", f.cfg.DrainDelay)
 	defer f.stopBeside()
-	wait(ctx, f.cfg.DrainDelay)
+	if !f.parting.shut() { // else load balancers have had their time
+		wait(ctx, f.cfg.DrainDelay)
+	}
 	grpcDrained := f.drainGRPC(ctx)
 	f.lanes(func(l *Lane) { l.queue.idle(ctx) })
 	if f.listener != nil {

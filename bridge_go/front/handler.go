@@ -18,7 +18,7 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if f.log != nil {
 		r.Header["X-Request-Id"] = h["X-Request-Id"]
 	}
-	if f.draining.Load() {
+	if f.ending() {
 		h["Connection"] = closeValue
 	}
 	status, page := http.StatusInternalServerError, pageOther

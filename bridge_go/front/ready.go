@@ -68,7 +68,7 @@ func (f *Front) tellState(was, is *state) {
 
 // cause is why no request should be sent here, or nothing. A full queue, a long batch and a silent worker are none.
 func (f *Front) cause() string {
-	if f.draining.Load() {
+	if f.ending() {
 		return "draining"
 	}
 	return f.seen.Load().cause

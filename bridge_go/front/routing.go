@@ -171,6 +171,7 @@ func (f *Front) publish() {
 	if main.Lane != nil {
 		f.types.Store(main.Lane.types.Load())
 	}
+	f.parting.look(is.cause == "", time.Now())
 	f.tellState(f.seen.Swap(is), is)
 }
 
@@ -184,6 +185,9 @@ func (f *Front) admit(r *http.Request, q *request) (*Lane, *problem) {
 		lane, p := f.routing.Load().lane(f.cfg.RouteHeader, r.Header, q)
 		if p != nil {
 			return nil, p
+		}
+		if f.parting.shut() {
+			return nil, problemEnding
 		}
 		if why := lane.seen.Load().refuse; why != "" {
 			return nil, notReady(why)

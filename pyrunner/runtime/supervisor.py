@@ -55,7 +55,8 @@ class Supervisor:
 
     `run` blocks and returns the exit code: 0 after a drain, 1 when a worker had to be killed for it, 2 when `fail_fast` is set and a
     worker could not load its model before it had ever been ready. `stop` may be called from any thread or signal handler.
-    `metrics` is (host, port) of /metrics. `grace` is how long a drain may take.
+    `metrics` is (host, port) of /metrics. `grace` is how long a drain may take. `part` is called with this parent's name, on a thread of its
+    own, when it is first told to end: the workers are told when it returns, or at the second signal.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Supervisor:
         fail_fast: bool = False,
         log_json: bool | None = None,
         log_level: str = "info",
+        part: Callable[[str], None] | None = None,
     ) -> None:
         self._bridge, self._token_file, self._log = bridge, Path(token_file), log
         self._on_event = on_event or (lambda _: None)
@@ -90,6 +92,8 @@ class Supervisor:
         self._bridges: dict[str, tuple[int, float]] = {}  # by command: its life, until when workers may come
         self._stops = 0
         self._ends_at: float | None = None
+        self._part = part
+        self._parting: threading.Event | None = None  # set when the workers may go
         self._exit = EXIT_OK
         self._lines: dict[str, Line] = {}
         self._oom = OomCounter()
@@ -140,7 +144,7 @@ class Supervisor:
 
     def _turn(self) -> None:
         now = time.monotonic()
-        if self._stops and self._ends_at is None:
+        if self._stops and self._ends_at is None and self._may_end():
             self._begin_to_end(now)
             if self._over():  # there is nobody to wait for
                 return
@@ -160,7 +164,7 @@ class Supervisor:
         due = [now + _LONGEST] if self._ends_at is None or self._ends_at < now else [self._ends_at]
         for slot in self._slots:
             if slot.process is None:
-                due += [slot.due] if self._ends_at is None else []
+                due += [] if self._stops else [slot.due]
                 continue
             due += [] if slot.kill_at is None else [slot.kill_at]
             due += [] if (until := self._missed(slot)) is None else [until]
@@ -211,7 +215,7 @@ class Supervisor:
 
     def _start_due(self, now: float) -> None:
         for slot in self._slots:
-            if slot.process is None and self._ends_at is None and now >= slot.due and not slot.leaving:
+            if slot.process is None and not self._stops and now >= slot.due and not slot.leaving:
                 self._start(slot)
 
     def _start(self, slot: Slot) -> None:
@@ -259,7 +263,7 @@ class Supervisor:
         out_of_memory = self._oom.rose()
         returncode = process.bury()
         self._forget(slot)
-        ended = (self._ends_at is not None or slot.leaving or slot.turning) and returncode in (
+        ended = (self._stops or slot.leaving or slot.turning) and returncode in (
             EXIT_OK,
             -signal.SIGTERM,
         )  # the latter while loading
@@ -364,6 +368,22 @@ class Supervisor:
             self._lines.pop(route).close(timeout=0)
 
     # ---- the end
+
+    def _may_end(self) -> bool:
+        """Whether the workers may be told to go: somebody else may need them still."""
+        if self._part is None or self._stops > 1:
+            return True
+        if self._parting is None:
+            self._parting = threading.Event()
+            threading.Thread(target=self._take_leave, args=(self._part, self._parting), daemon=True).start()
+        return self._parting.is_set()
+
+    def _take_leave(self, part: Callable[[str], None], parted: threading.Event) -> None:
+        try:
+            part(self._name)
+        finally:
+            parted.set()
+            self._waker.set()
 
     def _begin_to_end(self, now: float) -> None:
         self._ends_at = now + self._grace

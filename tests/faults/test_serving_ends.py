@@ -48,20 +48,7 @@ def tell_both(pod: Service) -> None:
     assert pod.runner.wait(20) == 0
 
 
-WORKERS_FIRST = pytest.mark.xfail(
-    reason="workers that leave first leave what the front has accepted, and takes still, to nobody",
-    strict=False,
-)
-
-
-@pytest.mark.parametrize(
-    "end",
-    [
-        tell_the_bridge,
-        pytest.param(tell_the_runner, marks=WORKERS_FIRST),
-        pytest.param(tell_both, marks=WORKERS_FIRST),
-    ],
-)
+@pytest.mark.parametrize("end", [tell_the_bridge, tell_the_runner, tell_both])
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_T49_a_pod_that_is_told_to_end_answers_what_it_accepted(
     service: Services, protocol: str, end: Callable[[Service], None]
@@ -69,7 +56,8 @@ def test_T49_a_pod_that_is_told_to_end_answers_what_it_accepted(
     pod = service(DOUBLE, workers=2, **EVERYWHERE).start()
     report = ended_under_load(pod, protocol, end)
     print(report)
-    report.require_all_right()
+    # No load balancer keeps these clients away: between the end of the drain delay and that of the bridge they are refused.
+    report.require_all_right(beside=(503,) if end is tell_the_runner else ())
 
 
 def test_T49_a_server_on_a_laptop_that_is_told_to_end_answers_what_it_accepted(service: Services) -> None:
