@@ -145,3 +145,34 @@ func TestAClientThatWaitsLessThanTheServerIsAnsweredInItsTime(t *testing.T) {
 	}
 	close(r.worker.hold)
 }
+
+func TestASlowBodyIs408OverHTTP2Too(t *testing.T) {
+	r := newRig(t, Config{}).ready()
+	r.front.slow.grace = 100 * time.Millisecond
+	address, err := r.front.Listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	both := new(http.Protocols)
+	both.SetUnencryptedHTTP2(true)
+	client := http.Client{Transport: &http.Transport{Protocols: both}}
+	from, to := io.Pipe()
+	defer to.Close()
+	go func() { _, _ = to.Write([]byte(`{"dep_delay":`)) }()
+	answer, err := client.Post("http://"+address.String()+"/predict", "", from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != 408 || answer.ProtoMajor != 2 {
+		t.Errorf("%d over %s", answer.StatusCode, answer.Proto)
+	}
+	quick, err := client.Post("http://"+address.String()+"/predict", "", strings.NewReader(`{"dep_delay":1}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer quick.Body.Close()
+	if quick.StatusCode != 200 {
+		t.Errorf("%d behind it", quick.StatusCode)
+	}
+}

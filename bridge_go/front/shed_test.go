@@ -190,3 +190,13 @@ func TestAVersionThatKeepsDyingIsRefusedAtOnce(t *testing.T) {
 		t.Errorf("ready with an open breaker: %d", status)
 	}
 }
+
+func TestOfASlowModelTheRouteGetsNoMoreThanItsWorkersScore(t *testing.T) {
+	for batch, want := range map[time.Duration]int{time.Millisecond: 2 * 3 * 16, 50 * time.Millisecond: 3 * 16} {
+		q := queueOf(1000, dispatch.Pace{Batch: batch, Batches: 20})
+		q.lend(3)
+		if rows, err := q.take(limitOf(1000)); len(rows) != want || err != nil {
+			t.Errorf("%v: %d rows lent, %v", batch, len(rows), err)
+		}
+	}
+}
