@@ -11,10 +11,14 @@ import (
 // It is watched for readiness from then on.
 func (f *Front) Route(c dispatch.Config) *dispatch.Route { return f.first.Route(c) }
 
+// behindStuck is how many rows may be answered behind one that has no fate, before no more are taken: its request's time should be over
+// first. So many are forty thousand a second for ten seconds, at 200 bytes each.
+var behindStuck = delivery.Room{Events: 1 << 19, Bytes: 1 << 30}
+
 // Route is [Front.Route] of this lane.
 func (l *Lane) Route(c dispatch.Config) *dispatch.Route {
 	c.Open, c.Outlet = l.Open, l.Outlet()
-	c.OneInFlight, c.Adaptive, c.Order = true, true, delivery.Unordered
+	c.OneInFlight, c.Adaptive, c.Order, c.Span = true, true, delivery.Unordered, behindStuck
 	route := dispatch.New(c)
 	l.queue.follow(route.Pace, route.Forget)
 	l.Watch(route.Status)
