@@ -101,11 +101,12 @@ func oneValue(b []byte) ([]byte, bool) {
 }
 
 // appendString quotes UTF-8 for JSON.
-func appendString(dst, s []byte) []byte {
+func appendString[T ~string | ~[]byte](dst []byte, s T) []byte {
 	const hex = "0123456789abcdef"
 	dst = append(dst, '"')
 	from := 0
-	for i, c := range s {
+	for i := range len(s) {
+		c := s[i]
 		if c >= ' ' && c != '"' && c != '\\' {
 			continue
 		}

@@ -91,12 +91,14 @@ func readModelInfer(m *openinference.ModelInferRequest) (*inference, *problem) {
 		return nil, badTensor("%d raw_input_contents for %d inputs", len(m.RawInputContents), len(m.Inputs))
 	}
 	q := &inference{id: m.Id}
-	if p := asParameters(m.Parameters).stateless(); p != nil {
+	given := asParameters(m.Parameters)
+	if p := given.stateless(); p != nil {
 		return nil, p
 	}
 	for i, t := range m.Inputs {
 		in := input{name: t.GetName(), datatype: t.GetDatatype(), shape: t.GetShape()}
-		if p := in.known(asParameters(t.GetParameters())); p != nil {
+		given := asParameters(t.GetParameters())
+		if p := in.known(&given); p != nil {
 			return nil, p
 		}
 		fits := true
@@ -114,7 +116,8 @@ func readModelInfer(m *openinference.ModelInferRequest) (*inference, *problem) {
 		q.inputs = append(q.inputs, in)
 	}
 	for _, o := range m.Outputs {
-		if p := q.ask(o.GetName(), asParameters(o.GetParameters())); p != nil {
+		given := asParameters(o.GetParameters())
+		if p := q.ask(o.GetName(), &given); p != nil {
 			return nil, p
 		}
 	}
@@ -122,23 +125,19 @@ func readModelInfer(m *openinference.ModelInferRequest) (*inference, *problem) {
 }
 
 // asParameters writes parameters as JSON does.
-func asParameters(given map[string]*openinference.InferParameter) parameters {
-	if len(given) == 0 {
-		return nil
-	}
-	as := make(parameters, len(given))
+func asParameters(given map[string]*openinference.InferParameter) (as parameters) {
 	for name, value := range given {
 		switch v := value.GetParameterChoice().(type) {
 		case *openinference.InferParameter_BoolParam:
-			as[name] = strconv.AppendBool(nil, v.BoolParam)
+			as.set(name, strconv.AppendBool(nil, v.BoolParam))
 		case *openinference.InferParameter_Int64Param:
-			as[name] = strconv.AppendInt(nil, v.Int64Param, 10)
+			as.set(name, strconv.AppendInt(nil, v.Int64Param, 10))
 		case *openinference.InferParameter_Uint64Param:
-			as[name] = strconv.AppendUint(nil, v.Uint64Param, 10)
+			as.set(name, strconv.AppendUint(nil, v.Uint64Param, 10))
 		case *openinference.InferParameter_StringParam:
-			as[name] = quoted([]byte(v.StringParam))
+			as.set(name, quoted([]byte(v.StringParam)))
 		case *openinference.InferParameter_DoubleParam:
-			as[name] = strconv.AppendFloat(nil, v.DoubleParam, 'g', -1, 64)
+			as.set(name, strconv.AppendFloat(nil, v.DoubleParam, 'g', -1, 64))
 		}
 	}
 	return as

@@ -1,7 +1,6 @@
 package front
 
 import (
-	"encoding/json"
 	"net/http"
 	"strconv"
 )
@@ -10,55 +9,49 @@ import (
 // anything between them.
 const inferenceHeader = "Inference-Header-Content-Length"
 
-// A jsonInference is the JSON of an infer request. Lists are read item by item, within limits.
-type jsonInference struct {
-	ID         *string
-	Inputs     json.RawMessage
-	Outputs    json.RawMessage
-	Parameters parameters
-}
-
-type jsonTensor struct {
-	Name       string
-	Datatype   string
-	Shape      []int64
-	Parameters parameters
-	Data       json.RawMessage
-}
-
 // readInference reads an infer request: all of it JSON, or JSON of the announced length and binary tensor data.
 func readInference(body []byte, announced []string) (*inference, *problem) {
 	head, binary, p := splitBody(body, announced)
 	if p != nil {
 		return nil, p
 	}
-	if _, list, err := scanRows(head, nil); err != nil {
+	rows, list, err := scanRows(head, nil)
+	if err != nil {
 		return nil, malformed(err)
 	} else if list {
 		return nil, badTensor("not an inference request: a list instead of an object")
 	}
-	var raw jsonInference
-	if err := json.Unmarshal(head, &raw); err != nil {
-		return nil, badTensor("not an inference request: %v", err)
-	}
+	var inputs, outputs, given []byte
 	q := &inference{}
-	if raw.ID != nil {
-		q.id = *raw.ID
-	}
-	if p := q.readParameters(raw.Parameters); p != nil {
-		return nil, p
-	}
-	p = eachItem("inputs", raw.Inputs, func(item []byte) (p *problem) {
-		binary, p = q.readInput(item, binary)
-		return p
+	_, p = eachMember(head[rows[0].from:rows[0].to], func(name, value []byte) *problem {
+		switch string(name) {
+		case "id":
+			return readText(&q.id, "id", value)
+		case "inputs":
+			inputs = value
+		case "outputs":
+			outputs = value
+		case "parameters":
+			given = value
+		}
+		return nil
 	})
-	if p != nil {
-		return nil, p
+	if p == nil && given != nil {
+		p = q.readParameters(given)
 	}
-	if len(binary) > 0 {
-		return nil, badTensor("%d bytes of binary tensor data belong to no tensor", len(binary))
+	if p == nil {
+		p = q.readList("inputs", inputs, func(item []byte) (p *problem) {
+			binary, p = q.readInput(item, binary)
+			return p
+		})
 	}
-	return q, eachItem("outputs", raw.Outputs, q.readAsked)
+	if p == nil && len(binary) > 0 {
+		p = badTensor("%d bytes of binary tensor data belong to no tensor", len(binary))
+	}
+	if p == nil {
+		p = q.readList("outputs", outputs, q.readAsked)
+	}
+	return q, p
 }
 
 // splitBody finds where the JSON ends.
@@ -76,57 +69,98 @@ func splitBody(body []byte, announced []string) (head, binary []byte, p *problem
 	return body[:n], body[n:], nil
 }
 
-// eachItem goes through a list of JSON that may be absent or null.
-func eachItem(what string, list json.RawMessage, do func(item []byte) *problem) *problem {
-	if len(list) == 0 || string(list) == "null" {
+// readList goes through a list that may be absent.
+func (q *inference) readList(what string, list []byte, do func(item []byte) *problem) *problem {
+	if list == nil {
 		return nil
 	}
-	if list[0] != '[' {
-		return badTensor("not an inference request: %s is no list", what)
-	}
 	n := 0
-	for i := skipSpace(list, 1); list[i] != ']'; i = skipSpace(list, i) {
-		if list[i] == ',' {
-			i = skipSpace(list, i+1)
-		}
+	is, p := eachItem(list, func(item []byte) *problem {
 		if n++; n > maxTensors {
 			return badTensor("more than %d %s", maxTensors, what)
 		}
-		from := i
-		i, _ = skipValue(list, i) // it is JSON
-		if p := do(list[from:i]); p != nil {
-			return p
-		}
+		return do(item)
+	})
+	if !is {
+		return badTensor("not an inference request: %s is no list", what)
 	}
+	return p
+}
+
+func readText(into *string, what string, value []byte) *problem {
+	text, is := textIn(value)
+	if !is {
+		return badTensor("not an inference request: %s is no text", what)
+	}
+	*into = text
 	return nil
+}
+
+// readShape reads the sizes of a tensor; behind the third, which is one too many already, none is looked at.
+func (in *input) readShape(list []byte) *problem {
+	in.shape = in.shape[:0]
+	is, p := eachItem(list, func(item []byte) *problem {
+		if len(in.shape) == 3 {
+			return nil
+		}
+		size, err := strconv.ParseInt(string(item), 10, 64)
+		if err != nil {
+			return badTensor("not an inference request: %.40s in a shape", item)
+		}
+		in.shape = append(in.shape, size)
+		return nil
+	})
+	if !is {
+		return badTensor("not an inference request: shape is no list")
+	}
+	return p
 }
 
 // readInput reads a tensor, whose data is its own list, or is cut off from the binary tensor data. It returns what is left of that.
 func (q *inference) readInput(item, binary []byte) (left []byte, p *problem) {
-	var raw jsonTensor
-	if err := json.Unmarshal(item, &raw); err != nil {
-		return nil, badTensor("not an inference request: inputs: %v", err)
+	var in input
+	var given parameters
+	var data []byte
+	is, p := eachMember(item, func(name, value []byte) *problem {
+		switch string(name) {
+		case "name":
+			return readText(&in.name, "the name of a tensor", value)
+		case "datatype":
+			return readText(&in.datatype, "a datatype", value)
+		case "shape":
+			return in.readShape(value)
+		case "parameters":
+			return given.read(value)
+		case "data":
+			data = value
+		}
+		return nil
+	})
+	switch {
+	case !is:
+		return nil, badTensor("not an inference request: inputs has %.40s, which is no tensor", item)
+	case p == nil:
+		p = in.known(&given)
 	}
-	in := input{name: raw.Name, datatype: raw.Datatype, shape: raw.Shape}
-	if p := in.known(raw.Parameters); p != nil {
+	if p != nil {
 		return nil, p
 	}
-	size, isBinary, p := raw.Parameters.size(in.name)
+	size, isBinary, p := given.size(in.name)
 	fits := true
 	switch {
 	case p != nil:
 		return nil, p
-	case isBinary && len(raw.Data) > 0:
+	case isBinary && data != nil:
 		return nil, badTensor("tensor %s has data and binary_data_size, and is sent as one of both", in.name)
 	case isBinary && size > uint64(len(binary)):
 		return nil, badTensor("tensor %s has binary_data_size %d, and %d bytes are left", in.name, size, len(binary))
 	case isBinary:
 		in.values, in.elements, fits = newRawColumn(binary[:size:size], in.datatype)
 		binary = binary[size:]
-	case len(raw.Data) == 0:
+	case data == nil:
 		return nil, badTensor("tensor %s has no data", in.name)
 	default:
-		in.values, in.elements, fits = newJSONColumn(raw.Data, in.shape)
+		in.values, in.elements, fits = newJSONColumn(data, in.shape)
 	}
 	if !fits {
 		return nil, in.misfit(isBinary)
@@ -136,11 +170,11 @@ func (q *inference) readInput(item, binary []byte) (left []byte, p *problem) {
 }
 
 // known refuses what no answer could be right for.
-func (in *input) known(given parameters) *problem {
+func (in *input) known(given *parameters) *problem {
 	if datatypes[in.datatype].kind == 0 {
 		return badTensor("tensor %s has datatype %q, which the protocol does not know", in.name, in.datatype)
 	}
-	if _, shared := given["shared_memory_region"]; shared {
+	if given.sharedMemory != nil {
 		return badTensor("tensor %s is in shared memory, which is not served here", in.name)
 	}
 	return nil
@@ -154,22 +188,32 @@ func (in *input) misfit(binary bool) *problem {
 }
 
 func (q *inference) readAsked(item []byte) *problem {
-	var raw struct {
-		Name       string
-		Parameters parameters
+	var asked string
+	var given parameters
+	is, p := eachMember(item, func(name, value []byte) *problem {
+		switch string(name) {
+		case "name":
+			return readText(&asked, "the name of an output", value)
+		case "parameters":
+			return given.read(value)
+		}
+		return nil
+	})
+	switch {
+	case !is:
+		return badTensor("not an inference request: outputs has %.40s, which is no output", item)
+	case p != nil:
+		return p
 	}
-	if err := json.Unmarshal(item, &raw); err != nil {
-		return badTensor("not an inference request: outputs: %v", err)
-	}
-	return q.ask(raw.Name, raw.Parameters)
+	return q.ask(asked, &given)
 }
 
 // ask notes an output that is named.
-func (q *inference) ask(name string, given parameters) *problem {
+func (q *inference) ask(name string, given *parameters) *problem {
 	if p := given.askable(name); p != nil {
 		return p
 	}
-	binary, p := given.flag("binary_data", q.binary)
+	binary, p := flagIn("binary_data", given.binaryData, q.binary)
 	if p != nil {
 		return p
 	}
@@ -177,11 +221,15 @@ func (q *inference) ask(name string, given parameters) *problem {
 	return nil
 }
 
-func (q *inference) readParameters(given parameters) (p *problem) {
-	if p := given.stateless(); p != nil {
-		return p
+func (q *inference) readParameters(object []byte) *problem {
+	var given parameters
+	p := given.read(object)
+	if p == nil {
+		p = given.stateless()
 	}
-	q.binary, p = given.flag("binary_data_output", false)
+	if p == nil {
+		q.binary, p = flagIn("binary_data_output", given.binaryDataOutput, false)
+	}
 	return p
 }
 
@@ -209,13 +257,13 @@ func (b *buffer) inference(program, id, model string, outputs []output) (binary 
 	b.raw("{")
 	if id != "" {
 		b.raw(`"id":`)
-		b.text(id)
+		b.data = appendString(b.data, id)
 		b.raw(",")
 	}
 	b.raw(`"model_name":`)
-	b.text(program)
+	b.data = appendString(b.data, program)
 	b.raw(`,"model_version":`)
-	b.text(model)
+	b.data = appendString(b.data, model)
 	b.raw(`,"outputs":[`)
 	for i := range outputs {
 		b.comma(i)
@@ -229,7 +277,7 @@ func (b *buffer) inference(program, id, model string, outputs []output) (binary 
 
 func (b *buffer) output(o *output, binary []byte) ([]byte, *problem) {
 	b.raw(`{"name":`)
-	b.text(o.name)
+	b.data = appendString(b.data, o.name)
 	b.raw(`,"datatype":"` + o.field.datatype + `","shape":[`)
 	b.data = strconv.AppendInt(b.data, int64(len(o.elements)), 10)
 	if o.binary {

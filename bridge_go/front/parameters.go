@@ -1,41 +1,69 @@
 package front
 
-import (
-	"encoding/json"
-	"strconv"
-)
+import "strconv"
 
-// parameters are those of a request, a tensor or an output. What is not known here is left to whoever does.
-type parameters map[string]json.RawMessage
+// parameters are those of a request, a tensor or an output that mean something here, as JSON; nil: not given. Others are left aside.
+type parameters struct {
+	binaryData, binaryDataOutput, binaryDataSize []byte
+	sequenceID, classification, sharedMemory     []byte
+}
 
-func (given parameters) flag(name string, otherwise bool) (bool, *problem) {
-	value, is := given[name]
-	if !is {
+func (given *parameters) set(name string, value []byte) {
+	switch name {
+	case "binary_data":
+		given.binaryData = value
+	case "binary_data_output":
+		given.binaryDataOutput = value
+	case "binary_data_size":
+		given.binaryDataSize = value
+	case "sequence_id":
+		given.sequenceID = value
+	case "classification":
+		given.classification = value
+	case "shared_memory_region":
+		given.sharedMemory = value
+	}
+}
+
+// read takes the parameters of an object of JSON, which may be null.
+func (given *parameters) read(object []byte) *problem {
+	is, p := eachMember(object, func(name, value []byte) *problem {
+		given.set(string(name), value)
+		return nil
+	})
+	if !is && string(object) != "null" {
+		return badTensor("not an inference request: parameters is no object")
+	}
+	return p
+}
+
+func flagIn(name string, value []byte, otherwise bool) (bool, *problem) {
+	switch string(value) {
+	case "":
 		return otherwise, nil
+	case "true":
+		return true, nil
+	case "false":
+		return false, nil
 	}
-	set, err := strconv.ParseBool(string(value))
-	if err != nil || len(value) < 4 { // true and false, not 1 and t
-		return false, badTensor("parameter %s is %.40s, and takes true or false", name, value)
-	}
-	return set, nil
+	return false, badTensor("parameter %s is %.40s, and takes true or false", name, value)
 }
 
 // size is how many bytes of binary tensor data a tensor has, if it has some.
-func (given parameters) size(tensor string) (size uint64, is bool, p *problem) {
-	value, is := given["binary_data_size"]
-	if !is {
+func (given *parameters) size(tensor string) (size uint64, is bool, p *problem) {
+	if given.binaryDataSize == nil {
 		return 0, false, nil
 	}
-	size, err := strconv.ParseUint(string(value), 10, 63)
+	size, err := strconv.ParseUint(string(given.binaryDataSize), 10, 63)
 	if err != nil {
-		return 0, false, badTensor("tensor %s has binary_data_size %.40s, which is no number of bytes", tensor, value)
+		return 0, false, badTensor("tensor %s has binary_data_size %.40s, which is no number of bytes", tensor, given.binaryDataSize)
 	}
 	return size, true, nil
 }
 
 // stateless refuses a sequence: each row is scored by itself.
-func (given parameters) stateless() *problem {
-	switch string(given["sequence_id"]) {
+func (given *parameters) stateless() *problem {
+	switch string(given.sequenceID) {
 	case "", "0", `""`:
 		return nil
 	}
@@ -43,11 +71,11 @@ func (given parameters) stateless() *problem {
 }
 
 // askable refuses ways to answer that are not served.
-func (given parameters) askable(output string) *problem {
-	if _, shared := given["shared_memory_region"]; shared {
+func (given *parameters) askable(output string) *problem {
+	switch {
+	case given.sharedMemory != nil:
 		return badTensor("output %s goes to shared memory, which is not served here", output)
-	}
-	if n, is := given["classification"]; is && string(n) != "0" {
+	case given.classification != nil && string(given.classification) != "0":
 		return badTensor("output %s is asked for as a classification, which is not served here", output)
 	}
 	return nil

@@ -2,7 +2,6 @@ package front
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -110,7 +109,7 @@ func (q *inference) planMatrix(t *types) *problem {
 	}
 	for i := range t.takes {
 		f := &t.takes[i]
-		q.cells = append(q.cells, cell{label: labelOf(f.name), field: f, values: in.values})
+		q.cells = append(q.cells, cell{label: f.label, field: f, values: in.values})
 	}
 	return nil
 }
@@ -136,9 +135,9 @@ func (q *inference) planFields(t *types, seen map[string]*input) *problem {
 			return badTensor("no field %s. There are: %s", in.name, strings.Join(t.inputNames(), ", "))
 		default:
 			if field == nil {
-				field = &tensorField{name: in.name} // of a model that does not say what it takes
+				field = &tensorField{name: in.name, label: labelOf(in.name)} // of a model that does not say what it takes
 			}
-			c := cell{label: labelOf(in.name), field: field, values: in.values}
+			c := cell{label: field.label, field: field, values: in.values}
 			if valid := seen[in.name+validSuffix]; valid != nil && t.takesField(valid.name) == nil {
 				c.valid = valid.values
 			}
@@ -151,7 +150,7 @@ func (q *inference) planFields(t *types, seen map[string]*input) *problem {
 	return nil
 }
 
-func labelOf(name string) []byte { return append(appendString(nil, []byte(name)), ':') }
+func labelOf(name string) []byte { return append(appendString(nil, name), ':') }
 
 // inputNames are the names of tensors that a row may come in, the marks of null left out.
 func (t *types) inputNames() []string {
@@ -275,10 +274,4 @@ func (t *types) numeric() bool {
 		}
 	}
 	return len(t.takes) > 0
-}
-
-// quoted is a text as a JSON string.
-func quoted(text []byte) json.RawMessage {
-	out, _ := json.Marshal(string(text)) // a string always can be
-	return out
 }

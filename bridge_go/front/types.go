@@ -22,6 +22,7 @@ type types struct {
 // A tensorField is one field of an event as a tensor of the Open Inference Protocol.
 type tensorField struct {
 	name     string
+	label    []byte // the name as JSON, and a colon
 	datatype string // BOOL, INT64, FP64, BYTES
 	asJSON   bool   // BYTES that hold JSON: nested events, lists, maps
 	nullable bool
@@ -99,7 +100,7 @@ func tensorFields(raw json.RawMessage) []tensorField {
 	}
 	fields := make([]tensorField, 0, len(event.Properties))
 	for _, p := range event.Properties {
-		field := tensorField{name: p.name, required: required[p.name]}
+		field := tensorField{name: p.name, label: labelOf(p.name), required: required[p.name]}
 		field.fill(root, p.schema)
 		fields = append(fields, field)
 	}
