@@ -74,8 +74,8 @@ class Workers:
         )
         self._versions = [
             Versions(
-                project,
-                [spec for spec in specs if spec.command == name and not spec.shadow],
+                program_of(project, own[0]),
+                own,
                 address,
                 token_file,
                 change=self._supervisor.change,
@@ -83,8 +83,9 @@ class Workers:
                 largest=self._supervisor.largest,
                 log=logs.get(program=project.name),
             )
-            for name in dict.fromkeys(spec.command for spec in specs)
-            if kind(project.program.command(name)) == "serve-api"
+            for served in dict.fromkeys(spec.served for spec in specs)
+            if (own := [spec for spec in specs if spec.served == served and not spec.shadow])
+            and (own[0].served_by or kind(project.program.command(served)) == "serve-api")
         ]
 
     def run(self) -> int:
@@ -221,10 +222,47 @@ def worker_specs(
         specs = [own if version == UNTRAINED else replace(own, model_ref=version)]
     else:
         specs = [own]
+    specs += [
+        _guest(project, command, own, name, path) for name, path in sorted((command.models or {}).items())
+    ]
     if command.shadow is None:
         return specs
     beside = replace(own, model_ref=str(command.shadow), workers=command.shadow_workers or 1, shadow=True)
     return [*specs, beside]
+
+
+def _guest(project: Project, command: Command, own: WorkerSpec, name: str, path: str) -> WorkerSpec:
+    """The workers of a further model: another program's class and trained model, that this program's server answers for."""
+    from pyrunner.program import load_program
+
+    file = (project.folder / path).resolve()
+    place = f"{command.name}.models.{name}"
+    if not file.is_file():
+        raise UserError(
+            f"{place}: no file {path}. It names the program.yaml of another project, relative to this one"
+        )
+    other = Project(file, load_program(file))
+    serving = next((c for c in other.program.commands if kind(c) == "serve-api"), None)
+    if serving is None:
+        raise UserError(f"{place}: {path} has no command that serves HTTP")
+    trained = bool(other.store.list(other.name))
+    return replace(
+        own,
+        program=file,
+        command=serving.name,
+        env=None,
+        params=(),
+        model_ref=other.store.resolve(other.name) if trained else None,
+        served_by=f"{command.name}:{name}",
+        secrets=own.secrets | other.secrets,
+    )
+
+
+def program_of(project: Project, spec: WorkerSpec) -> Project:
+    """The project whose model these workers have."""
+    from pyrunner.program import load_program
+
+    return Project(spec.program, load_program(spec.program)) if spec.served_by else project
 
 
 def worker_spec(

@@ -72,8 +72,8 @@ class Versions:
 
     def note(self, event: WorkerEvent) -> None:
         """A change in a worker's life. Never blocks."""
-        command, _, name = event.command.partition("@")
-        if event.kind == "failed" and command == self._base.command and name in self._added:
+        served, _, name = event.command.partition("@")
+        if event.kind == "failed" and served == self._base.served and name in self._added:
             self._failures.put((name, event.detail))
 
     def _run(self) -> None:
@@ -114,7 +114,7 @@ class Versions:
             return
         self._running[name] = spec.model_ref
         self._added.add(name)
-        self._log.info("loading a version", command=self._base.command, version=spec.model_ref)
+        self._log.info("loading a version", command=self._base.served, version=spec.model_ref)
         self._change([spec], ())
 
     def _turn_to(self, client: Any, name: str, model: str) -> None:
@@ -128,7 +128,7 @@ class Versions:
             return
         self._running[name] = model
         self._added.add(name)
-        self._log.info("replacing workers", command=self._base.command, version=model)
+        self._log.info("replacing workers", command=self._base.served, version=model)
         self._turn(spec)
 
     def _refuse(self, client: Any, name: str, model: str | None, error: Exception) -> None:
@@ -169,5 +169,5 @@ class Versions:
                 self._call(client, "failed", *self._failures.get_nowait())
 
     def _call(self, client: Any, method: str, *args: Any) -> Any:
-        answer = client.call(f"versions.{method}", self._base.command, *args, deadline=_WAIT_MS / 1000 + 4)
+        answer = client.call(f"versions.{method}", self._base.served, *args, deadline=_WAIT_MS / 1000 + 4)
         return None if answer is None else json.loads(answer)

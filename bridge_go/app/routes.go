@@ -32,6 +32,7 @@ type route struct {
 	outlet  *dispatch.StreamOutlet // nil where there is no stream to write
 	front   *front.Front           // of serve-api
 	fleet   *fleet.Fleet           // of serve-api: the versions behind the front
+	guests  []guest                // of serve-api: further models, each with versions of its own
 	address string                 // where it listens
 	grpc    string                 // and for gRPC, nothing where it does not
 }
@@ -161,12 +162,17 @@ func (b *bridge) openFront(ctx context.Context, c program.Command) (*route, erro
 		f.Close()
 		return nil, err
 	}
+	guests, err := b.openGuests(c, f)
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
 	address, err := f.Listen(b.httpAddress(c))
 	if err != nil {
 		f.Close()
 		return nil, b.portTaken(c, err)
 	}
-	r := &route{engine: side{Fleet: versions}, command: c, front: f, fleet: versions, address: address.String()}
+	r := &route{engine: side{Fleet: versions, guests: guests}, command: c, front: f, fleet: versions, guests: guests, address: address.String()}
 	if r.grpc, err = b.listenGRPC(c, f); err != nil {
 		f.Close()
 		return nil, err

@@ -21,6 +21,7 @@ type side struct {
 	dispatch.Pool
 	calls.Leases
 	*fleet.Fleet
+	guests []guest
 }
 
 // Status is that of the version that most requests go to.
@@ -42,26 +43,17 @@ func (b *bridge) openFleet(c program.Command, f *front.Front) (*fleet.Fleet, err
 		return nil, err
 	}
 	names := slices.Sorted(maps.Keys(c.Versions))
-	return fleet.New(fleet.Config{
-		Command: c.Name, Front: f, InPlace: c.Swap == "in-place", Settle: c.RequestTimeout.Std() + c.Deadline.Std(), Log: b.Log.With("command", c.Name),
-		Route: func(l *front.Lane, name string) *dispatch.Route {
-			config := b.config(c)
-			config.Command, config.Stream = name, c.Name
-			config.Breaker.Off = true // it holds verdicts back until another event succeeds; here a client waits for each
-			config.Stored = shadowed.Stored
-			return l.Route(config)
-		},
-	}, names, c.Versions), nil
+	return fleet.New(b.fleetConfig(c, c.Name, f, shadowed.Stored), names, c.Versions), nil
 }
 
 // versionPool is what workers of a command that serves HTTP join, by the name of HELLO; nil for commands that do not.
 func (b *bridge) versionPool(name string) (dispatch.Pool, error) {
 	command, version := fleet.Split(name)
-	r := b.routes[command]
-	if r == nil || r.fleet == nil {
+	f := b.fleetNamed(command)
+	if f == nil {
 		return nil, nil
 	}
-	if pool := r.fleet.Route(version); pool != nil {
+	if pool := f.Route(version); pool != nil {
 		return pool, nil
 	}
 	return nil, fmt.Errorf("version %q of %s is not wanted", version, command)
@@ -88,6 +80,9 @@ func (b *bridge) fleets() map[string]*fleet.Fleet {
 		if r.fleet != nil {
 			all[name] = r.fleet
 		}
+		for _, g := range r.guests {
+			all[guestName(name, g.model)] = g.fleet
+		}
 	}
 	return all
 }
@@ -96,6 +91,11 @@ func (b *bridge) fleets() map[string]*fleet.Fleet {
 func (b *bridge) versionStatuses(command string, r *route, into map[string]commandStatus) {
 	for name, s := range r.fleet.Statuses() {
 		into[name] = commandStatus{Status: s}
+	}
+	for _, g := range r.guests {
+		for name, s := range g.fleet.Statuses() {
+			into[name] = commandStatus{Status: s}
+		}
 	}
 	if shadow := b.shadowStatus(command); shadow != nil {
 		most := r.engine.Status()

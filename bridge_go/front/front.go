@@ -99,6 +99,7 @@ type Front struct {
 	numbers *numbers
 	types   atomic.Pointer[types] // of the version that most requests go to
 
+	guests      map[string]*Front // of other models, by name; see Host
 	routing     atomic.Pointer[routing]
 	routingLock sync.Mutex
 	server      *http.Server
@@ -198,6 +199,7 @@ func (f *Front) each(every time.Duration, do func(now time.Time)) {
 // comment. The route must go on until it returns. When the context ends first, what is left is cut off.
 func (f *Front) Drain(ctx context.Context) error {
 	f.draining.Store(true)
+	f.eachGuest(func(g *Front) { g.draining.Store(true) })
 	f.cfg.Log.Info("draining", "delay", f.cfg.DrainDelay)
 	defer f.stopBeside()
 	if !f.parting.shut() { // else load balancers have had their time
@@ -205,6 +207,7 @@ func (f *Front) Drain(ctx context.Context) error {
 	}
 	grpcDrained := f.drainGRPC(ctx)
 	f.lanes(func(l *Lane) { l.queue.idle(ctx) })
+	f.eachGuest(func(g *Front) { g.lanes(func(l *Lane) { l.queue.idle(ctx) }) })
 	if f.listener != nil {
 		if err := f.listener.CloseEmpty(ctx); err != nil {
 			f.cfg.Log.Warn("connections that nobody had accepted may be lost", "error", err)
@@ -217,6 +220,7 @@ func (f *Front) Drain(ctx context.Context) error {
 		f.server.Close()
 	}
 	err = errors.Join(err, <-grpcDrained)
+	f.eachGuest(func(g *Front) { g.Close() })
 	f.lanes(func(l *Lane) { l.queue.close() })
 	return err
 }
@@ -226,6 +230,7 @@ func (f *Front) Close() error {
 	defer f.stopBeside()
 	err := f.server.Close()
 	f.closeGRPC()
+	f.eachGuest(func(g *Front) { g.Close() })
 	f.lanes(func(l *Lane) { l.queue.close() })
 	return err
 }

@@ -206,7 +206,7 @@ func (s boundStream) Context() context.Context { return s.ctx }
 // tellHealth gives the standard health service what /readyz says.
 func (g *grpcServer) tellHealth() {
 	is := healthpb.HealthCheckResponse_SERVING
-	if g.front.cause() != "" {
+	if g.front.serverCause() != "" {
 		is = healthpb.HealthCheckResponse_NOT_SERVING
 	}
 	g.health.SetServingStatus("", is)

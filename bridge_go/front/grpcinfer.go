@@ -18,15 +18,16 @@ func (g *grpcServer) ServerLive(context.Context, *openinference.ServerLiveReques
 
 // ServerReady is what /readyz says.
 func (g *grpcServer) ServerReady(context.Context, *openinference.ServerReadyRequest) (*openinference.ServerReadyResponse, error) {
-	return &openinference.ServerReadyResponse{Ready: g.front.cause() == ""}, nil
+	return &openinference.ServerReadyResponse{Ready: g.front.serverCause() == ""}, nil
 }
 
 // ModelReady is of the version that is named, or of any.
 func (g *grpcServer) ModelReady(_ context.Context, m *openinference.ModelReadyRequest) (*openinference.ModelReadyResponse, error) {
-	if p := g.front.serves(m.Name, m.Version); p != nil {
+	f := g.front.frontOf(m.Name)
+	if p := f.serves(m.Name, m.Version); p != nil {
 		return nil, p
 	}
-	return &openinference.ModelReadyResponse{Ready: g.front.causeOf(m.Version) == ""}, nil
+	return &openinference.ModelReadyResponse{Ready: f.causeOf(m.Version) == ""}, nil
 }
 
 // ServerMetadata names the server.
@@ -36,7 +37,7 @@ func (g *grpcServer) ServerMetadata(context.Context, *openinference.ServerMetada
 
 // ModelMetadata names the tensors of events and of their outputs.
 func (g *grpcServer) ModelMetadata(_ context.Context, m *openinference.ModelMetadataRequest) (*openinference.ModelMetadataResponse, error) {
-	f := g.front
+	f := g.front.frontOf(m.Name)
 	if p := f.serves(m.Name, m.Version); p != nil {
 		return nil, p
 	}
@@ -55,7 +56,7 @@ func listTensors(fields []tensorField) (list []*openinference.ModelMetadataRespo
 
 // ModelInfer scores the rows of tensors. Outputs come in the form of the inputs: raw where these are raw, else typed.
 func (g *grpcServer) ModelInfer(ctx context.Context, m *openinference.ModelInferRequest) (*openinference.ModelInferResponse, error) {
-	f, c := g.front, callOf(ctx)
+	f, c := g.front.frontOf(m.ModelName), callOf(ctx)
 	if p := f.serves(m.ModelName, m.ModelVersion); p != nil {
 		return nil, p
 	}

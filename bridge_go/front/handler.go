@@ -21,18 +21,23 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if f.ending() {
 		h["Connection"] = closeValue
 	}
-	status, page := http.StatusInternalServerError, pageOther
+	status, page, of := http.StatusInternalServerError, pageOther, f
 	defer func() {
 		if broken := recover(); broken != nil && broken != http.ErrAbortHandler {
 			f.cfg.Log.Error("a request broke the front", "path", r.URL.Path, "request", h["X-Request-Id"][0], "panic", fmt.Sprint(broken), "stack", string(debug.Stack()))
 			status = f.fail(w, &problem{http.StatusInternalServerError, "internal", "internal error"})
 		}
-		f.numbers.request(page, status, time.Since(start))
+		of.numbers.request(page, status, time.Since(start))
 	}()
 	out, refused := f.edges(w, r)
 	switch {
 	case refused != nil:
 		status = f.fail(w, refused)
+	case len(f.guests) > 0:
+		if guest, inner := f.guestOf(r); guest != nil {
+			of, r = guest, inner
+		}
+		page, status = of.answerAs(out, r, start)
 	case r.URL.Path == "/predict":
 		page = pagePredict
 		status = f.predict(out, r, start)

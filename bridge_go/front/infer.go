@@ -23,7 +23,7 @@ func (f *Front) openInference(w http.ResponseWriter, r *http.Request, start time
 	case len(parts) == 2 && parts[0] == "health" && parts[1] == "live":
 		return pageHealth, f.getOnly(w, r, func() int { return f.flag(w, "live", "") })
 	case len(parts) == 2 && parts[0] == "health" && parts[1] == "ready":
-		return pageHealth, f.getOnly(w, r, func() int { return f.flag(w, "ready", f.cause()) })
+		return pageHealth, f.getOnly(w, r, func() int { return f.flag(w, "ready", f.serverCause()) })
 	case parts[0] == "models" && len(parts) > 1:
 		return f.model(w, r, parts[1:], start)
 	}
@@ -52,7 +52,7 @@ func (f *Front) model(w http.ResponseWriter, r *http.Request, parts []string, st
 // serves says whether a model, and its version if one is named, answer here.
 func (f *Front) serves(name, version string) *problem {
 	if name != f.cfg.Program {
-		return &problem{http.StatusNotFound, "no_model", "no model " + name + " here, but " + f.cfg.Program}
+		return f.noModel(name)
 	}
 	if t := f.routing.Load(); version != "" && t.named(version) == nil {
 		return noVersion(version, t)

@@ -76,7 +76,7 @@ func (f *Front) cause() string {
 
 // readyz says whether to send requests here. /livez never asks Python for anything; this asks whether it is there.
 func (f *Front) readyz(w http.ResponseWriter) int {
-	if cause := f.cause(); cause != "" {
+	if cause := f.serverCause(); cause != "" {
 		return f.fail(w, notReady(cause))
 	}
 	return f.show(w, http.StatusOK, "application/json", []byte("{\"ready\":true}\n"))

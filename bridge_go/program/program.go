@@ -96,6 +96,8 @@ type Command struct {
 	RouteHeader string         `json:"route_header"`
 	Swap        string         `json:"swap"` // beside or in-place
 
+	Models map[string]string `json:"models"` // further models that are served: name to program.yaml
+
 	RequestLog       string          `json:"request_log"` // stream; none when empty
 	RequestLogSample float64         `json:"request_log_sample"`
 	RequestLogQueue  RequestLogQueue `json:"request_log_queue"`

@@ -35,8 +35,8 @@ const (
 
 // Config is whom and what a Handler serves.
 type Config struct {
-	Model    string                         // the name of the model, which is the program's
-	Fleets   func() map[string]*fleet.Fleet // its versions, by command
+	Model    string                         // the name of the program's model
+	Fleets   func() map[string]*fleet.Fleet // versions by command, those of a further model by COMMAND:MODEL
 	Token    string                         // wanted as a bearer token; "": none
 	Loopback bool                           // nobody but this machine reaches the listener
 }
@@ -124,7 +124,7 @@ func (h *Handler) index(w http.ResponseWriter, r *http.Request) {
 			if name == "" {
 				name = v.Name
 			}
-			rows = append(rows, row{h.cfg.Model, name, states[v.State], v.Why})
+			rows = append(rows, row{h.modelOf(command), name, states[v.State], v.Why})
 		}
 	}
 	answer(w, http.StatusOK, rows)
@@ -193,13 +193,15 @@ func (h *Handler) changing(change func(context.Context, *fleet.Fleet, *http.Requ
 }
 
 func (h *Handler) fleet(r *http.Request) (f *fleet.Fleet, status int, why string) {
-	if model := r.PathValue("model"); model != h.cfg.Model {
-		return nil, http.StatusNotFound, fmt.Sprintf("no model %q here, but %s", model, h.cfg.Model)
-	}
 	if v := versionOf(r); !name.MatchString(v) {
 		return nil, http.StatusNotFound, fmt.Sprintf("%q is no version", v)
 	}
 	fleets := h.cfg.Fleets()
+	model := r.PathValue("model")
+	maps.DeleteFunc(fleets, func(name string, _ *fleet.Fleet) bool { return h.modelOf(name) != model })
+	if len(fleets) == 0 {
+		return nil, http.StatusNotFound, fmt.Sprintf("no model %q here", model)
+	}
 	if command := r.URL.Query().Get("command"); command != "" || len(fleets) != 1 {
 		if f = fleets[command]; f == nil {
 			names := strings.Join(slices.Sorted(maps.Keys(fleets)), ", ")
@@ -210,6 +212,14 @@ func (h *Handler) fleet(r *http.Request) (f *fleet.Fleet, status int, why string
 	for _, f = range fleets {
 	}
 	return f, 0, ""
+}
+
+// modelOf is the model of a command's versions: the program's, or the one behind the colon.
+func (h *Handler) modelOf(command string) string {
+	if _, model, further := strings.Cut(command, ":"); further {
+		return model
+	}
+	return h.cfg.Model
 }
 
 func statusOf(err error) int {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -105,7 +106,7 @@ func ask(h http.Handler, path, body string, edit ...func(r *http.Request)) (int,
 
 func TestVersionsAreListedLoadedAndUnloaded(t *testing.T) {
 	fleets := served(t)
-	h := repository.New(repository.Config{Model: "m", Fleets: func() map[string]*fleet.Fleet { return fleets }, Loopback: true})
+	h := repository.New(repository.Config{Model: "m", Fleets: func() map[string]*fleet.Fleet { return maps.Clone(fleets) }, Loopback: true})
 	const three, four = `{"name":"m","version":"3","state":"READY","reason":""}`, `{"name":"m","version":"4","state":"READY","reason":""}`
 	for _, c := range []struct {
 		path, body string
@@ -142,6 +143,16 @@ func TestVersionsAreListedLoadedAndUnloaded(t *testing.T) {
 			if json.Unmarshal([]byte(text), &told) != nil || told.Error == "" {
 				t.Errorf("%s: no error is told: %s", c.path, text)
 			}
+		}
+	}
+}
+
+func TestAFurtherModelIsKnownByItsName(t *testing.T) {
+	fleets := map[string]*fleet.Fleet{"serve-api:fares": served(t)["serve-api"]}
+	h := repository.New(repository.Config{Model: "m", Fleets: func() map[string]*fleet.Fleet { return maps.Clone(fleets) }, Loopback: true})
+	for path, want := range map[string]int{"index": 200, "models/fares/load": 200, "models/m/load": 404} {
+		if status, text := ask(h, "/v2/repository/"+path, ""); status != want {
+			t.Errorf("%s: %d %s", path, status, text)
 		}
 	}
 }

@@ -69,6 +69,7 @@ KINDS: dict[str, dict[str, Any]] = {
             "breaker": VALUE,
             "versions": VALUE,
             "route_header": VALUE,
+            "models": VALUE,
             "swap": VALUE,
             "shadow": VALUE,
             "shadow_workers": VALUE,

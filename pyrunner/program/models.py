@@ -208,6 +208,8 @@ class Command(_Strict):
     """Versions of the model, or aliases, that answer side by side, and the weight of each; 0 for one that answers only who names it. Default: latest alone."""
     route_header: is_.Header | None = None
     """The header that keeps who sends it with one version, where events have no Key. Default: the request's id."""
+    models: dict[is_.LowerName, is_.Word] | None = None
+    """Further models that the same server answers for: by name the program.yaml of each, relative to this one."""
     swap: is_.Swap | None = None
     """How another version comes in: beside the old one until it answers, or in its place, worker by worker, where memory is short."""
     request_log: is_.Name | None = None

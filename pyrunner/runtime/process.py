@@ -135,6 +135,8 @@ def _arguments(spec: WorkerSpec, slot: int, worker: str) -> list[str]:
         arguments += ["--model", spec.model_ref]
     if spec.shadow:
         arguments += ["--shadow", spec.route]
-    elif spec.version:
+    elif spec.route != spec.command:
         arguments += ["--route", spec.route]
+    if spec.name:
+        arguments += ["--known-as", spec.name]
     return [*arguments, *(part for param in spec.params for part in ("--param", param))]

@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from pyrunner.project import open_project
 
         project = open_project(options.program, options.env, options.param)
-        calls = _calls(options, project.name)
+        calls = _calls(options, options.known_as or project.name)
         loaded = _Loaded.load(options, project, calls)
     except Exception as error:
         if calls is not None:
@@ -125,7 +125,7 @@ class _Loaded:
         if not kept:
             describe = with_examples(describe, scorer.signature, trained.sample, answered)
         return cls(
-            project.name,
+            options.known_as or project.name,
             trained.version,
             scorer,
             (_BATCHES_AHEAD * events, _BATCHES_AHEAD * max(size, 256 * 1024)),
@@ -267,6 +267,9 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--model", help="version or alias")
     parser.add_argument(
         "--shadow", metavar="ROUTE", help="score beside the command, as its shadow of that name"
+    )
+    parser.add_argument(
+        "--known-as", help="what the bridge knows the program by, where it is not the program's own name"
     )
     parser.add_argument(
         "--route", help="what the bridge knows this worker by: the command, or one version of it"

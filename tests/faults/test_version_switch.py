@@ -167,3 +167,38 @@ def test_a_shadow_scores_beside_what_is_answered_over_http(service: Services) ->
     shadow = json.loads(pod.call("shadow"))["serve-api"]
     assert shadow["model"] == "1" and shadow["fields"][0]["field"] == "value"
     assert 0.9 * shadow["compared"] < shadow["differing"] <= shadow["compared"]
+
+
+OTHER = """\
+apiVersion: ds-runner.dev/v1alpha1
+kind: Program
+metadata: {name: tripler}
+spec: {model: "other_science:Fitted"}
+"""
+SAVE_OTHER = (
+    "import other_science; from pathlib import Path; from pyrunner.models import ModelStore; "
+    "[ModelStore(Path('models')).save('tripler', other_science.Fitted().fit(3.0)) for _ in range(2)]"
+)
+
+
+def test_a_model_of_another_project_is_served_beside_and_has_versions_of_its_own(service: Services) -> None:
+    pod = service(FITTED, model="Fitted", workers=1, keys=", models: {thrice: other/program.yaml}")
+    other = pod.folder / "other"
+    other.mkdir()
+    (other / "program.yaml").write_text(OTHER)
+    (other / "other_science.py").write_text(FITTED)
+    for folder, code in ((pod.folder, SAVE), (other, SAVE_OTHER)):
+        subprocess.run([sys.executable, "-c", code, "2"], cwd=folder, env=pod.environment, check=True)
+    pod.start()
+    row = {"id": "a-1", "n": 2}
+    assert pod.post(row) == (200, {"id": "a-1", "value": 4.0})
+    assert pod._ask("POST", "/models/thrice/predict", json.dumps(row)) == (200, {"id": "a-1", "value": 6.0})
+    with pod.load(connections=16) as load:
+        load.await_answers()
+        with pod.control() as client:
+            client.call("versions.give", "serve-api:thrice", [["1", 1]], deadline=60.0)
+        load.end().require_all_right()
+    assert pod.get("/v2/models/thrice")[1]["versions"] == ["1"]
+    assert pod.get("/v2/models/rig")[1]["versions"] == ["1"]
+    assert pod._ask("POST", "/models/thrice/predict", json.dumps(row)) == (200, {"id": "a-1", "value": 6.0})
+    assert pod._ask("POST", "/models/twice/predict", json.dumps(row))[0] == 404

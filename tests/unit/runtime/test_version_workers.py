@@ -12,7 +12,7 @@ import pytest
 
 from pyrunner import Event, Model
 from pyrunner.errors import UserError
-from pyrunner.local import worker_specs
+from pyrunner.local import program_of, worker_specs
 from pyrunner.project import open_project
 from pyrunner.runtime import WorkerEvent, WorkerSpec
 from pyrunner.runtime.room import MIB, Room, memory_of, refusal, room
@@ -126,6 +126,28 @@ def test_without_versions_the_workers_are_pinned_to_the_latest(tmp_path: Path) -
 def test_a_version_that_is_not_in_the_store_is_refused_before_anything_starts(tmp_path: Path) -> None:
     opened = lines(tmp_path, ", versions: {7: 1}")
     with pytest.raises(UserError, match="no model 7"):
+        worker_specs(opened, opened.program.command("serve-api"))
+
+
+def test_a_model_of_another_project_has_workers_that_the_server_knows_by_its_name(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    other = lines(tmp_path / "other")
+    (tmp_path / "own").mkdir()
+    opened = lines(tmp_path / "own", ", models: {thrice: ../other/program.yaml}")
+    own, guest = worker_specs(opened, opened.program.command("serve-api"))
+    assert (own.route, own.served, own.program) == ("serve-api", "serve-api", opened.path)
+    assert (guest.route, guest.name, guest.command) == ("serve-api:thrice", "lines", "serve-api")
+    assert (guest.program, guest.model_ref, guest.workers) == (other.path, "3", 2)
+    assert program_of(opened, guest).path == other.path and program_of(opened, own) is opened
+
+
+@pytest.mark.parametrize(
+    ("path", "said"), [("nowhere.yaml", "no file nowhere.yaml"), ("../own", "no file ../own")]
+)
+def test_a_project_that_is_not_there_is_told_by_its_place(tmp_path: Path, path: str, said: str) -> None:
+    (tmp_path / "own").mkdir()
+    opened = lines(tmp_path / "own", f", models: {{thrice: {path}}}")
+    with pytest.raises(UserError, match=rf"serve-api\.models\.thrice: {said}"):
         worker_specs(opened, opened.program.command("serve-api"))
 
 
