@@ -237,23 +237,28 @@ type Version struct {
 // Versions are all that are loaded, by name.
 func (f *Fleet) Versions() []Version {
 	f.mu.Lock()
-	lanes, shares := maps.Clone(f.lanes), maps.Clone(f.shares)
-	f.mu.Unlock()
+	lanes := maps.Clone(f.lanes)
 	rows := make([]Version, 0, len(lanes))
 	for _, name := range slices.Sorted(maps.Keys(lanes)) {
 		l := lanes[name]
-		s := l.route.Status()
-		row := Version{Name: name, Version: l.version(), State: "ready", Why: l.Cause(), Weight: shares[name],
-			Workers: len(s.Workers), In: s.In, P50: s.P50, P99: s.P99}
-		switch {
-		case l.ending:
+		row := Version{Name: name, Version: l.version(), State: "ready", Why: l.Cause(), Weight: f.shares[name]}
+		if l.ending {
 			row.State = "ending"
+		}
+		rows = append(rows, row)
+	}
+	f.mu.Unlock()
+	for i := range rows {
+		row := &rows[i]
+		s := lanes[row.Name].route.Status() // waits for the route's loop
+		row.Workers, row.In, row.P50, row.P99 = len(s.Workers), s.In, s.P50, s.P99
+		switch {
+		case row.State == "ending":
 		case row.Why != "" && !s.Answered && len(s.Workers) == 0:
 			row.State = "loading"
 		case row.Why != "":
 			row.State = "unready"
 		}
-		rows = append(rows, row)
 	}
 	return rows
 }

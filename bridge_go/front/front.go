@@ -102,6 +102,7 @@ type Front struct {
 	guests      map[string]*Front // of other models, by name; see Host
 	routing     atomic.Pointer[routing]
 	routingLock sync.Mutex
+	publishing  sync.Mutex // one at a time tells of a change
 	server      *http.Server
 	guard       *guard
 	cert        *certificate // nil: plain HTTP

@@ -89,7 +89,7 @@ func (f *Front) First() *Lane { return f.first }
 // Share gives out the requests anew, from one moment to the next. Lanes that are not named answer what they have admitted.
 func (f *Front) Share(shares []Share) {
 	f.change(func(t *routing) { t.shares = slices.Clone(shares) })
-	f.look()
+	f.publish()
 }
 
 // Shares are the parts of requests as they are given out now.
@@ -148,6 +148,8 @@ func (l *Lane) Outlet() dispatch.Outlet { return outlet{l.queue} }
 // publish is what the whole front shows: the types of the lane with the largest share, the versions that answer, and whether any can.
 // One version that is down does not make the others unready: its requests go to them meanwhile.
 func (f *Front) publish() {
+	f.publishing.Lock()
+	defer f.publishing.Unlock()
 	t := f.routing.Load()
 	is := &state{}
 	var models []string
