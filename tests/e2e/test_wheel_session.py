@@ -227,7 +227,9 @@ class TestWhileItRuns:
         while estimates() < 1000 - cancelled and time.monotonic() < deadline:
             time.sleep(0.2)
         assert estimates() == 1000 - cancelled
-        while "departures.dead  1 event of departures" not in (listing := up.run("ds-runner", "dead", "list").out):
+        while "departures.dead  1 event of departures" not in (
+            listing := up.run("ds-runner", "dead", "list").out
+        ):
             assert time.monotonic() < deadline, listing
         shown = up.run("ds-runner", "dead", "show", "departures.dead", "1").out
         assert "carrier" in shown
