@@ -57,11 +57,14 @@ function string(schema) {
   return "A".repeat(schema.minLength || 1);
 }
 
+// Fields come in the order of the example, which is that of the class.
 function fields(table, schema) {
   schema = follow(schema);
   const required = new Set(schema.required || []);
+  const order = Object.keys((schema.examples || [{}])[0]);
+  const place = ([name]) => (order.indexOf(name) + 1 || order.length + 1);
   row(table, "th", ["field", "type", "", "meaning"]);
-  for (const [name, field] of Object.entries(schema.properties || {})) {
+  for (const [name, field] of Object.entries(schema.properties || {}).sort((a, b) => place(a) - place(b))) {
     row(table, "td", [name, describe(field), required.has(name) ? "required" : "optional", field.description || follow(field).description || ""]);
   }
 }
