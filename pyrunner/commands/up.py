@@ -116,7 +116,8 @@ def _welcome(project: Project, commands: list[Command], child: Bridge) -> None:
     for c in commands:
         if local.kind(c) == "serve-api":
             url = f"{'https' if c.tls else 'http'}://{child.running.http}"
-            note(f"{c.name}: {url}/predict, documentation at {url}/docs")
+            beside = f", gRPC at {child.running.grpc}" if c.grpc_port is not None else ""
+            note(f"{c.name}: {url}/predict, documentation at {url}/docs{beside}")
         else:
             note(f"{c.name}: {c.input} -> {c.output or '(nowhere)'}")
     note(f"metrics: http://{child.running.metrics}/metrics, log: {child.log}")
