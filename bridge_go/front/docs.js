@@ -58,10 +58,10 @@ function string(schema) {
 }
 
 // Fields come in the order of the example, which is that of the class.
-function fields(table, schema) {
+function fields(table, schema, shown) {
   schema = follow(schema);
   const required = new Set(schema.required || []);
-  const order = Object.keys((schema.examples || [{}])[0]);
+  const order = Object.keys(shown ? shown.row.value : {});
   const place = ([name]) => (order.indexOf(name) + 1 || order.length + 1);
   row(table, "th", ["field", "type", "", "meaning"]);
   for (const [name, field] of Object.entries(schema.properties || {}).sort((a, b) => place(a) - place(b))) {
@@ -119,8 +119,8 @@ function show(api) {
   const asked = post.requestBody.content["application/json"];
   const answered = post.responses["200"].content["application/json"];
   const shape = asked.schema.anyOf[0];
-  fields(at("row-fields"), shape);
-  fields(at("prediction-fields"), answered.schema.anyOf[0].anyOf[0]);
+  fields(at("row-fields"), shape, asked.examples);
+  fields(at("prediction-fields"), answered.schema.anyOf[0].anyOf[0], answered.examples);
   if (asked.examples) offer(asked.examples);
   if (answered.examples) {
     at("prediction-example").hidden = false;
