@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"runtime"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -13,6 +14,9 @@ const (
 	wakeSlack  = 250_000
 )
 
+// anew is in the environment of a process that has begun anew: where the slack does not survive that, it does so once all the same.
+const anew = "_DS_BRIDGE_ANEW"
+
 // sleepLonger lets the kernel wake this process's threads a quarter of a millisecond late. Go's sysmon thread looks around every 20 us
 // while anything runs, with the usual slack 14,000 times a second, which was a tenth of what a bridge costs under load; nothing turns it off, but with
 // this slack it wakes 4,000 times. All else that waits by the clock here waits for half a millisecond or more.
@@ -20,15 +24,20 @@ const (
 // sysmon runs before main does, and a thread's slack is its own: only those that are started later inherit it. So this process begins
 // anew, in place, as what it is; the slack survives that. Where that cannot be it goes on as it is.
 func sleepLonger() {
+	if os.Getenv(anew) != "" {
+		return
+	}
+	runtime.LockOSThread() // the slack that is set is that of the thread which executes
+	defer runtime.UnlockOSThread()
 	now, err := unix.PrctlRetInt(unix.PR_GET_TIMERSLACK, 0, 0, 0, 0)
 	if err != nil || now != usualSlack {
-		return // begun anew already, or somebody else has decided
+		return // somebody else has decided
 	}
 	self, err := os.Executable()
 	if err != nil {
 		return
 	}
 	if unix.Prctl(unix.PR_SET_TIMERSLACK, wakeSlack, 0, 0, 0) == nil {
-		_ = syscall.Exec(self, os.Args, os.Environ())
+		_ = syscall.Exec(self, os.Args, append(os.Environ(), anew+"=1"))
 	}
 }
