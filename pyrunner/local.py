@@ -245,6 +245,11 @@ def _guest(project: Project, command: Command, own: WorkerSpec, name: str, path:
     serving = next((c for c in other.program.commands if kind(c) == "serve-api"), None)
     if serving is None:
         raise UserError(f"{place}: {path} has no command that serves HTTP")
+    if other.program.spec.model_store is not None:
+        raise UserError(
+            f"{place}: {path} keeps its models in {other.program.spec.model_store}, which its own bridge alone reaches. "
+            "Serve it by a server of its own, or keep its models in a folder"
+        )
     trained = bool(other.store.list(other.name))
     return replace(
         own,

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from pyrunner.client.pending import CallError
+from tests.httpload.run import loading
 
 from .rig import wait_until
 from .science import FITTED
-from .service import Service
+from .service import ANSWER, ROW, Service
 
 Services = Callable[..., Service]
 SAVE = (
@@ -176,20 +177,39 @@ metadata: {name: tripler}
 spec: {model: "other_science:Fitted"}
 """
 SAVE_OTHER = (
-    "import other_science; from pathlib import Path; from pyrunner.models import ModelStore; "
-    "[ModelStore(Path('models')).save('tripler', other_science.Fitted().fit(3.0)) for _ in range(2)]"
+    "import sys, other_science; from pathlib import Path; from pyrunner.models import ModelStore; "
+    "[ModelStore(Path('models')).save('tripler', other_science.Fitted().fit(float(sys.argv[1]))) for _ in range(2)]"
 )
 
 
-def test_a_model_of_another_project_is_served_beside_and_has_versions_of_its_own(service: Services) -> None:
-    pod = service(FITTED, model="Fitted", workers=1, keys=", models: {thrice: other/program.yaml}")
+def with_guest(service: Services, factor: float, **settings: Any) -> Service:
+    """A pod whose server answers for the model of another project, too, by the name thrice."""
+    keys = settings.pop("keys", "") + ", models: {thrice: other/program.yaml}"
+    pod = service(FITTED, model="Fitted", workers=1, keys=keys, **settings)
     other = pod.folder / "other"
     other.mkdir()
     (other / "program.yaml").write_text(OTHER)
     (other / "other_science.py").write_text(FITTED)
     for folder, code in ((pod.folder, SAVE), (other, SAVE_OTHER)):
-        subprocess.run([sys.executable, "-c", code, "2"], cwd=folder, env=pod.environment, check=True)
-    pod.start()
+        of = str(factor) if folder == other else "2"
+        subprocess.run([sys.executable, "-c", code, of], cwd=folder, env=pod.environment, check=True)
+    return pod.start()
+
+
+def test_T49_what_was_accepted_for_a_model_beside_is_answered_at_the_end(service: Services) -> None:
+    pod = with_guest(service, 2.0, host="0.0.0.0", keys=", drain_delay: 500ms")
+    url = pod.url.replace("/predict", "/models/thrice/predict")
+    shape = {"announce": 500, "body": ROW, "want": ANSWER, "connections": 32, "until_refused": True}
+    with loading(pod._loader, url, seconds=60, **shape) as load:
+        load.await_answers()
+        pod.stop_bridge()
+        report = load.report()
+    print(report)
+    report.require_all_right()
+
+
+def test_a_model_of_another_project_is_served_beside_and_has_versions_of_its_own(service: Services) -> None:
+    pod = with_guest(service, 3.0)
     row = {"id": "a-1", "n": 2}
     assert pod.post(row) == (200, {"id": "a-1", "value": 4.0})
     assert pod._ask("POST", "/models/thrice/predict", json.dumps(row)) == (200, {"id": "a-1", "value": 6.0})
