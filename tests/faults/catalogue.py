@@ -67,7 +67,7 @@ T51 | a row over HTTP that kills, hangs or fills its worker | it fails alone; ev
 T52 | headers and bodies over HTTP that never end, lists of 10,000 rows beside single ones | cut off or giving way; latency of the innocent and memory within their limits
 T53 | clients that leave before they are answered | what they asked for costs no more of Python's time; nothing is left behind
 T54 | bodies that grow when they are unpacked | 413 within the limit of memory
-T55 | twice as many requests as can be answered, for a minute | goodput as without; 429 at once for the rest
+T55 | four times as many requests as can be answered, for a minute | goodput as without; 429 at once for the rest
 T60 | another version of the model takes over under load over HTTP, the bridge is killed meanwhile | every request is answered, rightly, and by the version that is said
 T61 | a version that cannot be loaded, and one that dies of every row, under load over HTTP | nothing changes; no more than its share fails
 """

@@ -11,16 +11,17 @@ from tests.httpload.run import Report
 from .science import resting
 from .service import Service
 
-CAPACITY = 16 / 0.025  # 16 rows a call of 20 ms, and what lies between two calls
+REST_MS, CAP = 100, 16  # of a call, so long that a busy machine adds little to it
+CAPACITY = CAP / REST_MS * 1000
 
 
 def overloaded(service: Callable[..., Service], seconds: float) -> tuple[Report, int]:
-    """Twice as many rows as the model can score, and the bytes that they cost the bridge."""
+    """Four times as many rows as the model can score, and the bytes that they cost the bridge."""
     pod = service(
-        resting(20), model="Resting", workers=1, keys=", request_timeout: 2s, batch: {events: 16}"
+        resting(REST_MS), model="Resting", workers=1, keys=", request_timeout: 10s, batch: {events: 16}"
     ).start()
     before = pod.memory.bridge
-    with pod.load(seconds=seconds, rate=2 * 16 / 0.02, connections=3000, seed=3) as load:
+    with pod.load(seconds=seconds, rate=4 * CAPACITY, connections=2500, seed=3) as load:
         report = load.report()
     print(report, (pod.memory.bridge - before) >> 20, "MiB more")
     return report, pod.memory.bridge - before
@@ -28,16 +29,16 @@ def overloaded(service: Callable[..., Service], seconds: float) -> tuple[Report,
 
 def require_goodput(report: Report, grown: int) -> None:
     report.require_all_right(beside=(429, 504))
-    # The time that a row waits is an estimate, and a machine that is busy with other things proves some of them wrong.
+    # The time that a row waits is an estimate, and a machine that stands still for a second proves some of them wrong.
     assert report.answered.get(504, 0) < report.sent / 20, report
-    # Half of what a quiet machine does, since tests run beside others; the benchmark has the figure.
+    # Bounds for a machine that does other things beside; the benchmark has the figures of a quiet one.
     assert report.rate > CAPACITY / 2, report
-    assert report.latency[429].p50_ms < 50, report
+    assert report.latency[429].p50_ms < report.latency[200].p50_ms / 4, report
     assert grown < 128 << 20
 
 
 def test_T55_in_overload_the_rest_is_refused_at_once(service: Callable[..., Service]) -> None:
-    require_goodput(*overloaded(service, 6))
+    require_goodput(*overloaded(service, 8))
 
 
 @pytest.mark.long
