@@ -10,7 +10,9 @@ import (
 
 // When to refuse what would not be answered in time: rather at once, when its client can go elsewhere, than after it has waited.
 const (
-	enoughBatches = 20  // before their average is believed
+	enoughBatches = 20  // before their average is believed,
+	fewBatches    = 5   // or fewer, when they took
+	longEnough    = time.Second
 	shareOfTime   = 0.8 // of what is left of the deadline
 	longestRetry  = 30  // seconds
 )
@@ -23,7 +25,13 @@ func (q *queue) tooLate(rows, bytes int, left time.Duration) bool {
 		return false
 	}
 	p := q.pace()
-	return p.Batches >= enoughBatches && q.waiting(p) > 0 && q.estimate(p, rows, bytes) > time.Duration(shareOfTime*float64(left))
+	return known(p) && q.waiting(p) > 0 && q.estimate(p, rows, bytes) > time.Duration(shareOfTime*float64(left))
+}
+
+// known says that enough batches have been answered to speak of an average. A slow model's backlog is as long as a deadline before there
+// are twenty of them.
+func known(p dispatch.Pace) bool {
+	return p.Batches >= enoughBatches || p.Batches >= fewBatches && p.Batch*time.Duration(p.Batches) >= longEnough
 }
 
 // waiting are the rows that no worker has.

@@ -50,6 +50,9 @@ func TestWhatWouldComeTooLateIsRefusedAtOnce(t *testing.T) {
 		{"nor one of which all is with workers", 16, with(func(p *dispatch.Pace) { p.Age, p.Out = time.Minute, 16 }), 1, time.Second, admitted},
 		{"19 batches say nothing", 1600, with(func(p *dispatch.Pace) { p.Batches = 19 }), 1, time.Millisecond, admitted},
 		{"20 do", 1600, with(func(p *dispatch.Pace) { p.Batches = 20 }), 1, time.Millisecond, late},
+		{"nor do five quick ones", 1600, with(func(p *dispatch.Pace) { p.Batches = 5 }), 1, time.Millisecond, admitted},
+		{"five that took a second do", 1600, with(func(p *dispatch.Pace) { p.Batches, p.Batch = 5, 200*time.Millisecond }), 1, time.Second, late},
+		{"four do not", 1600, with(func(p *dispatch.Pace) { p.Batches, p.Batch = 4, time.Second }), 1, time.Second, admitted},
 		{"a list is as long as its last row", 1, quick, 160, 200 * time.Millisecond, late},
 		{"without live workers the estimate is of one", 16, with(func(p *dispatch.Pace) { p.Workers = 0 }), 1, time.Second, admitted},
 	} {
