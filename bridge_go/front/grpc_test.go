@@ -269,6 +269,12 @@ func TestDeadlinesOverGRPC(t *testing.T) {
 	if _, err := client.ModelInfer(ctx, held()); status.Code(err) != codes.DeadlineExceeded {
 		t.Errorf("the client's: %v", err)
 	}
+	impatient := held()
+	impatient.Parameters = map[string]*openinference.InferParameter{"timeout": {ParameterChoice: &openinference.InferParameter_Int64Param{Int64Param: 50_000}}}
+	began := time.Now()
+	if _, err := client.ModelInfer(t.Context(), impatient); status.Code(err) != codes.DeadlineExceeded {
+		t.Errorf("its parameter's: %v after %v", err, time.Since(began))
+	}
 	r.until("what nobody waits for is dropped", func() bool { rows, _ := r.front.queue.load(); return rows == 0 })
 }
 

@@ -96,6 +96,10 @@ func readModelInfer(m *openinference.ModelInferRequest) (*inference, *problem) {
 	if p := given.stateless(); p != nil {
 		return nil, p
 	}
+	var p *problem
+	if q.timeout, p = given.patience(); p != nil {
+		return nil, p
+	}
 	for i, t := range m.Inputs {
 		in := input{name: t.GetName(), datatype: t.GetDatatype(), shape: t.GetShape()}
 		given := asParameters(t.GetParameters())

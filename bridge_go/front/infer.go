@@ -3,6 +3,7 @@ package front
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -181,6 +182,9 @@ func (f *Front) inferred(r *http.Request, version string, asked *inference, star
 	if p := f.fill(q, asked); p != nil {
 		f.queue.release(q)
 		return nil, "", p
+	}
+	if asked.timeout > 0 {
+		r.Header[timeoutHeader] = append(slices.Clip(r.Header[timeoutHeader]), asked.timeout.String()) // the shortest counts
 	}
 	if p := f.score(r, q, start); p != nil {
 		return nil, "", p

@@ -89,3 +89,10 @@ func TestTheServerAndItsModelDescribeThemselves(t *testing.T) {
 	r.expect("GET", "/v2/models/flights/infer", ``, 405, `{"error":"only POST here","code":"method"}`)
 	r.expect("GET", "/v2/nothing", ``, 404, `{"error":"no such page. See /docs","code":"not_found"}`)
 }
+
+func TestATimeoutAmongTheParametersCounts(t *testing.T) {
+	r := newRig(t, Config{}).ready()
+	defer close(r.worker.hold)
+	r.expect("POST", "/v2/models/flights/infer", `{"parameters":{"timeout":50000},"inputs":[{"name":"event","datatype":"BYTES","shape":[1],
+	 "data":["{\"ask\":\"hold\"}"]}]}`, 504, `{"error":"the model did not answer in time","code":"deadline"}`)
+}

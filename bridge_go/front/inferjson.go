@@ -228,6 +228,9 @@ func (q *inference) readParameters(object []byte) *problem {
 		p = given.stateless()
 	}
 	if p == nil {
+		q.timeout, p = given.patience()
+	}
+	if p == nil {
 		q.binary, p = flagIn("binary_data_output", given.binaryDataOutput, false)
 	}
 	return p

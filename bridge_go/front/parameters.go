@@ -1,11 +1,15 @@
 package front
 
-import "strconv"
+import (
+	"strconv"
+	"time"
+)
 
 // parameters are those of a request, a tensor or an output that mean something here, as JSON; nil: not given. Others are left aside.
 type parameters struct {
 	binaryData, binaryDataOutput, binaryDataSize []byte
 	sequenceID, classification, sharedMemory     []byte
+	timeout                                      []byte
 }
 
 func (given *parameters) set(name string, value []byte) {
@@ -22,6 +26,8 @@ func (given *parameters) set(name string, value []byte) {
 		given.classification = value
 	case "shared_memory_region":
 		given.sharedMemory = value
+	case "timeout":
+		given.timeout = value
 	}
 }
 
@@ -59,6 +65,18 @@ func (given *parameters) size(tensor string) (size uint64, is bool, p *problem) 
 		return 0, false, badTensor("tensor %s has binary_data_size %.40s, which is no number of bytes", tensor, given.binaryDataSize)
 	}
 	return size, true, nil
+}
+
+// patience is how long the client waits for its answer, in microseconds; 0: it does not say.
+func (given *parameters) patience() (time.Duration, *problem) {
+	if given.timeout == nil {
+		return 0, nil
+	}
+	us, err := strconv.ParseUint(string(given.timeout), 10, 63)
+	if err != nil {
+		return 0, badTensor("parameter timeout is %.40s, and takes microseconds", given.timeout)
+	}
+	return time.Duration(min(us, uint64(longest/time.Microsecond))) * time.Microsecond, nil
 }
 
 // stateless refuses a sequence: each row is scored by itself.

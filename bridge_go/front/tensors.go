@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 )
 
 const (
@@ -22,10 +23,11 @@ const maxTensors = 4096
 //	readInference, readModelInfer -> plan: are names, types and shapes right -> rows: a JSON object a row -> the queue
 //	-> outputs -> JSON with or without binary tensor data, or gRPC
 type inference struct {
-	id     string
-	inputs []input
-	asked  []asked // all outputs when empty
-	binary bool    // how outputs go that do not say it themselves
+	id      string
+	timeout time.Duration // that the client gives it; 0: it does not say
+	inputs  []input
+	asked   []asked // all outputs when empty
+	binary  bool    // how outputs go that do not say it themselves
 
 	n     int // rows
 	cells []cell

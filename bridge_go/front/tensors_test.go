@@ -191,6 +191,7 @@ func TestHostileTensorsAreRefusedWithASentence(t *testing.T) {
 		{`{"inputs":[{"name":"number","datatype":"FP64","shape":[1],"data":[1]}],"outputs":[{"name":"word","parameters":{"binary_data":1}}]}`, "", "takes true or false"},
 		{`{"inputs":[{"name":"number","datatype":"FP64","shape":[1],"data":[1]}],"parameters":{"sequence_id":7}}`, "", "keeps no state"},
 		{`{"inputs":[{"name":"number","datatype":"FP64","shape":[1],"data":[1]}],"parameters":{"binary_data_output":"yes"}}`, "", "takes true or false"},
+		{`{"inputs":[{"name":"number","datatype":"FP64","shape":[1],"data":[1]}],"parameters":{"timeout":-1}}`, "", "takes microseconds"},
 		{`{"inputs":{}}`, "", "inputs is no list"},
 		{`{"inputs":null}`, "", "inputs is empty"},
 		{`{}`, "", "inputs is empty"},

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 READINGS = """\
+import time
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Literal
@@ -60,6 +61,8 @@ class Readings(Model[Reading, Verdict]):
     def verdict(self, e: Reading) -> Verdict | Reject:
         if e.sensor == "broken":
             return Reject("a broken sensor")
+        if e.sensor == "slow":
+            time.sleep(1)
         over = None if e.limit is None else e.value - e.limit
         return Verdict(
             sensor=e.sensor, double=2 * e.value, over=over, count=e.count, night=e.night, kind=e.kind, at=e.at,

@@ -226,6 +226,12 @@ def http_refusals() -> None:
     refused(lambda: http().infer("readings", good, outputs=asked), "classification")
 
 
+def http_timeout() -> None:
+    slow = [tensor(triton_http, "event", ['{"sensor": "slow", "value": 1}'], "BYTES")]
+    problem = refused(lambda: http().infer("readings", slow, timeout=50_000), "did not answer in time")
+    assert problem.status() == "504", problem.status()
+
+
 def http_compressed() -> None:
     for algorithm in "gzip", "deflate":
         result = http().infer(
