@@ -1,6 +1,7 @@
 package front
 
 import (
+	"bufio"
 	"bytes"
 	"compress/gzip"
 	"compress/zlib"
@@ -432,5 +433,28 @@ func TestHTTP2WithoutTLSIsSpokenToThoseWhoKnow(t *testing.T) {
 	big.Header.Set("X-Big", strings.Repeat("x", 40<<10))
 	if answer, err := client.Do(big); err == nil && answer.StatusCode != 431 {
 		t.Errorf("headers over the limit: %d", answer.StatusCode)
+	}
+}
+
+func TestACompressedBodyThatComesTooSlowlyIs408(t *testing.T) {
+	r := newRig(t, Config{}).ready()
+	r.front.slow.grace = 100 * time.Millisecond
+	address, err := r.front.Listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := net.Dial("tcp", address.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	var begun bytes.Buffer
+	z := gzip.NewWriter(&begun)
+	z.Write([]byte(`{"dep_delay":`))
+	z.Flush()
+	fmt.Fprintf(conn, "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\nContent-Length: 100\r\n\r\n%s", begun.Bytes())
+	answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil || answer.StatusCode != 408 {
+		t.Errorf("%v %v", answer, err)
 	}
 }
