@@ -89,7 +89,8 @@ class Supervisor:
         self._cuts: SimpleQueue[tuple[str, str]] = SimpleQueue()
         self._changes: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._numbers = itertools.count(len(pairs))
-        self._bridges: dict[str, tuple[int, float]] = {}  # by command: its life, until when workers may come
+        # By command: the life of its bridge, since when it is known here, until when workers may come.
+        self._bridges: dict[str, tuple[int, float, float]] = {}
         self._stops = 0
         self._ends_at: float | None = None
         self._part = part
@@ -195,7 +196,7 @@ class Supervisor:
     def _missed(self, slot: Slot) -> float | None:
         """Until when its worker may be missed by a new bridge; None when it is not."""
         process = slot.process
-        bridge, until = self._bridges.get(slot.spec.route, (None, 0.0))
+        bridge, since, until = self._bridges.get(slot.spec.route, (None, 0.0, 0.0))
         if (
             process is None
             or not process.ready
@@ -203,7 +204,9 @@ class Supervisor:
             or self._ends_at is not None
         ):
             return None
-        return None if bridge is None or bridge == process.bridge else until
+        # One that has another bridge since is ahead of this parent: it is there with the next one, which this has not reached.
+        ahead = process.bridge is not None and process.bridge_at > since
+        return None if bridge is None or bridge == process.bridge or ahead else until
 
     def _kill_late(self, slot: Slot, process: WorkerProcess) -> None:
         if not process.killed:
@@ -428,8 +431,9 @@ class Supervisor:
 
         def reached(command: str) -> Callable[[int, float], None]:
             def note(bridge: int, deadline: float) -> None:
-                if self._bridges.get(command, (None, 0.0))[0] != bridge:
-                    self._bridges[command] = (bridge, time.monotonic() + deadline + _RETURN)
+                if self._bridges.get(command, (None, 0.0, 0.0))[0] != bridge:
+                    now = time.monotonic()
+                    self._bridges[command] = (bridge, now, now + deadline + _RETURN)
                     self._waker.set()
 
             return note

@@ -200,6 +200,19 @@ def test_a_worker_that_comes_back_to_a_new_bridge_is_left_alone(program, monkeyp
         assert run.kinds() == ["started", "ready", "ready"]
 
 
+def test_a_worker_that_is_with_a_new_bridge_before_its_parent_is_left_alone(program, monkeypatch):
+    """It was cut for not having come back to the one that the parent knew, when a bridge was started anew twice within seconds."""
+    monkeypatch.setattr(supervisor, "_RETURN", 0.5)
+    with FakeBridge(stream="numbers", deadline_ms=300) as bridge, running(program, bridge) as run:
+        bridge.wait_ready()
+        until(lambda: run.supervisor._bridges)
+        run.supervisor._lines["score-stream"].close()  # it reaches no other
+        bridge.restart()
+        bridge.wait_ready()
+        time.sleep(1.5)
+        assert run.kinds() == ["started", "ready", "ready"]
+
+
 @pytest.mark.parametrize("do", ["print", "threads", "loop"])
 def test_user_code_does_not_touch_the_wire(program, bridge, do):
     with running(program, bridge) as run:
