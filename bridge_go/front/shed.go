@@ -10,8 +10,8 @@ import (
 
 // When to refuse what would not be answered in time: rather at once, when its client can go elsewhere, than after it has waited.
 const (
-	enoughBatches = 20  // before their average is believed,
-	fewBatches    = 5   // or fewer, when they took
+	enoughBatches = 20 // before their average is believed,
+	fewBatches    = 5  // or fewer, when they took
 	longEnough    = time.Second
 	shareOfTime   = 0.8 // of what is left of the deadline
 	longestRetry  = 30  // seconds
