@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"net"
@@ -28,6 +29,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
 	"ds-runner.dev/ds-runner/bridge_go/front/openinference"
@@ -218,16 +220,34 @@ func reasonIn(s *status.Status) string {
 	return ""
 }
 
-func TestAMessageOfManyEmptyTensorsIsRefusedBeforeTheyAreMade(t *testing.T) {
-	hostile := strings.Repeat("\x2a\x00", maxTensors+1)
-	if err := countTensors([]byte(hostile)); err == nil || !strings.Contains(err.Error(), "more than 4096 tensors") {
-		t.Error(err)
+func TestAMessageOfManyEmptyPartsIsRefusedBeforeTheyAreMade(t *testing.T) {
+	of := func(field protowire.Number, value string) string {
+		return string(protowire.AppendString(protowire.AppendTag(nil, field, protowire.BytesType), value))
 	}
-	if err := countTensors([]byte(hostile[:2*maxTensors])); err != nil {
-		t.Error(err)
+	for what, c := range map[string]struct {
+		wrap func(part string) string
+		one  string
+		most int
+	}{
+		"inputs":                     {func(p string) string { return p }, of(5, ""), maxTensors},
+		"outputs":                    {func(p string) string { return p }, of(6, ""), maxTensors},
+		"raw_input_contents":         {func(p string) string { return p }, of(7, ""), maxTensors},
+		"parameters":                 {func(p string) string { return p }, of(4, ""), maxTensors},
+		"parameters ":                {func(p string) string { return of(5, p) }, of(4, ""), maxTensors},
+		"elements of bytes_contents": {func(p string) string { return of(5, of(5, p)) }, of(8, ""), maxElements},
+	} {
+		want := fmt.Sprintf("more than %d %s", c.most, strings.TrimSpace(what))
+		if err := countParts([]byte(c.wrap(strings.Repeat(c.one, c.most+1)))); err == nil || err.Error() != want {
+			t.Errorf("%v, not %s", err, want)
+		}
+		if err := countParts([]byte(c.wrap(strings.Repeat(c.one, c.most)))); err != nil {
+			t.Error(err)
+		}
 	}
-	if err := countTensors([]byte{0x2a, 0x05}); err == nil {
-		t.Error("a message that is cut off was counted")
+	for _, cut := range []string{"\x2a\x05", "\x2a", "\xff", "\x00"} {
+		if err := countParts([]byte(cut)); err == nil {
+			t.Errorf("%q was counted", cut)
+		}
 	}
 }
 

@@ -3,23 +3,15 @@ package front
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/encoding"
-	_ "google.golang.org/grpc/encoding/proto" // that it is registered
-	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/encoding/protowire"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/protoadapt"
 	"google.golang.org/protobuf/types/known/durationpb"
-
-	"ds-runner.dev/ds-runner/bridge_go/front/openinference"
 )
 
 // Statuses of HTTP that have a code of gRPC of their own; others are INTERNAL. A list that is too long stays so: it is not
@@ -67,52 +59,4 @@ func statusOfError(err error) int {
 		return p.status
 	}
 	return http.StatusInternalServerError
-}
-
-// boundedCodec is the codec of protobuf, but counts the tensors of a request before it makes them: two bytes of a message can stand
-// for a tensor that takes a hundred and fifty.
-type boundedCodec struct{}
-
-func (boundedCodec) Name() string { return "proto" }
-
-func (boundedCodec) Marshal(v any) (mem.BufferSlice, error) {
-	return encoding.GetCodecV2("proto").Marshal(v)
-}
-
-func (boundedCodec) Unmarshal(data mem.BufferSlice, v any) error {
-	request, is := v.(*openinference.ModelInferRequest)
-	if !is {
-		return encoding.GetCodecV2("proto").Unmarshal(data, v)
-	}
-	whole := data.MaterializeToBuffer(mem.DefaultBufferPool())
-	defer whole.Free()
-	if err := countTensors(whole.ReadOnlyData()); err != nil {
-		return err
-	}
-	return proto.Unmarshal(whole.ReadOnlyData(), request)
-}
-
-// Fields of ModelInferRequest.
-const (
-	inputsField  protowire.Number = 5
-	outputsField protowire.Number = 6
-	rawField     protowire.Number = 7
-)
-
-func countTensors(message []byte) error {
-	counts := map[protowire.Number]int{}
-	for len(message) > 0 {
-		field, _, n := protowire.ConsumeField(message)
-		if n < 0 {
-			return protowire.ParseError(n)
-		}
-		message = message[n:]
-		if field != inputsField && field != outputsField && field != rawField {
-			continue
-		}
-		if counts[field]++; counts[field] > maxTensors {
-			return fmt.Errorf("more than %d tensors", maxTensors)
-		}
-	}
-	return nil
 }

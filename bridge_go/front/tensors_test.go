@@ -272,7 +272,7 @@ func FuzzModelInfer(f *testing.F) {
 	}
 	of := []*types{typesFrom(f, kinds), typesFrom(f, numbersOnly), {}}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if countTensors(data) != nil {
+		if countParts(data) != nil {
 			return
 		}
 		for _, types := range of {
