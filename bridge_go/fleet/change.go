@@ -89,6 +89,15 @@ func (f *Fleet) Unload(ctx context.Context, ref string) error {
 	defer f.changing.Unlock()
 	f.mu.Lock()
 	name, known := f.find(ref)
+	if !known && !number(ref) {
+		f.mu.Unlock()
+		model, err := f.resolve(ctx, ref)
+		if err != nil {
+			return err
+		}
+		f.mu.Lock()
+		name, known = f.find(model)
+	}
 	if !known {
 		defer f.mu.Unlock()
 		return unknown("version %s is not loaded", ref)

@@ -2,7 +2,7 @@
 //
 //	POST /v2/repository/index                                what is loaded, and in which state
 //	POST /v2/repository/models/NAME[/versions/V]/load        loads a version beside the others; without one, latest
-//	POST /v2/repository/models/NAME[/versions/V]/unload      ends a version that gets no requests; otherwise 409
+//	POST /v2/repository/models/NAME[/versions/V]/unload      ends a version that gets no requests; otherwise, or without one, 409
 //
 // It belongs on an admin listener, never on the front. What can be loaded is a name and a version of the model store whose hashes fit,
 // which the parent of workers looks up: no path, no file and no parameter comes from a request. Loading gives a version no
@@ -151,6 +151,9 @@ func (h *Handler) unload(ctx context.Context, f *fleet.Fleet, r *http.Request) e
 	}
 	if err := read(r, &asked); err != nil {
 		return &badRequest{err.Error()}
+	}
+	if r.PathValue("version") == "" {
+		return fmt.Errorf("the model as a whole %w: say which version, .../versions/V/unload", fleet.ErrRouted)
 	}
 	return f.Unload(ctx, versionOf(r))
 }

@@ -118,7 +118,8 @@ func TestVersionsAreListedLoadedAndUnloaded(t *testing.T) {
 		{"index", `{"ready": true}`, 200, "[" + three + "," + four + "]"},
 		{"models/m/versions/4/load", "", 200, "{}"}, // again
 		{"models/m/versions/3/unload", "", 409, "gets requests"},
-		{"models/m/versions/4/unload", `{"parameters": {"unload_dependents": false}}`, 200, "{}"},
+		{"models/m/unload", "{}", 409, "say which version"},
+		{"models/m/versions/latest/unload", `{"parameters": {"unload_dependents": false}}`, 200, "{}"},
 		{"models/m/versions/4/unload", "", 404, "version 4 is not loaded"},
 		{"index", "", 200, "[" + three + "]"},
 		{"models/m/versions/9/load", "", 400, "not in the model store"},

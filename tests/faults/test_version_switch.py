@@ -76,6 +76,7 @@ def test_T60_a_switch_of_versions_under_load_loses_no_request(service: Services)
 
 
 @pytest.mark.long
+@pytest.mark.timeout(900)
 def test_T60_thirty_switches_under_load_lose_no_request(service: Services) -> None:
     pod = serving(service, "2", "2", "2")
     switched(pod, 30)
