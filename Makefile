@@ -11,7 +11,11 @@ JOBS    ?= 2
 VENV    := .venv
 BIN     := $(VENV)/bin
 BRIDGE  := pyrunner/_bin/ds-bridge
-BENCH_PEERS := tests/bench/.envs/peers tests/bench/.envs/quix
+BENCH_PEERS := tests/bench/.envs/peers tests/bench/.envs/quix tests/bench/.envs/bento
+# PyTriton runs on the distribution's own Python 3.11 alone: where that is missing, its figures are, too.
+TRITON_PYTHON := $(wildcard /usr/bin/python3.11)
+BENCH_PEERS += $(if $(TRITON_PYTHON),tests/bench/.envs/triton)
+CLIENTS := tests/clients/.env
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
 SHELL       := bash
@@ -32,7 +36,7 @@ GO_SOURCES := $(shell find bridge_go -name '*.go' -not -name '*_test.go' 2>/dev/
 GO_TOOL    := go tool -modfile=.ci/go.mod
 RACE       := $(if $(shell command -v cc),-race)
 # Everything that has goroutines of its own, and is fast enough to be watched.
-RACE_PACKAGES := ./bridge_go/...
+RACE_PACKAGES := ./bridge_go/... ./tests/httpload
 # What speaks to servers, and so is tested with each way to have them.
 CONNECTORS := ./bridge_go/providers/... ./bridge_go/messaging/... ./bridge_go/data/...
 
@@ -101,7 +105,7 @@ go-test: setup ## go test, with the race detector where a C compiler is found
 	$(WITH_SERVERS) go test $(RACE) -timeout 10m $(RACE_PACKAGES)
 
 .PHONY: pytest
-pytest: build ## pytest, all of it
+pytest: build $(CLIENTS)/.installed ## pytest, all of it
 	$(WITH_SERVERS) pytest -n $(JOBS) --dist loadscope -m "not long"
 
 .PHONY: test-containers
@@ -125,8 +129,20 @@ bench: build $(BENCH_PEERS:=/.installed) ## the benchmark and its peers: tests/b
 	@command -v wrk >/dev/null || echo "no wrk: the HTTP rows will be left out. Debian and Ubuntu have it: apt-get install wrk"
 	python -m tests.bench
 
+.PHONY: bench-report
+bench-report: setup ## PERFORMANCE.md and the table in README, from tests/bench/results/latest.json
+	python -m tests.bench.report
+	python -m tests.bench.readme
+
 # The peers live in environments of their own: what they need is nobody else's business.
+tests/bench/.envs/triton/.installed: private PYTHON = $(TRITON_PYTHON)
 tests/bench/.envs/%/.installed: tests/bench/requirements-%.txt | $(BIN)/python
+	.ci/venv $(@D) $(PYTHON)
+	$(@D)/bin/python -m pip install --quiet --requirement $<
+	touch $@
+
+# So do real clients of the Open Inference Protocol, which tests/clients asks with.
+$(CLIENTS)/.installed: tests/clients/requirements.txt | $(BIN)/python
 	.ci/venv $(@D) $(PYTHON)
 	$(@D)/bin/python -m pip install --quiet --requirement $<
 	touch $@

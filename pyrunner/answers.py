@@ -4,6 +4,8 @@ one row     its output; a list if it has none or several; {"rejected": reason}; 
             {"errors": [{"field", "got", "expected"}]}; of any other failure {"error": reason, "code": ...}
 a list      {"predictions": [...], "errors": [...]}, both by position: null in the one where the other has an entry
 
+A failure that is the whole of an HTTP answer has the other members of a problem (RFC 9457) besides.
+
 The API's side is bridge_go/front/buffer.go; tests/e2e/test_same_answers.py holds the two together.
 """
 

@@ -45,6 +45,7 @@ class Running:
     wire: str
     token_file: Path
     http: str = ""
+    grpc: str = ""
     metrics: str = ""
     version: str = ""
 
@@ -84,6 +85,7 @@ def discover(state: Path) -> Running | None:
             wire=said["wire"],
             token_file=Path(said["token_file"]),
             http=said.get("http") or "",
+            grpc=said.get("grpc") or "",
             metrics=said.get("metrics") or "",
             version=said.get("version") or "",
         )

@@ -34,6 +34,7 @@ from pyrunner.commands import predict as predict_verb
 from pyrunner.commands import publish as publish_verb
 from pyrunner.commands import record as record_verb
 from pyrunner.commands import replay as replay_verb
+from pyrunner.commands import roll as roll_verb
 from pyrunner.commands import sample as sample_verb
 from pyrunner.commands import schema as schema_verb
 from pyrunner.commands import score_batch as score_batch_verb
@@ -161,6 +162,7 @@ def _assemble(name: str, verbs: type[Verbs]) -> typer.Typer:
     app.command("resume")(pause_verbs.resume)
     app.command("seek")(seek_verb.seek)
     app.command("shadow")(shadow_verb.shadow)
+    app.command("roll")(roll_verb.roll)
     app.command("score-stream")(score_stream_verb.score_stream)
     app.command("stream-score", hidden=True)(score_stream_verb.score_stream)
     app.command("serve-api")(serve_api_verb.serve_api)

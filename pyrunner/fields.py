@@ -52,9 +52,14 @@ def Field(
         "pattern": pattern,
         "description": description,
         "examples": list(examples) if examples is not None else None,
-        "extra_json_schema": {"x-unit": unit} if unit else None,
+        "extra_json_schema": _annotations(unit, log) or None,
     }
     return msgspec.Meta(extra={"unit": unit, "log": log}, **settings)
+
+
+def _annotations(unit: str | None, log: bool) -> dict[str, Any]:
+    """What JSON Schema has no word for: the bridge reads `x-log`, to keep such fields out of its request log."""
+    return ({"x-unit": unit} if unit else {}) | ({} if log else {"x-log": False})
 
 
 def Key() -> Any:

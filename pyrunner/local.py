@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pyrunner import bridge as bridges
 from pyrunner.bridge import Bridge, Options, Unavailable
 from pyrunner.errors import UserError
+from pyrunner.parting import parting
 from pyrunner.program.kinds import kind_of
 from pyrunner.program.words import unknown
-from pyrunner.project import Project
+from pyrunner.project import UNTRAINED, Project
 
 if TYPE_CHECKING:
     from pyrunner.program import Command
@@ -50,9 +51,11 @@ class Workers:
         metrics: tuple[str, int] | None = None,
         fail_fast: bool = False,
         log_level: str | None = None,
+        part: Callable[[str], None] | None = None,
     ) -> None:
         from pyrunner import logs
         from pyrunner.runtime import Supervisor
+        from pyrunner.versions import Versions
 
         log_level = log_level or logs.wanted_level()
         logs.configure(level=log_level)
@@ -67,11 +70,33 @@ class Workers:
             metrics=metrics,
             fail_fast=fail_fast,
             log_level=log_level,
+            part=part,
         )
+        self._versions = [
+            Versions(
+                program_of(project, own[0]),
+                own,
+                address,
+                token_file,
+                change=self._supervisor.change,
+                turn_to=self._supervisor.replace,
+                largest=self._supervisor.largest,
+                log=logs.get(program=project.name),
+            )
+            for served in dict.fromkeys(spec.served for spec in specs)
+            if (own := [spec for spec in specs if spec.served == served and not spec.shadow])
+            and (own[0].served_by or kind(project.program.command(served)) == "serve-api")
+        ]
 
     def run(self) -> int:
         """Until they are told to end, on this thread. An exit code."""
-        code = self._supervisor.run()
+        for versions in self._versions:
+            versions.start()
+        try:
+            code = self._supervisor.run()
+        finally:
+            for versions in self._versions:
+                versions.close()
         if code == MISTAKE and self._failures:
             raise UserError(f"the model could not be loaded\n{self._failures[0]}")
         return code
@@ -81,6 +106,8 @@ class Workers:
         self._supervisor.stop()
 
     def _note(self, event: WorkerEvent) -> None:
+        for versions in self._versions:
+            versions.note(event)
         if event.kind == "failed" and not event.of_shadow:
             self._failures.append(event.detail)
         elif event.kind == "unknown":
@@ -100,10 +127,14 @@ def serve(
     """Run the workers of one command until a signal; with their own bridge unless `address` names one. An exit code."""
     if address:
         address, token = require_address(address), require_token(token_file)
-        project.beside(address, token).require_trained(model, verb=command.name)
-        specs = worker_specs(project, command, model=model, workers=workers)
-        return Workers(project, specs, address, token, metrics=metrics).run()
-    project.require_trained(model, verb=command.name)
+        beside = project.beside(address, token)
+        if kind(command) != "serve-api":
+            beside.require_trained(model, verb=command.name)
+        specs = worker_specs(beside, command, model=model, workers=workers)
+        part = parting(address, token, command.name) if kind(command) == "serve-api" else None
+        return Workers(project, specs, address, token, metrics=metrics, part=part).run()
+    if kind(command) != "serve-api":
+        project.require_trained(model, verb=command.name)
     specs = worker_specs(project, command, model=model, workers=workers)
     options = bridge_options(project, [command])
     with bridges.running(options) as child:
@@ -171,12 +202,72 @@ def bridge_options(project: Project, commands: Sequence[Command], **settings: An
 def worker_specs(
     project: Project, command: Command, *, model: str | None = None, workers: int | None = None
 ) -> list[WorkerSpec]:
-    """What the supervisor spawns for a command and, where it has one, its shadow."""
+    """What the supervisor spawns for a command: its versions and, where it has one, its shadow.
+
+    Versions of a command that serves HTTP are pinned: a worker that is started anew has the one that it had. Raises UserError
+    when one of them is not in the model store.
+    """
     own = worker_spec(project, command, model=model, workers=workers)
+    if command.versions and model is not None:
+        raise UserError(
+            f"--model {model}: program.yaml names the versions of {command.name}. Leave one of the two out"
+        )
+    if command.versions:
+        specs = [
+            replace(own, version=name, model_ref=project.require_trained(name, verb=command.name))
+            for name in sorted(command.versions)
+        ]
+    elif kind(command) == "serve-api":
+        version = project.require_trained(model, verb=command.name)
+        specs = [own if version == UNTRAINED else replace(own, model_ref=version)]
+    else:
+        specs = [own]
+    specs += [
+        _guest(project, command, own, name, path) for name, path in sorted((command.models or {}).items())
+    ]
     if command.shadow is None:
-        return [own]
+        return specs
     beside = replace(own, model_ref=str(command.shadow), workers=command.shadow_workers or 1, shadow=True)
-    return [own, beside]
+    return [*specs, beside]
+
+
+def _guest(project: Project, command: Command, own: WorkerSpec, name: str, path: str) -> WorkerSpec:
+    """The workers of a further model: another program's class and trained model, that this program's server answers for."""
+    from pyrunner.program import load_program
+
+    file = (project.folder / path).resolve()
+    place = f"{command.name}.models.{name}"
+    if not file.is_file():
+        raise UserError(
+            f"{place}: no file {path}. It names the program.yaml of another project, relative to this one"
+        )
+    other = Project(file, load_program(file))
+    serving = next((c for c in other.program.commands if kind(c) == "serve-api"), None)
+    if serving is None:
+        raise UserError(f"{place}: {path} has no command that serves HTTP")
+    if other.program.spec.model_store is not None:
+        raise UserError(
+            f"{place}: {path} keeps its models in {other.program.spec.model_store}, which its own bridge alone reaches. "
+            "Serve it by a server of its own, or keep its models in a folder"
+        )
+    trained = bool(other.store.list(other.name))
+    return replace(
+        own,
+        program=file,
+        command=serving.name,
+        env=None,
+        params=(),
+        model_ref=other.store.resolve(other.name) if trained else None,
+        served_by=f"{command.name}:{name}",
+        secrets=own.secrets | other.secrets,
+    )
+
+
+def program_of(project: Project, spec: WorkerSpec) -> Project:
+    """The project whose model these workers have."""
+    from pyrunner.program import load_program
+
+    return Project(spec.program, load_program(spec.program)) if spec.served_by else project
 
 
 def worker_spec(

@@ -23,6 +23,7 @@ def pod(project: Project, *, image: str, bridge_image: str, commands: Sequence[s
     Raises UserError for a command that the program does not have or that ends by itself.
     """
     chosen = _serving(project, commands)
+    fronts = [c for c in map(project.program.command, chosen) if local.kind(c) == "serve-api"]
     source = Environment(
         loader=FileSystemLoader(templates_folder()), undefined=StrictUndefined, keep_trailing_newline=True
     )
@@ -31,7 +32,9 @@ def pod(project: Project, *, image: str, bridge_image: str, commands: Sequence[s
         files=_files(project),
         env=project.env,
         commands=chosen,
-        http=any(local.kind(project.program.command(name)) == "serve-api" for name in chosen),
+        http=bool(fronts),
+        grpc=next((front.grpc_port for front in fronts if front.grpc_port), None),
+        tls=any(front.tls for front in fronts),
         image=image,
         bridge_image=bridge_image,
         grace=GRACE_SECONDS,

@@ -124,7 +124,11 @@ class EventSchema:
     def json_schema(self) -> dict[str, Any]:
         """The JSON Schema of one event, by itself: definitions of nested events are in `$defs`."""
         if not self.is_struct:
-            return dict(self.cls.model_json_schema())  # type: ignore[attr-defined]
+            schema = dict(self.cls.model_json_schema())  # type: ignore[attr-defined]
+            for field in self.fields:
+                if not field.marks.log:
+                    schema["properties"][field.wire]["x-log"] = False
+            return schema
         (root,), definitions = msgspec.json.schema_components([self.cls], ref_template="#/$defs/{name}")
         for definition in definitions.values():
             _tidy(definition)

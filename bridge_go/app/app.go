@@ -130,7 +130,11 @@ func (b *bridge) open(ctx context.Context) (err error) {
 	if b.server, err = b.listen(); err != nil {
 		return err
 	}
-	if b.admin, err = serveAdmin(b.Metrics, b.metrics, b.Log); err != nil {
+	repository, err := b.repository()
+	if err != nil {
+		return err
+	}
+	if b.admin, err = serveAdmin(b.Metrics, b.metrics, repository, b.Log); err != nil {
 		return err
 	}
 	return b.announce()
@@ -177,6 +181,7 @@ func (b *bridge) control() *control.Control {
 		Routes:  b.operatedRoutes,
 		Status:  func() any { return b.status() },
 		Shadows: b.shadowReports,
+		Fleets:  b.fleets,
 		Drain:   func() { b.tell.Do(func() { close(b.told) }) },
 		Version: b.Version,
 		Log:     b.Log,
@@ -189,7 +194,7 @@ func (b *bridge) announce() error {
 	}
 	for _, r := range b.routes {
 		if r.front != nil {
-			found.HTTP = r.address
+			found.HTTP, found.GRPC = r.address, r.grpc
 		}
 	}
 	b.Log.Info("bridge is ready", "program", b.program.Name(), "wire", found.Wire, "http", found.HTTP, "metrics", found.Metrics)

@@ -11,6 +11,7 @@ import (
 	"ds-runner.dev/ds-runner/bridge_go/data/kv"
 	"ds-runner.dev/ds-runner/bridge_go/data/objects"
 	"ds-runner.dev/ds-runner/bridge_go/data/sql"
+	"ds-runner.dev/ds-runner/bridge_go/dispatch"
 	"ds-runner.dev/ds-runner/bridge_go/messaging"
 	"ds-runner.dev/ds-runner/bridge_go/shadow"
 	"ds-runner.dev/ds-runner/bridge_go/wire"
@@ -193,6 +194,9 @@ func (b *bridge) answer(ctx context.Context, hello *wire.Hello, c *wire.Call) ([
 func (b *bridge) leases(programName, command string) calls.Leases {
 	if shadowed, ok := shadow.Of(command); ok && programName == b.program.Name() {
 		return b.shadowLeases(shadowed)
+	}
+	if r, _ := b.versionPool(command); r != nil && programName == b.program.Name() {
+		return r.(*dispatch.Route)
 	}
 	if r, ok := b.routes[command]; ok && programName == b.program.Name() {
 		return r.engine

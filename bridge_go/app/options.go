@@ -17,12 +17,13 @@ type Options struct {
 	Command  []string `sep:"none" placeholder:"NAME" help:"A command to serve: score-stream, serve-api, or one of your own of these kinds. May be repeated. All of the program's by default."`
 	DataOnly bool     `help:"Serve no command: answer what is asked for data and control, and nothing else."`
 
-	Listen    string `default:"tcp://127.0.0.1:7400" env:"DS_LISTEN" help:"Where workers dial: tcp://127.0.0.1:PORT or unix:///PATH. Port 0 is any."`
-	TokenFile string `env:"DS_TOKEN_FILE" help:"The secret that workers know. Made in the state folder by default."`
-	State     string `default:".ds-runner" env:"DS_STATE" help:"Folder of the embedded store, positions, lock and discovery file."`
-	HTTP      string `name:"http" env:"DS_HTTP" placeholder:"HOST:PORT" help:"Where serve-api listens, instead of program.yaml's host and port."`
-	Metrics   string `default:"127.0.0.1:0" env:"DS_METRICS" help:"Where /metrics and /livez listen. Loopback by default."`
-	Fsync     string `enum:"interval,always" default:"interval" env:"DS_FSYNC" help:"always: the embedded store survives power loss, at a fortieth of the rate."`
+	Listen         string `default:"tcp://127.0.0.1:7400" env:"DS_LISTEN" help:"Where workers dial: tcp://127.0.0.1:PORT or unix:///PATH. Port 0 is any."`
+	TokenFile      string `env:"DS_TOKEN_FILE" help:"The secret that workers know. Made in the state folder by default."`
+	State          string `default:".ds-runner" env:"DS_STATE" help:"Folder of the embedded store, positions, lock and discovery file."`
+	HTTP           string `name:"http" env:"DS_HTTP" placeholder:"HOST:PORT" help:"Where serve-api listens, instead of program.yaml's host and port."`
+	Metrics        string `default:"127.0.0.1:0" env:"DS_METRICS" help:"Where /metrics, /livez and /v2/repository listen. Loopback by default."`
+	AdminTokenFile string `env:"DS_ADMIN_TOKEN_FILE" placeholder:"FILE" help:"The secret that whoever loads versions there brings as a bearer token. Without it only this machine may."`
+	Fsync          string `enum:"interval,always" default:"interval" env:"DS_FSYNC" help:"always: the embedded store survives power loss, at a fortieth of the rate."`
 
 	Input     string   `placeholder:"URL" help:"Read the one command's input from here, such as file:///data/in.jsonl."`
 	Output    string   `placeholder:"URL" help:"Write its output there."`

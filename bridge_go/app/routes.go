@@ -12,6 +12,7 @@ import (
 
 	"ds-runner.dev/ds-runner/bridge_go/delivery"
 	"ds-runner.dev/ds-runner/bridge_go/dispatch"
+	"ds-runner.dev/ds-runner/bridge_go/fleet"
 	"ds-runner.dev/ds-runner/bridge_go/front"
 	"ds-runner.dev/ds-runner/bridge_go/program"
 	"ds-runner.dev/ds-runner/bridge_go/shadow"
@@ -30,7 +31,10 @@ type route struct {
 	command program.Command
 	outlet  *dispatch.StreamOutlet // nil where there is no stream to write
 	front   *front.Front           // of serve-api
+	fleet   *fleet.Fleet           // of serve-api: the versions behind the front
+	guests  []guest                // of serve-api: further models, each with versions of its own
 	address string                 // where it listens
+	grpc    string                 // and for gRPC, nothing where it does not
 }
 
 func (r *route) run(ctx context.Context) error {
@@ -43,7 +47,7 @@ func (r *route) run(ctx context.Context) error {
 // drain lets the front answer what it has accepted before the workers are told to go.
 func (r *route) drain(ctx context.Context) error {
 	if r.front != nil {
-		if err := r.front.Drain(ctx); err != nil {
+		if err := seededDrain(r.front)(ctx); err != nil {
 			return err
 		}
 	}
@@ -138,24 +142,61 @@ func (b *bridge) openStream(ctx context.Context, c program.Command) (*route, err
 	return r, nil
 }
 
-func (b *bridge) openFront(_ context.Context, c program.Command) (*route, error) {
-	f, err := front.New(front.Config{
-		Program: b.program.Name(), Command: c.Name, Rows: c.Queue.Rows, Bytes: int(c.Queue.Bytes), MaxBody: int(c.MaxBody),
-		RequestTimeout: c.RequestTimeout.Std(), DrainDelay: b.drainDelay(c), Batch: c.Batch.Events,
-		Log: b.Log.With("command", c.Name), Registerer: b.metrics, Gatherer: b.metrics,
-	})
+func (b *bridge) openFront(ctx context.Context, c program.Command) (*route, error) {
+	cert, key := b.certificate(c)
+	log, err := b.requestLog(ctx, c)
 	if err != nil {
 		return nil, err
 	}
-	config := b.config(c)
-	config.Stream = c.Name
-	config.Breaker.Off = true // it holds verdicts back until another event succeeds; here a client waits for each
+	f, err := front.New(front.Config{
+		Program: b.program.Name(), Command: c.Name, Rows: c.Queue.Rows, Bytes: int(c.Queue.Bytes), MaxBody: int(c.MaxBody),
+		RequestTimeout: c.RequestTimeout.Std(), DrainDelay: b.drainDelay(c), Batch: c.Batch.Events, BatchBytes: int(c.Batch.Bytes),
+		RouteHeader: c.RouteHeader, Cert: cert, Key: key, Tokens: b.beside(c.Tokens), RequestLog: log,
+		Log: b.Log.With("command", c.Name), Registerer: b.metrics, Gatherer: b.metrics,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMistake, err)
+	}
+	versions, err := b.openFleet(c, f)
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	guests, err := b.openGuests(c, f)
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
 	address, err := f.Listen(b.httpAddress(c))
 	if err != nil {
 		f.Close()
 		return nil, b.portTaken(c, err)
 	}
-	return &route{engine: f.Route(config), command: c, front: f, address: address.String()}, nil
+	r := &route{engine: side{Fleet: versions, guests: guests}, command: c, front: f, fleet: versions, guests: guests, address: address.String()}
+	if r.grpc, err = b.listenGRPC(c, f); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return r, nil
+}
+
+// listenGRPC serves gRPC where the command has a port for it, on the host of HTTP.
+func (b *bridge) listenGRPC(c program.Command, f *front.Front) (address string, err error) {
+	if c.GRPCPort == nil {
+		return "", nil
+	}
+	host, _, err := net.SplitHostPort(b.httpAddress(c))
+	if err != nil {
+		return "", err
+	}
+	bound, err := f.ListenGRPC(net.JoinHostPort(host, strconv.Itoa(*c.GRPCPort)))
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return "", fmt.Errorf("%w. Stop what listens there, or set another port: commands.%s.grpc_port in program.yaml (0 is any free one)", err, c.Name)
+	}
+	if err != nil {
+		return "", err
+	}
+	return bound.String(), nil
 }
 
 // portTaken adds to the error of a port that somebody else has where another one is set.
@@ -213,6 +254,9 @@ func (b *bridge) pool(programName, command string) (dispatch.Pool, error) {
 	}
 	if shadowed, ok := shadow.Of(command); ok {
 		return b.shadowPool(shadowed)
+	}
+	if r, err := b.versionPool(command); r != nil || err != nil {
+		return r, err
 	}
 	if r, ok := b.routes[command]; ok {
 		return r, nil

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"ds-runner.dev/ds-runner/bridge_go/dispatch"
+	"ds-runner.dev/ds-runner/bridge_go/front"
 	"ds-runner.dev/ds-runner/bridge_go/messaging"
 	"ds-runner.dev/ds-runner/bridge_go/steps"
 )
@@ -18,6 +19,7 @@ import (
 //	commit-first   positions are committed when events are read, before their results are stored: a kill loses events
 //	write-twice    every result is stored twice, under two message ids
 //	half-stored    half of the results are stored, and all are taken for it
+//	hang-up        a front that is to drain closes its connections, and what was sent on them is not answered
 var seeded = os.Getenv("DS_FAULT")
 
 func seededSource(s messaging.Source) messaging.Source {
@@ -140,4 +142,11 @@ type halfStored struct{ dispatch.Outlet }
 
 func (o halfStored) Settle(ctx context.Context, fates []dispatch.Fate) ([]dispatch.Refusal, error) {
 	return o.Outlet.Settle(ctx, fates[:(len(fates)+1)/2])
+}
+
+func seededDrain(f *front.Front) func(context.Context) error {
+	if seeded == "hang-up" {
+		return func(context.Context) error { return f.Close() }
+	}
+	return f.Drain
 }

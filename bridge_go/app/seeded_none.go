@@ -3,7 +3,10 @@
 package app
 
 import (
+	"context"
+
 	"ds-runner.dev/ds-runner/bridge_go/dispatch"
+	"ds-runner.dev/ds-runner/bridge_go/front"
 	"ds-runner.dev/ds-runner/bridge_go/messaging"
 )
 
@@ -16,3 +19,5 @@ func seededOutlet(o dispatch.Outlet) dispatch.Outlet { return o }
 func seededSink(s messaging.Sink) messaging.Sink { return s }
 
 func seededFates(w messaging.FateWriter) messaging.FateWriter { return w }
+
+func seededDrain(f *front.Front) func(context.Context) error { return f.Drain }

@@ -33,6 +33,10 @@ func (b *bridge) status() status {
 		Seconds: time.Since(b.started).Seconds(), CPUSeconds: cpuSeconds(), Commands: map[string]commandStatus{},
 	}
 	for name, r := range b.routes {
+		if r.fleet != nil {
+			b.versionStatuses(name, r, s.Commands)
+			continue
+		}
 		s.Commands[name] = commandStatus{r.Status(), b.shadowStatus(name)}
 	}
 	return s

@@ -16,6 +16,7 @@ import (
 	"github.com/tinylib/msgp/msgp"
 
 	"ds-runner.dev/ds-runner/bridge_go/arguments"
+	"ds-runner.dev/ds-runner/bridge_go/fleet"
 	"ds-runner.dev/ds-runner/bridge_go/messaging"
 	"ds-runner.dev/ds-runner/bridge_go/program"
 	"ds-runner.dev/ds-runner/bridge_go/wire"
@@ -36,11 +37,12 @@ type Streams interface {
 // Config is what a Control works on.
 type Config struct {
 	Streams Streams
-	Routes  func() []Route // the commands at work that read streams
-	Shadows func() any     // what shadow answers, likewise
-	Status  func() any     // anything that encoding/json takes; what status answers
-	Drain   func()         // begins to drain, and returns at once; it may be called again
-	Version string         // of the bridge, for tapes
+	Routes  func() []Route                 // the commands at work that read streams
+	Shadows func() any                     // what shadow answers, likewise
+	Fleets  func() map[string]*fleet.Fleet // versions of the model, by command that serves HTTP; nil: none
+	Status  func() any                     // anything that encoding/json takes; what status answers
+	Drain   func()                         // begins to drain, and returns at once; it may be called again
+	Version string                         // of the bridge, for tapes
 	Log     *slog.Logger
 }
 
@@ -76,6 +78,7 @@ func New(c Config) *Control {
 
 		"audit.remove": k.auditRemove,
 	}
+	maps.Copy(k.methods, k.versionMethods())
 	return k
 }
 

@@ -321,7 +321,7 @@ func TestEveryMethodAndCodeIsDocumented(t *testing.T) {
 	}
 	names := slices.Collect(maps.Keys(New(Config{}).methods))
 	for _, code := range append(names, "unknown_method", "bad_arguments", "unknown_stream", "no_letter", "write_refused",
-		"not_supported", "busy", "deadline", "draining", "failed") {
+		"not_supported", "busy", "deadline", "draining", "failed", "unknown_command", "unknown_version", "load_failed", "routed") {
 		if !bytes.Contains(page, []byte("`"+code+"`")) {
 			t.Errorf("METHODS.md does not name %s", code)
 		}

@@ -25,6 +25,7 @@ type Config struct {
 	Order       Order
 	Batch       Room  // one frame; 256 events, 256 KiB
 	Linger      int64 // how long an idle worker waits for a batch to fill; 0
+	Adaptive    bool  // an idle worker waits for as long as the pace makes worth it, see pace.go; for closed loops, never for streams
 	OneInFlight bool  // one frame a worker
 	Deadline    int64 // of a frame, from when it is the oldest of its worker; 30 s
 	Attempts    int   // failures said by the model before an event is dead; 2

@@ -48,6 +48,7 @@ type Core struct {
 	draining   bool
 	onHold     bool
 	served     []Service
+	pace       Pace
 
 	due     int64 // when Tick was to be called at the latest, 0 for never
 	effects Effects

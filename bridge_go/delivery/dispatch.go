@@ -77,7 +77,7 @@ func (c *Core) deserves(w *Worker) bool {
 	b := c.batch()
 	full := queued >= b.Events || c.waitingBytes() >= b.Bytes
 	if len(w.line) == 0 {
-		return full || !c.lingers()
+		return full || !c.lingers() && c.idles(w) == 0
 	}
 	return full && !c.cfg.OneInFlight &&
 		w.window.Events-w.used.Events >= b.Events && w.window.Bytes-w.used.Bytes >= b.Bytes

@@ -34,6 +34,7 @@ type departure struct {
 	id    string
 	at    int64
 	clean bool // it had said goodbye: that its process has ended is no death
+	had   bool // a batch, which has been judged
 }
 
 // A loss is the frame that a lost worker had begun. It waits for the cause.
@@ -72,15 +73,28 @@ func (c *Core) Died(now int64, id, cause, detail string) bool {
 		}
 	}
 	if known {
+		c.chargeIdle(cause, left.had)
 		return true
 	}
 	for _, w := range c.workers {
 		if w.ID == id && w.died == "" {
 			w.died, w.detail, w.judgeBy = cause, detail, now+settleSocket
+			c.chargeIdle(cause, len(w.line) > 0)
 			break
 		}
 	}
 	return true
+}
+
+// chargeIdle counts the death of a worker without a batch against its version; those with one are counted when it is judged.
+func (c *Core) chargeIdle(cause string, had bool) {
+	switch cause {
+	case CauseKilled, CauseLoad, CauseLink:
+	default:
+		if !had {
+			c.stats.Charged++
+		}
+	}
 }
 
 // departed finds a worker of this name that left shortly ago: a word on its death is not on that of the one that has its
@@ -99,7 +113,7 @@ func (c *Core) departed(id string) (d departure, found bool) {
 // handBack takes all leases of a worker that said goodbye; nobody is to blame.
 func (c *Core) handBack(w *Worker) {
 	c.remove(w)
-	c.left = append(c.left, departure{w.ID, c.now, true})
+	c.left = append(c.left, departure{id: w.ID, at: c.now, clean: true})
 	for _, l := range w.line {
 		c.blameless(l)
 	}
@@ -112,7 +126,7 @@ func (c *Core) lose(w *Worker) {
 	line := w.line
 	w.line = nil
 	if len(line) == 0 || w.died != "" && w.judgeBy == 0 {
-		c.left = append(c.left, departure{id: w.ID, at: c.now})
+		c.left = append(c.left, departure{id: w.ID, at: c.now, had: len(line) > 0})
 	}
 	if len(line) == 0 {
 		return
@@ -192,7 +206,7 @@ func (c *Core) expire() {
 	}
 	for _, x := range slices.Clone(c.losses) {
 		if x.until <= c.now {
-			c.left = append(c.left, departure{id: x.worker.ID, at: c.now})
+			c.left = append(c.left, departure{id: x.worker.ID, at: c.now, had: true})
 			c.convict(x, c.presumed())
 		}
 	}

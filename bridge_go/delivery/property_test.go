@@ -151,6 +151,8 @@ func (w *world) step() {
 		w.down = !w.down && !w.quiet
 	case n < 67 && !w.quiet:
 		w.core.Supervised(w.now, w.dice.IntN(2) == 0)
+	case n < 69 && !w.quiet:
+		w.forget()
 	default:
 		w.settle()
 	}
@@ -306,6 +308,15 @@ func (w *world) giveBack() {
 		f.frames = f.frames[1:]
 		w.fates()
 	}
+}
+
+// forget lets go of some events that nobody waits for: they need no fate any more, and no worker has them afterwards.
+func (w *world) forget() {
+	forgotten := w.core.Forget(w.now, func(*messaging.Record) bool { return w.dice.IntN(8) == 0 })
+	for _, p := range forgotten {
+		w.fate[fmt.Sprintf("%d/%d", p.Partition, p.Offset)] = Kind(255)
+	}
+	w.commit()
 }
 
 // late sends results that nobody waits for.

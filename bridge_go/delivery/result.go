@@ -34,6 +34,9 @@ func (c *Core) Result(now int64, w *Worker, r *wire.Result, outputs int) error {
 	c.settle(l, r)
 	c.breaker.afterFrame(c)
 	if l.done == len(l.events) {
+		if l.unit == nil {
+			c.paced(w, l)
+		}
 		c.answered(l)
 	}
 	return nil

@@ -21,6 +21,8 @@ type Stats struct {
 
 	Suspects, Cleared uint64 // frames suspected; not reproduced
 	Excused           uint64 // deaths held against nobody
+	Forgotten         uint64 // events that nobody waited for any more
+	Charged           uint64 // deaths that are not excused, without those of a bisection
 	LaneFull          uint64 // events that came for a lane at its cap
 	BreakerOpened     uint64
 	BreakerClosed     uint64
@@ -96,6 +98,9 @@ func (c *Core) nextWake() int64 {
 		}
 		if w.died != "" {
 			sooner(w.judgeBy)
+		}
+		if len(w.line) == 0 && w.usable() && c.fresh.n > 0 {
+			sooner(c.idles(w))
 		}
 	}
 	for _, x := range c.losses {

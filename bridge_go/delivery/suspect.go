@@ -43,6 +43,7 @@ func (c *Core) suspect(x *loss, cause string) {
 			return
 		}
 		c.stats.Suspects++
+		c.stats.Charged++
 		c.cases = append(c.cases, &suspicion{units: []*unit{newUnit(events)}, last: x.worker.ID})
 		return
 	}

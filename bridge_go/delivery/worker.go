@@ -1,6 +1,10 @@
 package delivery
 
-import "slices"
+import (
+	"slices"
+
+	"ds-runner.dev/ds-runner/bridge_go/wire"
+)
 
 // A Worker is one events connection, from its joining to its loss.
 type Worker struct {
@@ -53,6 +57,14 @@ func (c *Core) Supervised(now int64, yes bool) {
 		c.orphaned = now
 	}
 	c.supervised = yes
+}
+
+// Done is how many events of the oldest lease have been answered, if that is the one that is meant.
+func (w *Worker) Done(id wire.Lease) (n int, oldest bool) {
+	if len(w.line) == 0 || w.line[0].Batch != id.Batch || w.line[0].Epoch != id.Epoch {
+		return 0, false
+	}
+	return w.line[0].done, true
 }
 
 // InFlight is what the worker has not answered.

@@ -53,6 +53,7 @@ type Config struct {
 	Breaker     Breaker
 	Bounded     bool // the source ends: no breaker, and an error of the source ends the route
 	OneInFlight bool
+	Adaptive    bool          // linger by the pace, see delivery.Config
 	MaxEvent    int           // bytes that fit into a frame
 	Intake      delivery.Room // read and not settled, see delivery.Config
 	Span        delivery.Room // of one partition
@@ -117,7 +118,7 @@ func or[T comparable](v *T, otherwise T) {
 // rules are the core's share of the settings.
 func (c Config) rules() delivery.Config {
 	return delivery.Config{
-		Nonce: c.Nonce, Order: c.Order, OneInFlight: c.OneInFlight, Attempts: c.Attempts, MaxEvent: c.MaxEvent,
+		Nonce: c.Nonce, Order: c.Order, OneInFlight: c.OneInFlight, Adaptive: c.Adaptive, Attempts: c.Attempts, MaxEvent: c.MaxEvent,
 		Intake: c.Intake, Span: c.Span,
 		Batch: delivery.Room{Events: c.Batch.Events, Bytes: c.Batch.Bytes}, Linger: int64(c.Batch.Linger),
 		Deadline: int64(c.Deadline),

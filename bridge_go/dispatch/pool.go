@@ -115,8 +115,8 @@ func (r *Route) Return(w Worker, x *wire.Return) {
 	r.post(func() {
 		if m := r.members[w]; m != nil {
 			retry := time.Duration(min(x.RetryMS, uint64(time.Hour.Milliseconds()))) * time.Millisecond
-			if x.Code == codeCrowded {
-				r.crowded(m, x)
+			if x.Code == codeCrowded && r.crowded(m, x) {
+				return
 			}
 			counts := r.recorder != nil && r.core.Alive(x.Nonce, x.Batch, x.Epoch)
 			r.core.Return(r.now, m.core, x.Lease, int64(retry))
@@ -128,12 +128,32 @@ func (r *Route) Return(w Worker, x *wire.Return) {
 	})
 }
 
-// crowded makes batches smaller, and tells of an event that does not fit even alone: it comes again until somebody helps.
-func (r *Route) crowded(m *member, x *wire.Return) {
-	if e := r.core.Crowded(r.now, m.core, x.Lease); e != nil {
-		r.log.Error("an event does not fit into a worker's memory even alone, and holds up those behind it",
-			"stream", r.cfg.Stream, "partition", e.Record.Partition, "offset", e.Record.Offset, "bytes", len(e.Record.Value), "tries", e.Tries+1)
+// crowded makes batches smaller, and tells of an event that does not fit even alone: it comes again until somebody helps. Where a
+// client waits for each event (there is no breaker) it fails instead, at once: crowded reports that the batch has been answered so.
+func (r *Route) crowded(m *member, x *wire.Return) (answered bool) {
+	e := r.core.Crowded(r.now, m.core, x.Lease)
+	switch {
+	case e == nil:
+		return false
+	case r.cfg.Breaker.Off:
+		return r.outgrown(m, x)
 	}
+	r.log.Error("an event does not fit into a worker's memory even alone, and holds up those behind it",
+		"stream", r.cfg.Stream, "partition", e.Record.Partition, "offset", e.Record.Offset, "bytes", len(e.Record.Value), "tries", e.Tries+1)
+	return false
+}
+
+// outgrown answers for the last event of a batch in its worker's place.
+func (r *Route) outgrown(m *member, x *wire.Return) bool {
+	done, known := m.core.Done(x.Lease)
+	if !known {
+		return false
+	}
+	failed := wire.RowError{Index: uint64(done), Kind: wire.KindFail, Code: codeCrowded, Reason: "the row does not fit into the worker's memory even alone"}
+	err := r.core.Result(r.now, m.core, &wire.Result{Lease: x.Lease, First: uint64(done), Count: 1, Counts: []uint64{0}, Errors: []wire.RowError{failed}}, 0)
+	r.collect(&answer{m.core.Model, nil, nil})
+	r.unstage(x.Lease)
+	return err == nil
 }
 
 // Leave implements [Pool].

@@ -26,6 +26,7 @@ type Route struct {
 	done    chan struct{}
 	taping  atomic.Bool   // the loop has a recorder
 	lookups atomic.Uint64 // calls under leases
+	pace    pace
 
 	// From here on the loop's alone.
 	core        *delivery.Core
@@ -166,6 +167,7 @@ func (r *Route) turn(ctx context.Context) int64 {
 	r.commit()
 	unmark := r.lowerMark()
 	r.report()
+	r.showPace()
 	return earliest(effects.Wake, r.commitAt, r.flushAt, r.tendAt(), r.reportAt, r.recordingAt(), r.drainAt(), unmark)
 }
 

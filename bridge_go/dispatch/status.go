@@ -30,6 +30,7 @@ type Status struct {
 	Suspects    uint64 `json:"suspects"`
 	Lookups     uint64 `json:"lookups"` // calls of models while they scored
 	Deaths      uint64 `json:"worker_deaths"`
+	Charged     uint64 `json:"charged_deaths"` // that are the model's own, each bad event counted once
 
 	InFlight      int     `json:"in_flight"`
 	Queued        int     `json:"queued"`
@@ -89,7 +90,7 @@ func (r *Route) status() Status {
 	s := Status{
 		Program: r.cfg.Program, Command: r.cfg.Command, Stream: r.cfg.Stream,
 		In: x.Offered, Scored: x.Settled[Scored], Rejected: x.Settled[Rejected], Dead: x.Settled[Dead],
-		Outputs: r.count.outputs, Redelivered: x.Retried, Suspects: x.Suspects, Lookups: r.lookups.Load(),
+		Outputs: r.count.outputs, Redelivered: x.Retried, Suspects: x.Suspects, Lookups: r.lookups.Load(), Charged: x.Charged,
 		InFlight: g.InFlight.Events, Queued: g.Queued, Unsettled: g.Live.Events, Stopped: g.Stopped, Lag: r.count.lag,
 		P50: 1e3 * r.count.stages[stageTotal].Quantile(0.5), P99: 1e3 * r.count.stages[stageTotal].Quantile(0.99),
 		Answered: r.answered,

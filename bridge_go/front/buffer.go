@@ -11,9 +11,11 @@ import (
 const maxKept = 64 << 10
 
 var (
-	jsonType   = []string{"application/json"}
-	closeValue = []string{"close"}
-	buffers    = sync.Pool{New: func() any { return &buffer{} }}
+	jsonType    = []string{"application/json"}
+	problemType = []string{"application/problem+json"}
+	closeValue  = []string{"close"}
+	bearerValue = []string{"Bearer"}
+	buffers     = sync.Pool{New: func() any { return &buffer{} }}
 )
 
 // A buffer builds the JSON of an answer.
@@ -35,23 +37,45 @@ func (b *buffer) text(s string) {
 	b.data = append(b.data, quoted...)
 }
 
-// failure is {"error": ..., "code": ...}.
-func (b *buffer) failure(reason, code string) {
+// problem is a problem as the whole of an answer.
+func (b *buffer) problem(p *problem) {
 	b.raw(`{"error":`)
-	b.text(reason)
+	b.text(p.text)
+	b.standard(p.status, p.code, p.text)
+}
+
+// standard ends a whole answer with the members that every problem has.
+func (b *buffer) standard(status int, code, reason string) {
 	b.raw(`,"code":`)
 	b.text(code)
+	b.raw(`,"status":`)
+	b.data = strconv.AppendInt(b.data, int64(status), 10)
+	b.raw(`,"title":`)
+	b.text(http.StatusText(status))
+	b.raw(`,"detail":`)
+	b.text(reason)
 	b.raw(`}`)
 }
 
-// send writes the answer and returns its status.
+// send writes the answer, compressed where that was asked for and pays, and returns its status.
 func (b *buffer) send(w http.ResponseWriter, status int) int {
 	b.raw("\n")
 	h := w.Header()
 	h["Content-Type"] = jsonType
-	h["Content-Length"] = []string{strconv.Itoa(len(b.data))}
+	if status >= http.StatusBadRequest {
+		h["Content-Type"] = problemType
+	}
+	return write(w, status, b.data)
+}
+
+// write is the end of every answer. A client that has gone is not our concern.
+func write(w http.ResponseWriter, status int, data []byte) int {
+	if z, can := w.(compressing); can && len(data) >= compressedFrom {
+		return z.write(status, data)
+	}
+	w.Header()["Content-Length"] = []string{strconv.Itoa(len(data))}
 	w.WriteHeader(status)
-	_, _ = w.Write(b.data) // a client that has gone is not our concern
+	_, _ = w.Write(data)
 	return status
 }
 
@@ -65,8 +89,20 @@ func (b *buffer) row(a *answer) int {
 		b.rejection(a)
 		return http.StatusOK
 	}
-	b.rowFailure(a)
-	return statusOf(a.code)
+	return b.rowProblem(a)
+}
+
+// rowProblem is the failure of a single row as a problem.
+func (b *buffer) rowProblem(a *answer) int {
+	status := statusOf(a.code)
+	if fields := a.fields(); fields != nil {
+		b.raw(`{"errors":`)
+		b.data = append(b.data, fields...)
+		b.standard(status, a.code, reasonOf(a))
+		return status
+	}
+	b.problem(&problem{status, a.code, reasonOf(a)})
+	return status
 }
 
 // rows writes the answers to a list by position: a prediction or null, and null or what went wrong.
@@ -125,13 +161,25 @@ func (b *buffer) rejection(a *answer) {
 	b.raw(`}`)
 }
 
-// rowFailure writes what is wrong with an event's fields as {"errors": [...]}, any other failure as {"error", "code"}.
+// rowFailure writes what failed in a list: wrong fields as {"errors": [...]}, anything else as {"error", "code"}.
 func (b *buffer) rowFailure(a *answer) {
-	if a.code == "invalid_event" && json.Valid(a.detail) && a.detail[0] == '[' {
+	if fields := a.fields(); fields != nil {
 		b.raw(`{"errors":`)
-		b.data = append(b.data, a.detail...)
+		b.data = append(b.data, fields...)
 		b.raw(`}`)
 		return
 	}
-	b.failure(reasonOf(a), a.code)
+	b.raw(`{"error":`)
+	b.text(reasonOf(a))
+	b.raw(`,"code":`)
+	b.text(a.code)
+	b.raw(`}`)
+}
+
+// fields is the list of what is wrong with an event's fields, nil for any other failure.
+func (a *answer) fields() []byte {
+	if a.code == "invalid_event" && json.Valid(a.detail) && a.detail[0] == '[' {
+		return a.detail
+	}
+	return nil
 }

@@ -3,6 +3,7 @@
 
 const at = (id) => document.getElementById(id);
 let schemas = {};
+let token = "";
 
 function follow(schema) {
   for (let steps = 0; steps < 20 && schema && schema.$ref; steps++) {
@@ -56,11 +57,14 @@ function string(schema) {
   return "A".repeat(schema.minLength || 1);
 }
 
-function fields(table, schema) {
+// Fields come in the order of the example, which is that of the class.
+function fields(table, schema, shown) {
   schema = follow(schema);
   const required = new Set(schema.required || []);
+  const order = Object.keys(shown ? shown.row.value : {});
+  const place = ([name]) => (order.indexOf(name) + 1 || order.length + 1);
   row(table, "th", ["field", "type", "", "meaning"]);
-  for (const [name, field] of Object.entries(schema.properties || {})) {
+  for (const [name, field] of Object.entries(schema.properties || {}).sort((a, b) => place(a) - place(b))) {
     row(table, "td", [name, describe(field), required.has(name) ? "required" : "optional", field.description || follow(field).description || ""]);
   }
 }
@@ -76,14 +80,19 @@ function row(table, cell, texts) {
 
 function curl() {
   const body = at("row").value.replace(/\s*\n\s*/g, " ").replaceAll("'", "'\\''");
-  at("curl").textContent = `curl ${location.origin}/predict -d '${body}'`;
+  const secret = token && ` -H "Authorization: Bearer $TOKEN"`;
+  at("curl").textContent = `curl ${location.origin}/predict${secret} -d '${body}'`;
+}
+
+function headers(more = {}) {
+  return token ? { ...more, Authorization: "Bearer " + token } : more;
 }
 
 async function send() {
   at("status").textContent = "…";
   const start = performance.now();
   try {
-    const answer = await fetch("/predict", { method: "POST", body: at("row").value, headers: { "Content-Type": "application/json" } });
+    const answer = await fetch("/predict", { method: "POST", body: at("row").value, headers: headers({ "Content-Type": "application/json" }) });
     const text = await answer.text();
     at("status").textContent = `${answer.status} in ${Math.round(performance.now() - start)} ms`;
     at("answer").hidden = false;
@@ -93,20 +102,51 @@ async function send() {
   }
 }
 
-async function start() {
-  at("row").addEventListener("input", curl);
-  at("send").addEventListener("click", send);
-  const [api, ready] = await Promise.all([fetch("/openapi.json").then((r) => r.json()), fetch("/readyz")]);
-  const state = await ready.json();
-  at("ready").textContent = ready.ok ? "The model is ready." : "Not ready: " + state.error;
+function fill(value) {
+  at("row").value = JSON.stringify(value, null, 2);
+  curl();
+}
+
+function offer(examples) {
+  for (const name of ["row", "list"]) at("choose-" + name).addEventListener("click", () => fill(examples[name].value));
+  at("choices").hidden = false;
+}
+
+function show(api) {
   schemas = api.components.schemas;
   at("title").textContent = document.title = api.info.title;
   const post = api.paths["/predict"].post;
-  const shape = post.requestBody.content["application/json"].schema.anyOf[0];
-  fields(at("row-fields"), shape);
-  fields(at("prediction-fields"), post.responses["200"].content["application/json"].schema.anyOf[0].anyOf[0]);
-  at("row").value = JSON.stringify(example(shape), null, 2);
-  curl();
+  const asked = post.requestBody.content["application/json"];
+  const answered = post.responses["200"].content["application/json"];
+  const shape = asked.schema.anyOf[0];
+  fields(at("row-fields"), shape, asked.examples);
+  fields(at("prediction-fields"), answered.schema.anyOf[0].anyOf[0], answered.examples);
+  if (asked.examples) offer(asked.examples);
+  if (answered.examples) {
+    at("prediction-example").hidden = false;
+    at("prediction-example").textContent = JSON.stringify(answered.examples.row.value, null, 2);
+  }
+  fill(asked.examples ? asked.examples.row.value : example(shape));
+}
+
+async function load() {
+  const answer = await fetch("/openapi.json", { headers: headers() });
+  at("asked").hidden = answer.status !== 401;
+  if (answer.ok) show(await answer.json());
+}
+
+async function start() {
+  at("row").addEventListener("input", curl);
+  at("send").addEventListener("click", send);
+  at("asked").addEventListener("submit", (event) => {
+    event.preventDefault();
+    token = at("token").value;
+    load();
+  });
+  const ready = await fetch("/readyz");
+  const state = await ready.json();
+  at("ready").textContent = ready.ok ? "The model is ready." : "Not ready: " + state.detail;
+  await load();
 }
 
 start();

@@ -174,7 +174,7 @@ func TestADrainThatMayNotWaitCutsOff(t *testing.T) {
 
 func TestABodyThatComesTooSlowlyIs408(t *testing.T) {
 	r := newRig(t, Config{}).ready()
-	r.front.server.ReadTimeout = 100 * time.Millisecond
+	r.front.slow.grace = 100 * time.Millisecond
 	address, err := r.front.Listen("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

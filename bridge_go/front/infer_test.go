@@ -72,20 +72,27 @@ func TestTensorsThatDoNotFitAreRefusedWithASentence(t *testing.T) {
 
 func TestTheServerAndItsModelDescribeThemselves(t *testing.T) {
 	r := newRig(t, Config{}).ready()
-	r.expect("GET", "/v2", ``, 200, `{"extensions":[],"name":"ds-runner","version":"2"}`)
+	r.expect("GET", "/v2", ``, 200, `{"extensions":["binary_tensor_data"],"name":"ds-runner","version":"2"}`)
 	r.expect("GET", "/v2/health/live", ``, 200, `{"live":true}`)
 	r.expect("GET", "/v2/health/ready", ``, 200, `{"ready":true}`)
 	r.expect("GET", "/v2/models/flights/ready", ``, 200, `{"ready":true}`)
 	r.expect("GET", "/v2/models/flights/versions/3/ready", ``, 200, `{"ready":true}`)
 	r.expect("GET", "/v2/models/flights", ``, 200, `{"inputs":[
 	 {"datatype":"BYTES","name":"flight_id","shape":[-1]},{"datatype":"FP64","name":"distance","shape":[-1]},
-	 {"datatype":"FP64","name":"dep_delay","shape":[-1]},{"datatype":"BYTES","name":"origin","shape":[-1]},
+	 {"datatype":"FP64","name":"dep_delay","shape":[-1]},{"datatype":"BOOL","name":"dep_delay__valid","shape":[-1]},{"datatype":"BYTES","name":"origin","shape":[-1]},
 	 {"datatype":"INT64","name":"seats","shape":[-1]},{"datatype":"BOOL","name":"night","shape":[-1]},
 	 {"datatype":"BYTES","name":"plane","shape":[-1]},{"datatype":"BYTES","name":"event","shape":[-1]}],
 	 "name":"flights","outputs":[{"datatype":"FP64","name":"arr_delay","shape":[-1]},{"datatype":"BOOL","name":"late","shape":[-1]},
-	 {"datatype":"BYTES","name":"gate","shape":[-1]},{"datatype":"BYTES","name":"event","shape":[-1]}],"platform":"ds-runner","versions":["3"]}`)
+	 {"datatype":"BYTES","name":"gate","shape":[-1]},{"datatype":"BOOL","name":"gate__valid","shape":[-1]},{"datatype":"BYTES","name":"event","shape":[-1]}],"platform":"ds-runner","versions":["3"]}`)
 	r.expect("GET", "/v2/models/trains", ``, 404, `{"error":"no model trains here, but flights","code":"no_model"}`)
 	r.expect("GET", "/v2/models/flights/versions/9", ``, 404, `{"error":"version 9 is not loaded, but 3","code":"no_version"}`)
 	r.expect("GET", "/v2/models/flights/infer", ``, 405, `{"error":"only POST here","code":"method"}`)
 	r.expect("GET", "/v2/nothing", ``, 404, `{"error":"no such page. See /docs","code":"not_found"}`)
+}
+
+func TestATimeoutAmongTheParametersCounts(t *testing.T) {
+	r := newRig(t, Config{}).ready()
+	defer close(r.worker.hold)
+	r.expect("POST", "/v2/models/flights/infer", `{"parameters":{"timeout":50000},"inputs":[{"name":"event","datatype":"BYTES","shape":[1],
+	 "data":["{\"ask\":\"hold\"}"]}]}`, 504, `{"error":"the model did not answer in time","code":"deadline"}`)
 }

@@ -9,20 +9,28 @@ import (
 
 // Route makes the route of this front: c with the front as its source and its outlet, one batch in flight a worker, no order.
 // It is watched for readiness from then on.
-func (f *Front) Route(c dispatch.Config) *dispatch.Route {
-	c.Open, c.Outlet = f.Open, f.Outlet()
-	c.OneInFlight, c.Order = true, delivery.Unordered
+func (f *Front) Route(c dispatch.Config) *dispatch.Route { return f.first.Route(c) }
+
+// behindStuck is how many rows may be answered behind one that has no fate, before no more are taken: its request's time should be over
+// first. So many are forty thousand a second for ten seconds, at 200 bytes each.
+var behindStuck = delivery.Room{Events: 1 << 19, Bytes: 1 << 30}
+
+// Route is [Front.Route] of this lane.
+func (l *Lane) Route(c dispatch.Config) *dispatch.Route {
+	c.Open, c.Outlet = l.Open, l.Outlet()
+	c.OneInFlight, c.Adaptive, c.Order, c.Span = true, true, delivery.Unordered, behindStuck
 	route := dispatch.New(c)
-	f.Watch(route.Status)
+	l.queue.follow(route.Pace, route.Forget)
+	l.Watch(route.Status)
 	return route
 }
 
 // Watch names who knows whether requests can be answered. It is asked ten times a second; until it has answered nothing is
 // ready.
-func (f *Front) Watch(status func() dispatch.Status) { f.watched.Store(&status) }
+func (f *Front) Watch(status func() dispatch.Status) { f.first.Watch(status) }
 
 // Outlet gives fates to the requests that wait for them.
-func (f *Front) Outlet() dispatch.Outlet { return outlet{f.queue} }
+func (f *Front) Outlet() dispatch.Outlet { return f.first.Outlet() }
 
 type outlet struct{ queue *queue }
 

@@ -41,6 +41,41 @@ func TestTheOpenAPIDocumentHoldsTheEventTypesAndNoBrokenReference(t *testing.T) 
 	}
 }
 
+func TestTheDocumentShowsRowsOfTheSampleAsTheyWere(t *testing.T) {
+	r := newRig(t, Config{}).ready()
+	_, _, text := r.ask("GET", "/openapi.json", "")
+	for _, want := range []string{
+		`"examples":{"list":{"value":[{"flight_id":"a","distance":1400,"dep_delay":12},{"flight_id":"b","distance":700,"dep_delay":null}]},` +
+			`"row":{"value":{"flight_id":"a","distance":1400,"dep_delay":12}}}`,
+		`"examples":{"list":{"value":{"errors":[null],"predictions":[{"arr_delay":12,"late":false}]}},"row":{"value":{"arr_delay":12,"late":false}}}`,
+		`"examples":[{"flight_id":"a","distance":1400,"dep_delay":12},`,
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %s in %s", want, text)
+		}
+	}
+	if strings.Contains(text, "securitySchemes") {
+		t.Error("a token is spoken of")
+	}
+}
+
+func TestTheDocumentOfAGuardedServerNamesTheToken(t *testing.T) {
+	var document struct {
+		Security   []map[string][]string
+		Paths      map[string]map[string]struct{ Security []any }
+		Components struct{ SecuritySchemes map[string]any }
+	}
+	if err := json.Unmarshal(buildOpenAPI("flights", &types{}, true), &document); err != nil {
+		t.Fatal(err)
+	}
+	if len(document.Security) != 1 || document.Components.SecuritySchemes["token"] == nil {
+		t.Errorf("%+v", document)
+	}
+	if probe := document.Paths["/readyz"]["get"].Security; probe == nil || len(probe) != 0 {
+		t.Error("a probe seems to want a token")
+	}
+}
+
 func TestBeforeAWorkerIsThereTheDocumentTakesAnyObject(t *testing.T) {
 	r := newRig(t, Config{})
 	if status, _, text := r.ask("GET", "/openapi.json", ""); status != 200 || !strings.Contains(text, `"Row":{"type":"object"}`) {

@@ -1,10 +1,8 @@
 package front
 
 import (
-	"errors"
-	"io"
 	"net/http"
-	"os"
+	"strings"
 	"time"
 )
 
@@ -32,6 +30,7 @@ func (f *Front) predict(w http.ResponseWriter, r *http.Request, start time.Time)
 		return f.fail(w, p)
 	}
 	defer f.queue.release(q)
+	q.lane.tellVersion(w.Header(), q.answers[0].model)
 	return f.answer(w, q.answers, list)
 }
 
@@ -51,19 +50,22 @@ var problemGone = &problem{499, "client_gone", "the client has gone"}
 // score has the rows of a request scored and returns when they have their fates. After a problem the request is not the
 // caller's any more; otherwise the caller releases it.
 func (f *Front) score(r *http.Request, q *request, start time.Time) *problem {
-	if cause := f.seen.Load().cause; cause != "" {
+	var p *problem
+	if q.deadline, p = f.deadline(r.Header, start); p != nil {
 		f.queue.release(q)
-		return notReady(cause)
+		return p
 	}
-	q.deadline = start.Add(f.cfg.RequestTimeout)
-	if refused := f.queue.admit(q); refused != admitted {
+	q.headers = rowHeaders(r)
+	lane, p := f.admit(r, q)
+	if p != nil {
+		f.numbers.refused(p)
 		f.queue.release(q)
-		return f.refused(refused)
+		return p
 	}
 	select {
 	case <-q.done:
 	case <-r.Context().Done():
-		if f.queue.abandon(q) {
+		if lane.queue.abandon(q) {
 			return problemGone
 		}
 		<-q.done // it ended in the same moment
@@ -74,6 +76,9 @@ func (f *Front) score(r *http.Request, q *request, start time.Time) *problem {
 	for i := range q.answers {
 		f.numbers.row(&q.answers[i])
 	}
+	if f.log.takes() {
+		f.log.note(strings.Join(r.Header["X-Request-Id"], ""), q, start)
+	}
 	return nil
 }
 
@@ -81,38 +86,12 @@ func (f *Front) refused(why refusal) *problem {
 	switch why {
 	case full:
 		return problemFull
+	case late:
+		return problemLate
 	case tooMany:
 		return tooManyRows(f.cfg.Rows, f.cfg.Bytes)
 	}
 	return problemEnding
-}
-
-// body reads a request's body within the limit. Memory follows the bytes that arrive, not the length that is announced.
-func (f *Front) body(w http.ResponseWriter, r *http.Request) ([]byte, *problem) {
-	const trusted = 64 << 10
-	limit := f.cfg.MaxBody
-	if r.ContentLength > int64(limit) {
-		return nil, bodyTooLarge(limit)
-	}
-	// One byte more than announced, so that the read that sees the end needs no growth.
-	data := make([]byte, 0, min(max(r.ContentLength, 511), trusted)+1)
-	for {
-		if len(data) == cap(data) {
-			data = append(data, 0)[:len(data)]
-		}
-		n, err := r.Body.Read(data[len(data):min(cap(data), limit+1)])
-		data = data[:len(data)+n]
-		switch {
-		case len(data) > limit:
-			return nil, bodyTooLarge(limit)
-		case errors.Is(err, io.EOF):
-			return data, nil
-		case errors.Is(err, os.ErrDeadlineExceeded):
-			return nil, problemBody
-		case err != nil:
-			return nil, problemCut
-		}
-	}
 }
 
 func (f *Front) notAllowed(w http.ResponseWriter, allowed string) int {

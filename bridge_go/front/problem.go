@@ -1,12 +1,13 @@
 package front
 
 import (
-	"math/rand/v2"
 	"net/http"
 	"strconv"
+	"time"
 )
 
-// A problem is an answer that is no prediction: a status, a code for programs, and a sentence.
+// A problem is an answer that is no prediction, as application/problem+json (RFC 9457): a status, a code for programs, and a
+// sentence, which stands twice: as `detail` for readers of the RFC, as `error` for those of the Open Inference Protocol.
 type problem struct {
 	status     int
 	code, text string
@@ -16,11 +17,15 @@ func (p *problem) Error() string { return p.text }
 
 var (
 	problemFull    = &problem{http.StatusTooManyRequests, "queue_full", "the queue is full; try again later"}
+	problemLate    = &problem{http.StatusTooManyRequests, "overloaded", "what waits would take longer than this request may; try again later"}
 	problemTimeout = &problem{http.StatusGatewayTimeout, "deadline", "the model did not answer in time"}
 	problemEnding  = &problem{http.StatusServiceUnavailable, "draining", "the server is shutting down"}
 	problemBody    = &problem{http.StatusRequestTimeout, "slow_body", "the body did not arrive in time"}
 	problemCut     = &problem{http.StatusBadRequest, "bad_body", "the body could not be read"}
 	problemLost    = &problem{http.StatusNotFound, "not_found", "no such page. See /docs"}
+	problemToken   = &problem{http.StatusUnauthorized, "unauthorized", "a bearer token is wanted, and there is none here that is known"}
+	problemCoding  = &problem{http.StatusUnsupportedMediaType, "content_encoding", "a body is sent as it is, or with Content-Encoding gzip or deflate"}
+	problemZip     = &problem{http.StatusBadRequest, "bad_body", "the body is not what its Content-Encoding says"}
 )
 
 func malformed(err *syntaxError) *problem {
@@ -62,19 +67,19 @@ func statusOf(code string) int {
 	return http.StatusInternalServerError
 }
 
-// fail writes a problem as {"error": ..., "code": ...}; the Open Inference Protocol wants the first, programs the second.
+// fail writes a problem.
 func (f *Front) fail(w http.ResponseWriter, p *problem) int {
 	if p.status == http.StatusTooManyRequests || p.status == http.StatusServiceUnavailable {
-		w.Header()["Retry-After"] = []string{retryAfter()}
+		w.Header()["Retry-After"] = []string{f.again(time.Now())}
+	}
+	if p.status == http.StatusUnauthorized {
+		w.Header()["Www-Authenticate"] = bearerValue
 	}
 	if p.status == http.StatusRequestTimeout || p.status == http.StatusRequestEntityTooLarge {
 		w.Header()["Connection"] = closeValue // the rest of the body is not worth reading
 	}
 	buffer := takeBuffer()
 	defer buffer.put()
-	buffer.failure(p.text, p.code)
+	buffer.problem(p)
 	return buffer.send(w, p.status)
 }
-
-// retryAfter is a whole number of seconds, jittered, so that clients that were refused together do not come back together.
-func retryAfter() string { return strconv.Itoa(1 + rand.IntN(3)) }

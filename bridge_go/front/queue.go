@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"ds-runner.dev/ds-runner/bridge_go/dispatch"
 	"ds-runner.dev/ds-runner/bridge_go/messaging"
 )
 
@@ -36,9 +37,12 @@ const maxKeptRows = 1024
 type request struct {
 	body     []byte // never reused: a worker that lost its lease may still be writing it to a dying connection
 	rows     []span
+	headers  []messaging.Header // of each of its rows
 	answers  []answer
 	deadline time.Time
 	done     chan struct{} // one signal, of the last fate or of the deadline
+	version  string        // that the request asks for; nothing: by weight
+	lane     *Lane         // that it was admitted to
 
 	taken         int // rows that the route has got
 	settled       int
@@ -53,7 +57,11 @@ func (r *request) bytes() int { return len(r.body) }
 // refuses what is over the limit; it is first in, first out over requests, but a long list gives way after each chunk, so
 // that it does not starve single rows.
 type queue struct {
-	maxRows, maxBytes, batch int
+	maxRows, maxBytes, batch, batchBytes int
+
+	budget *budget              // of the whole front
+	pace   func() dispatch.Pace // of the route; nil while nobody knows
+	forget forgetter
 
 	mu     sync.Mutex
 	line   []*request // from head
@@ -65,6 +73,7 @@ type queue struct {
 	next   int64
 	again  []row // given before, and given back when the source was left
 	lent   int   // most rows with the route
+	stale  bool  // rows of requests that have ended are with the route
 	closed bool
 	calm   chan struct{} // made by idle, closed when nothing is live
 
@@ -83,12 +92,13 @@ type refusal int
 const (
 	admitted refusal = iota
 	full
+	late    // it would not be answered in time
 	tooMany // more rows or bytes than would ever fit
 	ended
 )
 
 func newQueue(maxRows, maxBytes, batch int) *queue {
-	q := &queue{maxRows: maxRows, maxBytes: maxBytes, batch: batch, sent: map[int64]row{}, wake: make(chan struct{}, 1)}
+	q := &queue{maxRows: maxRows, maxBytes: maxBytes, batch: batch, budget: newBudget(maxBytes, maxBytes), sent: map[int64]row{}, wake: make(chan struct{}, 1)}
 	q.lend(1)
 	q.all.before, q.all.after = &q.all, &q.all
 	q.pool.New = func() any { return &request{done: make(chan struct{}, 1)} }
@@ -121,6 +131,10 @@ func (q *queue) admit(r *request) refusal {
 	case n > q.maxRows || r.bytes() > q.maxBytes:
 		return tooMany
 	case q.rows+n > q.maxRows || q.bytes+r.bytes() > q.maxBytes:
+		return full
+	case q.tooLate(n, r.bytes(), time.Until(r.deadline)):
+		return late
+	case !q.budget.take(r.bytes()):
 		return full
 	}
 	q.rows, q.bytes = q.rows+n, q.bytes+r.bytes()
@@ -168,12 +182,29 @@ func (q *queue) signal() {
 	}
 }
 
-// lend bounds the rows that are with the route: for each worker a batch to score and one to follow at once. The others wait
-// here, where they take turns, and not in the route's own line.
+// follow names who knows the pace of the batches, and who drops rows that have been lent.
+func (q *queue) follow(pace func() dispatch.Pace, forget forgetter) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.pace, q.forget = pace, forget
+}
+
+// A forgetter is dispatch.Route.Forget.
+type forgetter func(gone func(*messaging.Record) bool, dropped func([]messaging.Position))
+
+// slowBatch is what a batch takes where nothing is gained by having the next one ready beside the worker.
+const slowBatch = 10 * time.Millisecond
+
+// lend bounds the rows that are with the route: for each worker a batch to score, and where that is soon done one to follow at once.
+// The others wait here, where they take turns, and not in the route's own line.
 func (q *queue) lend(workers int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.lent = 2 * q.batch * max(1, workers)
+	batches := 2
+	if q.pace != nil && q.pace().Batch > slowBatch {
+		batches = 1
+	}
+	q.lent = batches * q.batch * max(1, workers)
 }
 
 // take gives rows to the route, none if there are none or it has enough: from each request in line a chunk, a quarter of a
@@ -234,7 +265,7 @@ func (l *loan) add(at row) bool {
 	if l.records == nil {
 		l.records = make([]messaging.Record, 0, max(1, min(l.rows, q.rows-len(q.sent))))
 	}
-	l.records = append(l.records, messaging.Record{Value: at.request.body[s.from:s.to:s.to], Offset: q.next})
+	l.records = append(l.records, messaging.Record{Value: at.request.body[s.from:s.to:s.to], Headers: at.request.headers, Offset: q.next})
 	q.sent[q.next] = at
 	q.next++
 	l.rows--
@@ -283,6 +314,8 @@ func (q *queue) end(r *request) {
 	r.before.after, r.after.before = r.after, r.before
 	r.before, r.after = nil, nil
 	r.live = false
+	q.budget.give(r.bytes())
+	q.stale = q.stale || r.taken > r.settled
 	if q.rows == 0 && q.calm != nil {
 		close(q.calm)
 		q.calm = nil
@@ -300,6 +333,12 @@ func (q *queue) abandon(r *request) bool {
 	return false
 }
 
+// sweep is to be called often.
+func (q *queue) sweep(now time.Time) {
+	q.expire(now)
+	q.dropStale()
+}
+
 // expire ends requests that are past their deadline. Their workers' slots stay taken until Python answers.
 func (q *queue) expire(now time.Time) {
 	q.mu.Lock()
@@ -312,6 +351,36 @@ func (q *queue) expire(now time.Time) {
 			r.done <- struct{}{}
 		}
 		r = next
+	}
+}
+
+// dropStale has the route drop rows that it has and no worker, where their requests have ended: they would cost Python time for nobody.
+func (q *queue) dropStale() {
+	q.mu.Lock()
+	gone, forget := map[int64]struct{}{}, q.forget
+	if q.stale && forget != nil {
+		for offset, at := range q.sent {
+			if !at.request.live {
+				gone[offset] = struct{}{}
+			}
+		}
+	}
+	q.stale = false
+	q.mu.Unlock()
+	if len(gone) > 0 {
+		forget(func(r *messaging.Record) bool { _, is := gone[r.Offset]; return is }, q.dropped)
+	}
+}
+
+// dropped takes note of rows that come back no more.
+func (q *queue) dropped(rows []messaging.Position) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, at := range rows {
+		delete(q.sent, at.Offset)
+	}
+	if len(rows) > 0 {
+		q.signal()
 	}
 }
 

@@ -3,17 +3,27 @@ package front
 import (
 	"net/http"
 	"strings"
+	"time"
+
+	"ds-runner.dev/ds-runner/bridge_go/dispatch"
 )
 
 // A state is what the front last saw of its route. Requests look at it instead of asking the route each time.
 type state struct {
-	cause string // why requests cannot be answered, or nothing
-	model string // the versions that answer
+	cause  string    // why requests cannot be answered, or nothing
+	refuse string    // why they are refused at once, or nothing: a worker that has just died is waited for
+	model  string    // the versions that answer
+	until  time.Time // when an open breaker closes
 }
 
-// look asks the route, and tells of a change once.
+// look asks the routes of all lanes, and tells of a change once.
 func (f *Front) look() {
-	status := f.watched.Load()
+	f.lanes((*Lane).look)
+	f.publish()
+}
+
+func (l *Lane) look() {
+	status := l.watched.Load()
 	if status == nil {
 		return
 	}
@@ -22,8 +32,32 @@ func (f *Front) look() {
 	if !now.Ready && is.cause == "" {
 		is.cause = "the route is " + now.State
 	}
-	f.queue.lend(len(now.Workers))
-	switch was := f.seen.Swap(is); {
+	l.judge(is, &now, time.Now())
+	l.queue.lend(len(now.Workers))
+	l.seen.Store(is)
+}
+
+// restart is how long requests are taken in while no worker is left of those that there were: a new one is on its way, and they have
+// their deadlines. A load balancer is told at once.
+const restart = 5 * time.Second
+
+// judge says what of a state is reason enough to refuse requests.
+func (l *Lane) judge(is *state, now *dispatch.Status, at time.Time) {
+	l.breaker.note(at, now.Charged)
+	if until := l.breaker.until(); at.Before(until) {
+		is.until = until
+		is.cause = "the breaker is open: more than three workers died within a minute"
+	}
+	if is.cause == "" {
+		l.ready = at
+	}
+	if now.State != "waiting" || is.until != (time.Time{}) || at.Sub(l.ready) > restart {
+		is.refuse = is.cause
+	}
+}
+
+func (f *Front) tellState(was, is *state) {
+	switch {
 	case was.cause == is.cause:
 	case is.cause != "":
 		f.cfg.Log.Warn("not ready", "cause", is.cause)
@@ -34,7 +68,7 @@ func (f *Front) look() {
 
 // cause is why no request should be sent here, or nothing. A full queue, a long batch and a silent worker are none.
 func (f *Front) cause() string {
-	if f.draining.Load() {
+	if f.ending() {
 		return "draining"
 	}
 	return f.seen.Load().cause
@@ -42,7 +76,7 @@ func (f *Front) cause() string {
 
 // readyz says whether to send requests here. /livez never asks Python for anything; this asks whether it is there.
 func (f *Front) readyz(w http.ResponseWriter) int {
-	if cause := f.cause(); cause != "" {
+	if cause := f.serverCause(); cause != "" {
 		return f.fail(w, notReady(cause))
 	}
 	return f.show(w, http.StatusOK, "application/json", []byte("{\"ready\":true}\n"))

@@ -2,329 +2,278 @@ package front
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 )
 
-// eventTensor names a BYTES tensor in which each element is a whole event, or its outputs, as JSON.
-const eventTensor = "event"
+const (
+	eventTensor = "event"   // BYTES: each element is a whole event, or its outputs, as JSON
+	errorTensor = "error"   // BYTES, of answers: why a row has no prediction, empty where it has one
+	validSuffix = "__valid" // names the BOOL tensor beside a field's: false is null
+)
 
-// validSuffix names the BOOL tensor beside a field's: false is null.
-const validSuffix = "__valid"
+// Limits of what a request may name, beside those of its size.
+const maxTensors = 4096
 
-// An inference is the body of an infer request.
+// An inference is a request for predictions in tensors, in whichever form it came: JSON with or without binary tensor data, or gRPC.
+//
+//	readInference, readModelInfer -> plan: are names, types and shapes right -> rows: a JSON object a row -> the queue
+//	-> outputs -> JSON with or without binary tensor data, or gRPC
 type inference struct {
-	ID      string
-	Inputs  []tensor
-	Outputs []struct{ Name string }
+	id      string
+	timeout time.Duration // that the client gives it; 0: it does not say
+	inputs  []input
+	asked   []asked // all outputs when empty
+	binary  bool    // how outputs go that do not say it themselves
 
-	n int // rows
+	n     int // rows
+	cells []cell
+	gives []give
 }
 
-// A tensor is one field of all rows: shape [n] or [n,1].
-type tensor struct {
-	Name     string            `json:"name"`
-	Datatype string            `json:"datatype"`
-	Shape    []int             `json:"shape"`
-	Data     []json.RawMessage `json:"data"`
+// An input is a tensor of a request.
+type input struct {
+	name, datatype string
+	shape          []int64
+	values         column
+	elements       int // that values has
+}
+
+// An asked output is one that a request names.
+type asked struct {
+	name   string
+	binary bool
+}
+
+// A cell is a value of each row: a field with the column that its values come from, or the whole event, which has no label.
+type cell struct {
+	label         []byte // the name with quotes and colon
+	field         *tensorField
+	values, valid column
 }
 
 func badTensor(format string, args ...any) *problem {
 	return &problem{http.StatusBadRequest, "bad_tensor", fmt.Sprintf(format, args...)}
 }
 
-// readInference reads the tensors and checks their names, types and shapes; values are checked by the model's own types.
-func readInference(body []byte, t *types) (*inference, *problem) {
-	if _, _, err := scanRows(body, nil); err != nil {
-		return nil, malformed(err)
+// plan checks names, types and shapes, and finds the cells of a row and the tensors of the answer. Values are checked by the model's
+// own types.
+func (q *inference) plan(t *types) *problem {
+	if len(q.inputs) == 0 {
+		return badTensor("inputs is empty")
 	}
-	q := &inference{}
-	if err := json.Unmarshal(body, q); err != nil {
-		return nil, badTensor("not an inference request: %v", err)
-	}
-	if len(q.Inputs) == 0 {
-		return nil, badTensor("inputs is empty")
-	}
-	known := map[string]tensorField{eventTensor: {name: eventTensor, datatype: "BYTES", asJSON: true}}
-	for _, field := range t.takes {
-		known[field.name] = field
-		known[field.name+validSuffix] = tensorField{datatype: "BOOL"}
-	}
-	seen := map[string]bool{}
-	for i := range q.Inputs {
-		in := &q.Inputs[i]
-		if seen[in.Name] {
-			return nil, badTensor("tensor %s is there twice", in.Name)
+	seen := map[string]*input{}
+	for i := range q.inputs {
+		in := &q.inputs[i]
+		if seen[in.name] != nil {
+			return badTensor("tensor %s is there twice", in.name)
 		}
-		seen[in.Name] = true
-		if p := q.check(in, i, known, len(t.takes) > 0); p != nil {
-			return nil, p
+		seen[in.name] = in
+	}
+	if q.isMatrix(t) {
+		if p := q.planMatrix(t); p != nil {
+			return p
 		}
+	} else if p := q.planFields(t, seen); p != nil {
+		return p
 	}
-	if seen[eventTensor] && len(q.Inputs) > 1 && !isField(t.takes, eventTensor) {
-		return nil, badTensor("tensor %s holds whole events; no other goes with it", eventTensor)
-	}
-	return q, nil
+	return q.planOutputs(t)
 }
 
-func isField(fields []tensorField, name string) bool {
-	for _, f := range fields {
-		if f.name == name {
-			return true
-		}
+// isMatrix says whether one tensor holds all fields, a column each.
+func (q *inference) isMatrix(t *types) bool {
+	in := &q.inputs[0]
+	kind := datatypes[in.datatype].kind
+	if len(q.inputs) != 1 || len(in.shape) != 2 || kind == kindText || kind == kindBool {
+		return false
 	}
-	return false
+	if in.shape[1] == 1 && t.takesField(in.name) != nil {
+		return false
+	}
+	return t.numeric()
 }
 
-func (q *inference) check(in *tensor, i int, known map[string]tensorField, typed bool) *problem {
-	field, is := known[in.Name]
-	if !is && typed {
-		return badTensor("no field %s. There are: %s", in.Name, strings.Join(fieldNames(known), ", "))
+func (q *inference) planMatrix(t *types) *problem {
+	in := &q.inputs[0]
+	if in.shape[1] != int64(len(t.takes)) {
+		var names []string
+		for _, f := range t.takes {
+			names = append(names, f.name)
+		}
+		return badTensor("tensor %s has %d columns. One tensor for all fields has %d: %s",
+			in.name, in.shape[1], len(names), strings.Join(names, ", "))
 	}
-	n, flat := flatten(in)
-	switch {
-	case !flat:
-		return badTensor("tensor %s has shape %v; one value a row is [n] or [n,1]", in.Name, in.Shape)
-	case n != len(in.Data):
-		return badTensor("tensor %s has %d values for shape %v", in.Name, len(in.Data), in.Shape)
-	case i > 0 && n != q.n:
-		return badTensor("tensor %s has %d rows, others %d", in.Name, n, q.n)
-	case n == 0:
-		return badTensor("tensor %s has no rows", in.Name)
-	case is && !fitting(field.datatype, in.Datatype):
-		return badTensor("tensor %s has datatype %s, the field takes %s", in.Name, in.Datatype, field.datatype)
+	if p := q.count(in); p != nil {
+		return p
 	}
-	q.n = n
+	for i := range t.takes {
+		f := &t.takes[i]
+		q.cells = append(q.cells, cell{label: f.label, field: f, values: in.values})
+	}
 	return nil
 }
 
-func fieldNames(known map[string]tensorField) []string {
-	names := []string{}
-	for name := range known {
-		if !strings.HasSuffix(name, validSuffix) {
-			names = append(names, name)
+func (q *inference) planFields(t *types, seen map[string]*input) *problem {
+	event := &tensorField{name: eventTensor, datatype: "BYTES", asJSON: true}
+	whole := seen[eventTensor] != nil && t.takesField(eventTensor) == nil
+	if whole && len(q.inputs) > 1 {
+		return badTensor("tensor %s holds whole events; no other goes with it", eventTensor)
+	}
+	for i := range q.inputs {
+		in := &q.inputs[i]
+		field := t.takesField(in.name)
+		switch base, valid := strings.CutSuffix(in.name, validSuffix); {
+		case whole:
+			q.cells = append(q.cells, cell{field: event, values: in.values})
+			field = event
+		case field == nil && valid && seen[base] != nil:
+			field = &tensorField{name: in.name, datatype: "BOOL"}
+		case field == nil && valid && t.takesField(base) != nil:
+			return badTensor("tensor %s goes beside %s, which is not there", in.name, base)
+		case field == nil && len(t.takes) > 0:
+			return badTensor("no field %s. There are: %s", in.name, strings.Join(t.inputNames(), ", "))
+		default:
+			if field == nil {
+				field = &tensorField{name: in.name, label: labelOf(in.name)} // of a model that does not say what it takes
+			}
+			c := cell{label: field.label, field: field, values: in.values}
+			if valid := seen[in.name+validSuffix]; valid != nil && t.takesField(valid.name) == nil {
+				c.valid = valid.values
+			}
+			q.cells = append(q.cells, c)
+		}
+		if p := q.check(in, field, i == 0); p != nil {
+			return p
+		}
+	}
+	return nil
+}
+
+func labelOf(name string) []byte { return append(appendString(nil, name), ':') }
+
+// inputNames are the names of tensors that a row may come in, the marks of null left out.
+func (t *types) inputNames() []string {
+	names := []string{eventTensor}
+	for _, f := range t.takes {
+		if f.name != eventTensor {
+			names = append(names, f.name)
 		}
 	}
 	slices.Sort(names)
 	return names
 }
 
-// flatten turns data of shape [n,1], which may be nested, into n values.
-func flatten(in *tensor) (n int, ok bool) {
-	if len(in.Shape) == 0 || len(in.Shape) > 2 || len(in.Shape) == 2 && in.Shape[1] != 1 {
-		return 0, false
+// check compares a tensor of one value a row with its field and with the tensors before it.
+func (q *inference) check(in *input, field *tensorField, first bool) *problem {
+	if len(in.shape) == 0 || len(in.shape) > 2 || len(in.shape) == 2 && in.shape[1] != 1 {
+		return badTensor("tensor %s has shape %v; one value a row is [n] or [n,1]", in.name, in.shape)
 	}
-	if len(in.Shape) == 1 {
-		return in.Shape[0], true
+	rows := q.n
+	if p := q.count(in); p != nil {
+		return p
 	}
-	for i, item := range in.Data {
-		var inner []json.RawMessage
-		if len(item) == 0 || item[0] != '[' {
-			continue
-		}
-		if json.Unmarshal(item, &inner) != nil || len(inner) != 1 {
-			return 0, false
-		}
-		in.Data[i] = inner[0]
+	switch {
+	case !first && q.n != rows:
+		return badTensor("tensor %s has %d rows, others %d", in.name, q.n, rows)
+	case !fitting(field.datatype, in.datatype):
+		return badTensor("tensor %s has datatype %s, the field takes %s", in.name, in.datatype, field.datatype)
 	}
-	return in.Shape[0], true
+	return nil
 }
 
-// fitting says whether a client's datatype can hold a field's values.
-func fitting(field, given string) bool {
-	integer := strings.HasPrefix(given, "INT") || strings.HasPrefix(given, "UINT")
-	switch field {
-	case "INT64":
-		return integer
-	case "FP64":
-		return integer || strings.HasPrefix(given, "FP")
+// count compares a tensor's shape with its elements and takes its rows as those of the request.
+func (q *inference) count(in *input) *problem {
+	elements := int64(1)
+	for _, size := range in.shape {
+		if size < 0 || size > 0 && elements > int64(in.elements)/size {
+			elements = -1 // negative, or more than there are
+			break
+		}
+		elements *= size
 	}
-	return field == given
+	switch {
+	case elements != int64(in.elements):
+		return badTensor("tensor %s has %d values for shape %v", in.name, in.elements, in.shape)
+	case elements == 0:
+		return badTensor("tensor %s has no rows", in.name)
+	}
+	q.n = int(in.shape[0])
+	return nil
 }
 
-// rows writes the events, one JSON object a row, behind one another into one body.
-func (q *inference) rows(spans []span) ([]byte, []span) {
-	var b []byte
+// rows writes the events, one JSON object a row, behind one another into one body of at most so many bytes, as long as there is room
+// for the memory that it takes.
+func (q *inference) rows(spans []span, limit int, room func(bytes int) bool) ([]byte, []span, *problem) {
+	var b, scratch []byte
 	for i := range q.n {
 		from := len(b)
-		b = q.row(b, i)
+		var err error
+		if b, scratch, err = q.row(b, scratch); err != nil {
+			return nil, nil, badTensor("row %d: %s", i, err)
+		}
+		if len(b) > limit {
+			return nil, nil, &problem{http.StatusRequestEntityTooLarge, "too_many_rows",
+				fmt.Sprintf("as events the tensors take more than the %d bytes that may wait", limit)}
+		}
+		if !room(cap(b)) {
+			return nil, nil, problemFull
+		}
 		spans = append(spans, span{from, len(b)})
 		b = append(b, '\n')
 	}
-	return b, spans
+	return b, spans, nil
 }
 
-func (q *inference) row(b []byte, i int) []byte {
-	if len(q.Inputs) == 1 && q.Inputs[0].Name == eventTensor {
-		return append(b, asEvent(q.Inputs[0].Data[i])...)
+func (q *inference) row(b, scratch []byte) (body, kept []byte, err error) {
+	if q.cells[0].label == nil {
+		b, err = q.cells[0].values.next(b, q.cells[0].field)
+		return b, scratch, err
 	}
 	b = append(b, '{')
-	for _, in := range q.Inputs {
-		if strings.HasSuffix(in.Name, validSuffix) {
-			continue
-		}
-		if b[len(b)-1] != '{' {
+	for i := range q.cells {
+		c := &q.cells[i]
+		if i > 0 {
 			b = append(b, ',')
 		}
-		name, _ := json.Marshal(in.Name)
-		b = append(append(b, name...), ':')
-		if q.valid(in.Name, i) {
-			b = append(b, in.Data[i]...)
-		} else {
-			b = append(b, "null"...)
+		b = append(b, c.label...)
+		at := len(b)
+		if b, err = c.values.next(b, c.field); err != nil {
+			return nil, nil, fmt.Errorf("%s %w", c.field.name, err)
 		}
-	}
-	return append(b, '}')
-}
-
-// valid is what the tensor beside a field's says; without one every value is.
-func (q *inference) valid(name string, i int) bool {
-	for _, in := range q.Inputs {
-		if in.Name == name+validSuffix {
-			return string(in.Data[i]) == "true" || string(in.Data[i]) == "1"
-		}
-	}
-	return true
-}
-
-// asEvent is the text of an element of BYTES as an event. What is no JSON object goes as it is: the model refuses it by row.
-func asEvent(item json.RawMessage) []byte {
-	var inner string
-	if json.Unmarshal(item, &inner) != nil {
-		return item
-	}
-	if rows, list, err := scanRows([]byte(inner), nil); err != nil || list {
-		return item
-	} else {
-		return []byte(inner)[rows[0].from:rows[0].to]
-	}
-}
-
-// outputs turns answers into tensors: those that were asked for, else all fields of the output.
-func (q *inference) outputs(answers []answer, t *types) ([]tensor, *problem) {
-	if p := failures(answers); p != nil {
-		return nil, p
-	}
-	fields := t.gives
-	if len(q.Outputs) > 0 || len(fields) == 0 {
-		fields = nil
-		for _, asked := range q.Outputs {
-			fields = append(fields, fieldNamed(t.gives, asked.Name))
-		}
-		if len(fields) == 0 {
-			fields = []tensorField{{name: eventTensor}}
-		}
-	}
-	var tensors []tensor
-	for _, field := range fields {
-		made, p := makeTensors(field, answers)
-		if p != nil {
-			return nil, p
-		}
-		tensors = append(tensors, made...)
-	}
-	return tensors, nil
-}
-
-func fieldNamed(fields []tensorField, name string) tensorField {
-	for _, f := range fields {
-		if f.name == name {
-			return f
-		}
-	}
-	return tensorField{name: name}
-}
-
-// failures names the rows that have no prediction.
-func failures(answers []answer) *problem {
-	var told []string
-	for i := range answers {
-		a := &answers[i]
-		if a.fate == scored {
+		if c.valid == nil {
 			continue
 		}
-		if len(told) == 10 {
-			told = append(told, "...")
-			break
+		scratch, _ = c.valid.next(scratch[:0], &flagField)
+		if !bytes.Equal(scratch, []byte("true")) && !bytes.Equal(scratch, []byte("1")) {
+			b = append(b[:at], "null"...)
 		}
-		told = append(told, fmt.Sprintf("row %d: %s%s", i, reasonOf(a), a.detail))
 	}
-	if told == nil {
-		return nil
-	}
-	return &problem{http.StatusBadRequest, "rows", strings.Join(told, "; ")}
+	return append(b, '}'), scratch, nil
 }
 
-// makeTensors makes a field's tensor, and the one that marks its nulls if it has some.
-func makeTensors(field tensorField, answers []answer) ([]tensor, *problem) {
-	n := len(answers)
-	out := tensor{Name: field.name, Datatype: field.datatype, Shape: []int{n}, Data: make([]json.RawMessage, n)}
-	if field.datatype == "" {
-		if field.name != eventTensor {
-			return nil, badTensor("the model has no output %s", field.name)
+var flagField = tensorField{datatype: "BOOL"}
+
+// takesField is the field of that name, nil when there is none.
+func (t *types) takesField(name string) *tensorField { return fieldNamed(t.takes, name) }
+
+func fieldNamed(fields []tensorField, name string) *tensorField {
+	for i := range fields {
+		if fields[i].name == name {
+			return &fields[i]
 		}
-		return []tensor{wholeOutputs(out, answers)}, nil
 	}
-	valid, nulls := tensor{Name: field.name + validSuffix, Datatype: "BOOL", Shape: []int{n}}, false
-	for i := range answers {
-		if len(answers[i].outputs) != 1 {
-			return nil, badTensor("row %d has %d outputs; ask for the output %s, which takes any number", i, len(answers[i].outputs), eventTensor)
+	return nil
+}
+
+// numeric says whether all fields are numbers, so that one tensor can hold them.
+func (t *types) numeric() bool {
+	for _, f := range t.takes {
+		if f.datatype != "FP64" && f.datatype != "INT64" {
+			return false
 		}
-		value := fieldOf(answers[i].outputs[0], field.name)
-		null := value == nil || string(value) == "null"
-		valid.Data = append(valid.Data, json.RawMessage(fmt.Sprint(!null)))
-		nulls = nulls || null
-		out.Data[i] = element(field, value, null)
 	}
-	if nulls {
-		return []tensor{out, valid}, nil
-	}
-	return []tensor{out}, nil
-}
-
-func wholeOutputs(out tensor, answers []answer) tensor {
-	out.Datatype = "BYTES"
-	for i := range answers {
-		b := buffer{}
-		b.outputs(answers[i].outputs)
-		out.Data[i] = quoted(b.data)
-	}
-	return out
-}
-
-func fieldOf(output []byte, name string) json.RawMessage {
-	var fields map[string]json.RawMessage
-	_ = json.Unmarshal(output, &fields) // an output that is no object has no fields
-	return fields[name]
-}
-
-// element is a value as its tensor holds it; null is the type's zero, marked by the tensor beside it.
-func element(field tensorField, value json.RawMessage, null bool) json.RawMessage {
-	switch {
-	case null:
-		return json.RawMessage(map[string]string{"BOOL": "false", "INT64": "0", "FP64": "0"}[field.datatype] +
-			map[bool]string{true: `""`}[field.datatype == "BYTES"])
-	case field.asJSON:
-		return quoted(bytes.TrimSpace(value))
-	}
-	return value
-}
-
-func quoted(text []byte) json.RawMessage {
-	out, _ := json.Marshal(string(text)) // a string always can be
-	return out
-}
-
-func (f *Front) json(w http.ResponseWriter, value any) int {
-	data, err := json.Marshal(value)
-	if err != nil {
-		return f.fail(w, &problem{http.StatusInternalServerError, "bad_output", "the model's output is not JSON: " + err.Error()})
-	}
-	b := takeBuffer()
-	defer b.put()
-	b.data = append(b.data, data...)
-	return b.send(w, http.StatusOK)
+	return len(t.takes) > 0
 }

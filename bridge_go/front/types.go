@@ -13,6 +13,7 @@ import (
 type types struct {
 	input, output json.RawMessage
 	takes, gives  []tensorField
+	examples      examples
 
 	once    sync.Once
 	openapi []byte
@@ -21,6 +22,7 @@ type types struct {
 // A tensorField is one field of an event as a tensor of the Open Inference Protocol.
 type tensorField struct {
 	name     string
+	label    []byte // the name as JSON, and a colon
 	datatype string // BOOL, INT64, FP64, BYTES
 	asJSON   bool   // BYTES that hold JSON: nested events, lists, maps
 	nullable bool
@@ -32,11 +34,14 @@ func readTypes(program string, describe []byte) (*types, error) {
 	if len(describe) == 0 {
 		return t, nil
 	}
-	var schemas struct{ Input, Output json.RawMessage }
+	var schemas struct {
+		Input, Output json.RawMessage
+		Examples      examples
+	}
 	if err := json.Unmarshal(describe, &schemas); err != nil {
 		return nil, fmt.Errorf("the worker's description of %s is not JSON: %w", program, err)
 	}
-	t.input, t.output = schemas.Input, schemas.Output
+	t.input, t.output, t.examples = schemas.Input, schemas.Output, schemas.Examples
 	t.takes, t.gives = tensorFields(t.input), tensorFields(t.output)
 	return t, nil
 }
@@ -95,7 +100,7 @@ func tensorFields(raw json.RawMessage) []tensorField {
 	}
 	fields := make([]tensorField, 0, len(event.Properties))
 	for _, p := range event.Properties {
-		field := tensorField{name: p.name, required: required[p.name]}
+		field := tensorField{name: p.name, label: labelOf(p.name), required: required[p.name]}
 		field.fill(root, p.schema)
 		fields = append(fields, field)
 	}

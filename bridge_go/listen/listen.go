@@ -36,7 +36,7 @@ func (l *Limited) Accept() (net.Conn, error) {
 		<-l.slots
 		return nil, err
 	}
-	return &slotted{Conn: conn, free: func() { <-l.slots }}, nil
+	return slot(conn, func() { <-l.slots }), nil
 }
 
 // Close implements net.Listener.
@@ -94,8 +94,13 @@ func waiting(raw syscall.RawConn) bool {
 // A slotted connection gives its slot back once.
 type slotted struct {
 	net.Conn
-	free func()
-	once sync.Once
+	free          func()
+	once          sync.Once
+	reads, writes deadline
+}
+
+func slot(conn net.Conn, free func()) *slotted {
+	return &slotted{Conn: conn, free: free, reads: deadline{conn: conn}, writes: deadline{conn: conn, write: true}}
 }
 
 // Close implements net.Conn.

@@ -72,6 +72,7 @@ var Table = []Metric{
 	counter("ds_suspects_total", "Batches suspected of killing their worker.", func(s *Snapshot) uint64 { return s.Suspects }),
 	counter("ds_suspects_cleared_total", "Suspected batches of which no worker died again.", func(s *Snapshot) uint64 { return s.Cleared }),
 	counter("ds_deaths_excused_total", "Deaths of workers that were not held against events.", func(s *Snapshot) uint64 { return s.Excused }),
+	counter("ds_events_forgotten_total", "Events taken out of line before a worker had them, since nobody waited for them any more.", func(s *Snapshot) uint64 { return s.Forgotten }),
 	counter("ds_lane_full_total", "Events that had to wait since their lane was at its cap: a hot key.", func(s *Snapshot) uint64 { return s.LaneFull }),
 	counter("ds_breaker_opened_total", "Times that the breaker paused the source.", func(s *Snapshot) uint64 { return s.BreakerOpened }),
 	gauge("ds_breaker_open", "1 while the breaker pauses the source.", func(s *Snapshot) float64 { return oneIf(s.BreakerOpen) }),

@@ -45,6 +45,7 @@ func checkNames(root *node, ps *problems) {
 	checkReaders(root, ps)
 	checkOrder(root, ps)
 	checkFormats(root, ps)
+	checkVersions(root, ps)
 }
 
 type names struct {
@@ -175,7 +176,7 @@ func (c names) belonging(p path, command *node, kind string) {
 		for _, key := range with.value.(object).keys() {
 			if command.has(key) && !command.has(with.key) {
 				c.report(command.keys[key], p.with(key), "not-for-kind",
-					fmt.Sprintf("belongs to %s, which is missing. Write for example %s: latest", with.key, with.key))
+					fmt.Sprintf("belongs to %s, which is missing. Write for example %s: %s", with.key, with.key, exampleOf(with.key)))
 			}
 		}
 	}
@@ -208,4 +209,12 @@ func (c names) scale(p path, scale *node) {
 	if isLeast && isMost && least > most {
 		c.report(scale.get("min").place, p, "range", fmt.Sprintf("%d is more than max, which is %d", least, most))
 	}
+}
+
+// exampleOf is a value of a key that others belong to.
+func exampleOf(key string) string {
+	if key == "request_log" {
+		return "requests"
+	}
+	return "latest"
 }

@@ -92,12 +92,25 @@ type Command struct {
 	ShadowQueue     ShadowQueue `json:"shadow_queue"`
 	ShadowTolerance float64     `json:"shadow_tolerance"`
 
+	Versions    map[string]int `json:"versions"` // version or alias to weight; none: latest alone
+	RouteHeader string         `json:"route_header"`
+	Swap        string         `json:"swap"` // beside or in-place
+
+	Models map[string]string `json:"models"` // further models that are served: name to program.yaml
+
+	RequestLog       string          `json:"request_log"` // stream; none when empty
+	RequestLogSample float64         `json:"request_log_sample"`
+	RequestLogQueue  RequestLogQueue `json:"request_log_queue"`
+
 	Host           string   `json:"host"`
 	Port           int      `json:"port"`
+	GRPCPort       *int     `json:"grpc_port"` // no gRPC when nil
 	MaxBody        Size     `json:"max_body"`
 	Queue          Queue    `json:"queue"`
 	RequestTimeout Duration `json:"request_timeout"`
 	DrainDelay     Duration `json:"drain_delay"`
+	TLS            *TLS     `json:"tls"`
+	Tokens         string   `json:"tokens"` // a file; nobody is asked when empty
 
 	Deploy map[string]any `json:"deploy"`
 }
@@ -121,10 +134,22 @@ type Queue struct {
 	Bytes Size `json:"bytes"`
 }
 
+// TLS names the files of a certificate and its key, relative to [Program.Folder].
+type TLS struct {
+	Cert string `json:"cert"`
+	Key  string `json:"key"`
+}
+
 // ShadowQueue bounds what waits for a shadow.
 type ShadowQueue struct {
 	Events int  `json:"events"`
 	Bytes  Size `json:"bytes"`
+}
+
+// RequestLogQueue bounds what waits for the stream of the request log.
+type RequestLogQueue struct {
+	Requests int  `json:"requests"`
+	Bytes    Size `json:"bytes"`
 }
 
 // Name is the program's name.

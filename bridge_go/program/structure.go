@@ -152,14 +152,13 @@ func fitsType(rule object, value any) bool {
 	case int64:
 		return (rule.text("type") == "number" || rule.text("type") == "integer") && inBounds(rule, v)
 	case float64:
-		least, bounded := rule.get("minimum").(int64)
-		return rule.text("type") == "number" && (!bounded || v >= float64(least))
+		return rule.text("type") == "number" && inBounds(rule, v)
 	}
 	return false
 }
 
-func inBounds(rule object, v int64) bool {
+func inBounds[T int64 | float64](rule object, v T) bool {
 	least, bounded := rule.get("minimum").(int64)
 	most, limited := rule.get("maximum").(int64)
-	return (!bounded || v >= least) && (!limited || v <= most)
+	return (!bounded || v >= T(least)) && (!limited || v <= T(most))
 }

@@ -15,6 +15,7 @@ type Discovery struct {
 	Wire      string `json:"wire"`
 	TokenFile string `json:"token_file"`
 	HTTP      string `json:"http,omitempty"`
+	GRPC      string `json:"grpc,omitempty"`
 	Metrics   string `json:"metrics,omitempty"`
 	Version   string `json:"version"`
 }

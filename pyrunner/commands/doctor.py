@@ -111,19 +111,21 @@ def _state(project: Project) -> Iterator[Finding]:
 
 def _port(project: Project) -> Iterator[Finding]:
     command = project.program.command("serve-api")
-    host, port = command.host or "127.0.0.1", command.port or 0
+    host = command.host or "127.0.0.1"
+    yield _free(host, "port", command.port or 0)
+    if command.grpc_port is not None:
+        yield _free(host, "grpc_port", command.grpc_port)
+
+
+def _free(host: str, key: str, port: int) -> Finding:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as e:
-            yield Finding(
-                False,
-                "port",
-                f"{host}:{port} is not free ({e.strerror}). Set another: serve-api port in program.yaml",
-            )
-            return
-    yield Finding(True, "port", f"{host}:{port} is free for serve-api")
+            taken = f"{host}:{port} is not free ({e.strerror}). Set another: serve-api {key} in program.yaml"
+            return Finding(False, key, taken)
+    return Finding(True, key, f"{host}:{port} is free for serve-api")
 
 
 def _disk(folder: Path) -> Iterator[Finding]:

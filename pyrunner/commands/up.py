@@ -115,9 +115,9 @@ def _readable(project: Project) -> bool:
 def _welcome(project: Project, commands: list[Command], child: Bridge) -> None:
     for c in commands:
         if local.kind(c) == "serve-api":
-            note(
-                f"{c.name}: http://{child.running.http}/predict, documentation at http://{child.running.http}/docs"
-            )
+            url = f"{'https' if c.tls else 'http'}://{child.running.http}"
+            beside = f", gRPC at {child.running.grpc}" if c.grpc_port is not None else ""
+            note(f"{c.name}: {url}/predict, documentation at {url}/docs{beside}")
         else:
             note(f"{c.name}: {c.input} -> {c.output or '(nowhere)'}")
     note(f"metrics: http://{child.running.metrics}/metrics, log: {child.log}")

@@ -12,6 +12,12 @@ STREAM, DATASET, EITHER, VALUE = "stream", "dataset", "stream or dataset", ""
 
 _BATCH = {"events": 256, "bytes": "256KiB", "linger": "0ms"}
 _BREAKER = {"run": 20, "hold": "2s"}
+_REQUEST_LOG = {"request_log_sample": 0.01, "request_log_queue": {"requests": 1024, "bytes": "16MiB"}}
+_SHADOW = {
+    "shadow_workers": 1,
+    "shadow_queue": {"events": 8192, "bytes": "16MiB"},
+    "shadow_tolerance": 0,
+}
 
 KINDS: dict[str, dict[str, Any]] = {
     "train": {"fields": {"input": DATASET, "validation": DATASET}, "defaults": {}},
@@ -43,27 +49,35 @@ KINDS: dict[str, dict[str, Any]] = {
             "breaker": _BREAKER,
             "guarantee": "at-least-once",
         },
-        "with": {
-            "shadow": {
-                "shadow_workers": 1,
-                "shadow_queue": {"events": 8192, "bytes": "16MiB"},
-                "shadow_tolerance": 0,
-            }
-        },
+        "with": {"shadow": _SHADOW},
     },
     "serve-api": {
         "fields": {
             "host": VALUE,
             "port": VALUE,
+            "grpc_port": VALUE,
             "max_body": VALUE,
             "queue": VALUE,
             "request_timeout": VALUE,
             "drain_delay": VALUE,
+            "tls": VALUE,
+            "tokens": VALUE,
             "workers": VALUE,
             "batch": VALUE,
             "deadline": VALUE,
             "attempts": VALUE,
             "breaker": VALUE,
+            "versions": VALUE,
+            "route_header": VALUE,
+            "models": VALUE,
+            "swap": VALUE,
+            "shadow": VALUE,
+            "shadow_workers": VALUE,
+            "shadow_queue": VALUE,
+            "shadow_tolerance": VALUE,
+            "request_log": STREAM,
+            "request_log_sample": VALUE,
+            "request_log_queue": VALUE,
         },
         "defaults": {
             "host": "127.0.0.1",
@@ -77,7 +91,9 @@ KINDS: dict[str, dict[str, Any]] = {
             "deadline": "10s",
             "attempts": 2,
             "breaker": {"run": 20, "hold": "200ms"},
+            "swap": "beside",
         },
+        "with": {"shadow": _SHADOW, "request_log": _REQUEST_LOG},
     },
     "score-batch": {
         "fields": {

@@ -145,7 +145,16 @@ ModelRef = leaf(
     "a model's version or alias, such as 3 or latest",
     anyOf=[{"type": "integer", "minimum": 1, "maximum": 10**9}, {"type": "string", "pattern": _NAME}],
 )
+Weight = leaf(int, "a number from 0 to 1000000", type="integer", minimum=0, maximum=10**6)
+Header = leaf(
+    str,
+    "the name of a header, such as X-User-Id",
+    type="string",
+    pattern="[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}",
+)
+Swap = _choice("beside", "in-place")
 Distance = leaf(int | float, "a number from 0", type="number", minimum=0)
+Part = leaf(int | float, "a part from 0 to 1", type="number", minimum=0, maximum=1)
 Processes = _count(1, 1024, "a number from 1 to 1024")
 Port = _count(0, 65535, "a port from 0 to 65535")
 Events = _count(1, 16384, "a number from 1 to 16384")

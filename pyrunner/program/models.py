@@ -26,7 +26,7 @@ __all__ = [
     "Metadata",
     "Program",
 ]
-__all__ += ["Queue", "Scale", "ShadowQueue", "Size", "Spec", "Stream"]
+__all__ += ["Queue", "RequestLogQueue", "Scale", "ShadowQueue", "Size", "Spec", "Stream", "Tls"]
 
 
 class _Strict(BaseModel):
@@ -118,6 +118,15 @@ class Queue(_Strict):
     """Most bytes of rows that wait; then 429."""
 
 
+class Tls(_Strict):
+    """With what the server says who it is. The files are read again when they change."""
+
+    cert: is_.Word = Field(examples=["certs/tls.crt"])
+    """A PEM file, relative to program.yaml: the certificate, and those between it and its authority."""
+    key: is_.Word = Field(examples=["certs/tls.key"])
+    """A PEM file, relative to program.yaml: the private key."""
+
+
 class ShadowQueue(_Strict):
     """What may wait for the shadow."""
 
@@ -125,6 +134,15 @@ class ShadowQueue(_Strict):
     """Most events that wait or are being scored; what does not fit is dropped and counted."""
     bytes: is_.Bytes | None = None
     """Most bytes of these events and of the answers that they are compared with."""
+
+
+class RequestLogQueue(_Strict):
+    """What may wait for the stream of the request log."""
+
+    requests: is_.Rows | None = None
+    """Most requests that wait to be written; what does not fit is dropped and counted."""
+    bytes: is_.Bytes | None = None
+    """Most bytes of their rows and answers."""
 
 
 class Scale(_Strict):
@@ -186,10 +204,25 @@ class Command(_Strict):
     shadow_queue: ShadowQueue | None = None
     shadow_tolerance: is_.Distance | None = None
     """How far two numbers with a fraction may be apart and still count as the same."""
+    versions: dict[is_.Name, is_.Weight] | None = None
+    """Versions of the model, or aliases, that answer side by side, and the weight of each; 0 for one that answers only who names it. Default: latest alone."""
+    route_header: is_.Header | None = None
+    """The header that keeps who sends it with one version, where events have no Key. Default: the request's id."""
+    models: dict[is_.LowerName, is_.Word] | None = None
+    """Further models that the same server answers for: by name the program.yaml of each, relative to this one."""
+    swap: is_.Swap | None = None
+    """How another version comes in: beside the old one until it answers, or in its place, worker by worker, where memory is short."""
+    request_log: is_.Name | None = None
+    """A stream that some of the requests are written to as JSON: rows in, rows out, version, latency. Default: there is none."""
+    request_log_sample: is_.Part | None = None
+    """The part of requests that is written, drawn by chance."""
+    request_log_queue: RequestLogQueue | None = None
     host: is_.Word | None = None
     """The address to listen on; 0.0.0.0 is all."""
     port: is_.Port | None = None
     """The port to listen on; 0 is any."""
+    grpc_port: is_.Port | None = None
+    """The port of the Open Inference Protocol over gRPC; 0 is any. Default: there is none."""
     max_body: is_.Bytes | None = None
     """Largest body of a request."""
     queue: Queue | None = None
@@ -197,6 +230,9 @@ class Command(_Strict):
     """The longest that a request may take, its body included; then 504."""
     drain_delay: is_.Time | None = None
     """How long the server answers on after it has said that it ends, so that load balancers notice."""
+    tls: Tls | None = None
+    tokens: is_.Word | None = Field(default=None, examples=["/run/secrets/tokens"])
+    """A file of bearer tokens, one a line, relative to program.yaml; read again when it changes. Default: nobody is asked."""
     deploy: Deploy | None = None
 
 

@@ -14,6 +14,7 @@ from pyrunner.program.order import check_order
 from pyrunner.program.places import Path, Problems
 from pyrunner.program.resolve import command_kind
 from pyrunner.program.tree import Node, render
+from pyrunner.program.versions import check_versions
 from pyrunner.program.words import quote, unknown
 
 _SECTIONS = {"stream": "streams", "dataset": "datasets", "connection": "connections"}
@@ -52,6 +53,7 @@ def check_names(root: Node, problems: Problems) -> None:
     check_readers(root, problems)
     check_order(root, problems)
     check_formats(root, problems)
+    check_versions(root, problems)
 
 
 def _commands(root: Node) -> Iterator[tuple[Path, Node]]:
@@ -159,7 +161,8 @@ def _check_belonging(root: Node, path: Path, command: Node, kind: str, problems:
     for key, belonging in KINDS[kind].get("with", {}).items():
         for name in belonging:
             if name in command.map and key not in command.map:
-                text = f"belongs to {key}, which is missing. Write for example {key}: latest"
+                example = "requests" if key == "request_log" else "latest"
+                text = f"belongs to {key}, which is missing. Write for example {key}: {example}"
                 problems.add(command.keys[name], render(root, (*path, name)), "not-for-kind", text)
 
 

@@ -8,6 +8,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,6 +26,7 @@ class WorkerProcess:
         self.failure: str | None = None
         self.ready = False
         self.bridge: int | None = None  # the life of the bridge that it was ready for last
+        self.bridge_at = 0.0  # since when
         self.cut_reason: str | None = None
         self.stack_asked = False
         self.talks = True  # until it has closed its end of the reports
@@ -58,7 +60,8 @@ class WorkerProcess:
         for report in reports:
             self.ready = self.ready or report["kind"] == "ready"
             self._stack_fd = report.get("stack_fd", self._stack_fd)
-            self.bridge = report.get("bridge", self.bridge)
+            if (bridge := report.get("bridge", self.bridge)) != self.bridge:
+                self.bridge, self.bridge_at = bridge, time.monotonic()
             self.failure = report.get("reason", self.failure) if report["kind"] == "failed" else self.failure
         self.talks = more
         return reports
@@ -135,4 +138,8 @@ def _arguments(spec: WorkerSpec, slot: int, worker: str) -> list[str]:
         arguments += ["--model", spec.model_ref]
     if spec.shadow:
         arguments += ["--shadow", spec.route]
+    elif spec.route != spec.command:
+        arguments += ["--route", spec.route]
+    if spec.name:
+        arguments += ["--known-as", spec.name]
     return [*arguments, *(part for param in spec.params for part in ("--param", param))]

@@ -20,6 +20,10 @@ class Slot:
         self.kill_at: float | None = None
         self.told = ""  # the last failure to load that was logged
         self.starts = 0
+        self.added = False  # while others ran: that it cannot be loaded ends nothing
+        self.leaving = False  # is to end, and nobody comes after it
+        self.next: WorkerSpec | None = None  # what its next worker is to be, when it is its turn
+        self.turning = False  # its worker was asked to end for that, and the next is not ready yet
         self._ready_since: float | None = None
         self._loads = Backoff(0.5, 30.0)
         # Short: loading itself brakes a loop of deaths, and a bisection waits for fresh workers. A shadow's deaths are nobody's
@@ -30,6 +34,7 @@ class Slot:
 
     def ready(self, now: float) -> None:
         self._ready_since = now
+        self.turning = False
         self._loads.reset()
         self._kills.reset()
         self.told = ""

@@ -15,7 +15,8 @@ class WorkerSpec:
 
     `program` is the path of program.yaml, `name` the program's name, `model_ref` a version or alias of the trained model.
     `secrets` are environment variables that workers must not have. A `shadow` scores beside the command's own workers, and
-    nothing depends on it.
+    nothing depends on it. `version` is what the bridge calls one of several versions that answer side by side. `served_by` is, for a
+    program whose model another program's server answers for, what that one calls it: COMMAND:MODEL; `name` is then the other's.
     """
 
     program: Path
@@ -27,11 +28,19 @@ class WorkerSpec:
     name: str = ""
     secrets: frozenset[str] = frozenset()
     shadow: bool = False
+    version: str = ""
+    served_by: str = ""
+
+    @property
+    def served(self) -> str:
+        """What the bridge knows the versions of this model by."""
+        return self.served_by or self.command
 
     @property
     def route(self) -> str:
         """What the bridge, logs and metrics know these workers by."""
-        return f"{self.command}{SHADOW}" if self.shadow else self.command
+        own = f"{self.served}@{self.version}" if self.version else self.served
+        return f"{self.command}{SHADOW}" if self.shadow else own
 
 
 @dataclass(frozen=True)

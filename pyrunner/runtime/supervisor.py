@@ -12,18 +12,22 @@ come back to it a deadline and some time after the parent has is cut, too.
 A shadow's workers are a slot like any other, but for this: that their model cannot be loaded ends nothing, they are started again
 later each time, and the end does not wait for them.
 
+Versions come and go while others run (`change`): a new one gets slots of its own; one that goes drains, its slots go with
+its workers, and at last its connection to the bridge.
+
 A cut: SIGUSR1, so that the worker dumps its stacks; 200 ms; SIGKILL for the group; the user's part of the stack to the log.
 Signals: the first SIGTERM or SIGINT drains (each worker says DRAIN, answers what it has and ends), the second kills.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -34,6 +38,7 @@ from pyrunner.runtime.deaths import EXIT_OK, Death, name_death
 from pyrunner.runtime.line import Line
 from pyrunner.runtime.memory import OomCounter
 from pyrunner.runtime.process import WorkerProcess, wait_any
+from pyrunner.runtime.room import memory_of
 from pyrunner.runtime.slots import Slot
 from pyrunner.runtime.specs import WorkerEvent, WorkerSpec
 from pyrunner.runtime.stacks import WAIT, users_stack
@@ -50,7 +55,8 @@ class Supervisor:
 
     `run` blocks and returns the exit code: 0 after a drain, 1 when a worker had to be killed for it, 2 when `fail_fast` is set and a
     worker could not load its model before it had ever been ready. `stop` may be called from any thread or signal handler.
-    `metrics` is (host, port) of /metrics. `grace` is how long a drain may take.
+    `metrics` is (host, port) of /metrics. `grace` is how long a drain may take. `part` is called with this parent's name, on a thread of its
+    own, when it is first told to end: the workers are told when it returns, or at the second signal.
     """
 
     def __init__(
@@ -66,6 +72,7 @@ class Supervisor:
         fail_fast: bool = False,
         log_json: bool | None = None,
         log_level: str = "info",
+        part: Callable[[str], None] | None = None,
     ) -> None:
         self._bridge, self._token_file, self._log = bridge, Path(token_file), log
         self._on_event = on_event or (lambda _: None)
@@ -80,9 +87,14 @@ class Supervisor:
         self._name = f"{os.uname().nodename}-{os.getpid()}"
         self._waker = Waker()
         self._cuts: SimpleQueue[tuple[str, str]] = SimpleQueue()
-        self._bridges: dict[str, tuple[int, float]] = {}  # by command: its life, until when workers may come
+        self._changes: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._numbers = itertools.count(len(pairs))
+        # By command: the life of its bridge, since when it is known here, until when workers may come.
+        self._bridges: dict[str, tuple[int, float, float]] = {}
         self._stops = 0
         self._ends_at: float | None = None
+        self._part = part
+        self._parting: threading.Event | None = None  # set when the workers may go
         self._exit = EXIT_OK
         self._lines: dict[str, Line] = {}
         self._oom = OomCounter()
@@ -96,6 +108,22 @@ class Supervisor:
         """Drain and end; called again, kill."""
         self._stops += 1
         self._waker.set()
+
+    def change(self, add: Sequence[WorkerSpec] = (), remove: Collection[str] = ()) -> None:
+        """Have workers of further specs, and none of these routes any more. Returns at once; from any thread."""
+        self._changes.put(lambda: self._add(add))
+        self._changes.put(lambda: self._remove(remove))
+        self._waker.set()
+
+    def replace(self, spec: WorkerSpec) -> None:
+        """Have each worker of this route replaced by one of this spec, one after the other. Returns at once; from any thread."""
+        self._changes.put(lambda: self._turn_to(spec))
+        self._waker.set()
+
+    def largest(self) -> int:
+        """The bytes that the largest worker has for itself; 0 while there is none, or where the system does not tell."""
+        processes = [slot.process for slot in list(self._slots) if not slot.spec.shadow]
+        return max((memory_of(p.pid) for p in processes if p is not None and p.ready), default=0)
 
     def run(self) -> int:
         with tempfile.TemporaryDirectory(prefix="ds-runner-metrics-") as folder:
@@ -117,15 +145,17 @@ class Supervisor:
 
     def _turn(self) -> None:
         now = time.monotonic()
-        if self._stops and self._ends_at is None:
+        if self._stops and self._ends_at is None and self._may_end():
             self._begin_to_end(now)
             if self._over():  # there is nobody to wait for
                 return
         self._start_due(now)
         self._wait(now)
         self._cut_asked()
-        for slot in self._slots:
+        self._change_asked()
+        for slot in list(self._slots):
             self._look_at(slot)
+        self._turn_next()
 
     def _over(self) -> bool:
         return self._ends_at is not None and all(slot.process is None for slot in self._slots)
@@ -135,7 +165,7 @@ class Supervisor:
         due = [now + _LONGEST] if self._ends_at is None or self._ends_at < now else [self._ends_at]
         for slot in self._slots:
             if slot.process is None:
-                due += [slot.due] if self._ends_at is None else []
+                due += [] if self._stops else [slot.due]
                 continue
             due += [] if slot.kill_at is None else [slot.kill_at]
             due += [] if (until := self._missed(slot)) is None else [until]
@@ -166,7 +196,7 @@ class Supervisor:
     def _missed(self, slot: Slot) -> float | None:
         """Until when its worker may be missed by a new bridge; None when it is not."""
         process = slot.process
-        bridge, until = self._bridges.get(slot.spec.route, (None, 0.0))
+        bridge, since, until = self._bridges.get(slot.spec.route, (None, 0.0, 0.0))
         if (
             process is None
             or not process.ready
@@ -174,7 +204,9 @@ class Supervisor:
             or self._ends_at is not None
         ):
             return None
-        return None if bridge is None or bridge == process.bridge else until
+        # One that has another bridge since is ahead of this parent: it is there with the next one, which this has not reached.
+        ahead = process.bridge is not None and process.bridge_at > since
+        return None if bridge is None or bridge == process.bridge or ahead else until
 
     def _kill_late(self, slot: Slot, process: WorkerProcess) -> None:
         if not process.killed:
@@ -186,7 +218,7 @@ class Supervisor:
 
     def _start_due(self, now: float) -> None:
         for slot in self._slots:
-            if slot.process is None and self._ends_at is None and now >= slot.due:
+            if slot.process is None and not self._stops and now >= slot.due and not slot.leaving:
                 self._start(slot)
 
     def _start(self, slot: Slot) -> None:
@@ -234,7 +266,7 @@ class Supervisor:
         out_of_memory = self._oom.rose()
         returncode = process.bury()
         self._forget(slot)
-        ended = self._ends_at is not None and returncode in (
+        ended = (self._stops or slot.leaving or slot.turning) and returncode in (
             EXIT_OK,
             -signal.SIGTERM,
         )  # the latter while loading
@@ -245,8 +277,10 @@ class Supervisor:
         if ended:
             slot.died(now, while_loading=False)
             self._tell("ended", slot, process.pid)
-            return
-        self._note_death(slot, process, death, stack, now)
+        else:
+            self._note_death(slot, process, death, stack, now)
+        if slot.leaving:
+            self._take_out(slot)
 
     def _note_death(self, slot: Slot, process: WorkerProcess, death: Death, stack: str, now: float) -> None:
         self._count(lambda m: m.deaths.labels(slot.spec.route, death.cause).inc())
@@ -270,11 +304,89 @@ class Supervisor:
             self._log.error("worker could not load its model", reason=death.detail, **values)
         slot.told = death.detail
         own = [s.process for s in self._slots if s.process is not None and not s.spec.shadow]
-        if self._fail_fast and not slot.spec.shadow and not any(process.ready for process in own):
+        if (
+            self._fail_fast
+            and not slot.spec.shadow
+            and not slot.added
+            and not any(process.ready for process in own)
+        ):
             self._exit = 2
             self.stop()
 
+    # ---- versions that come and go
+
+    def _change_asked(self) -> None:
+        while True:
+            try:
+                change = self._changes.get_nowait()
+            except Empty:
+                return
+            if self._ends_at is None:
+                change()
+
+    def _add(self, specs: Sequence[WorkerSpec]) -> None:
+        for spec in specs:
+            for _ in range(spec.workers):
+                slot = Slot(spec, next(self._numbers))
+                slot.added = True
+                self._slots.append(slot)
+            if spec.route not in self._lines:
+                self._open_line(spec)
+
+    def _remove(self, routes: Collection[str]) -> None:
+        now = time.monotonic()
+        for slot in [slot for slot in self._slots if slot.spec.route in routes and not slot.leaving]:
+            slot.leaving = True
+            if slot.process is None:
+                self._take_out(slot)
+            else:
+                slot.kill_at = now + self._grace
+                slot.process.end()
+
+    def _turn_to(self, spec: WorkerSpec) -> None:
+        for slot in self._slots:
+            if slot.spec.route == spec.route and not slot.leaving:
+                slot.next = None if slot.spec == spec else spec
+
+    def _turn_next(self) -> None:
+        """One worker of a route at a time, the next when the one before is ready or has failed: then it is turned back."""
+        if self._ends_at is not None:
+            return
+        for slot in self._slots:
+            peers = [s for s in self._slots if s.spec.route == slot.spec.route]
+            if slot.next is None or any(peer.turning and peer is not slot for peer in peers):
+                continue
+            slot.spec, slot.next = slot.next, None
+            slot.added = slot.turning = True
+            slot.due = 0.0
+            if slot.process is not None:
+                slot.kill_at = time.monotonic() + self._grace
+                slot.process.end()
+
+    def _take_out(self, slot: Slot) -> None:
+        """The slot goes, and with the last of its route the connection that speaks for it, which says what is left to say."""
+        self._slots.remove(slot)
+        route = slot.spec.route
+        if all(other.spec.route != route for other in self._slots) and route in self._lines:
+            self._lines.pop(route).close(timeout=0)
+
     # ---- the end
+
+    def _may_end(self) -> bool:
+        """Whether the workers may be told to go: somebody else may need them still."""
+        if self._part is None or self._stops > 1:
+            return True
+        if self._parting is None:
+            self._parting = threading.Event()
+            threading.Thread(target=self._take_leave, args=(self._part, self._parting), daemon=True).start()
+        return self._parting.is_set()
+
+    def _take_leave(self, part: Callable[[str], None], parted: threading.Event) -> None:
+        try:
+            part(self._name)
+        finally:
+            parted.set()
+            self._waker.set()
 
     def _begin_to_end(self, now: float) -> None:
         self._ends_at = now + self._grace
@@ -309,23 +421,27 @@ class Supervisor:
             signal.set_wakeup_fd(-1)
 
     def _open_lines(self) -> None:
+        for spec in {slot.spec.route: slot.spec for slot in self._slots}.values():
+            self._open_line(spec)
+
+    def _open_line(self, spec: WorkerSpec) -> None:
         def cut(worker: str, reason: str) -> None:
             self._cuts.put((worker, reason))
             self._waker.set()
 
         def reached(command: str) -> Callable[[int, float], None]:
             def note(bridge: int, deadline: float) -> None:
-                if self._bridges.get(command, (None, 0.0))[0] != bridge:
-                    self._bridges[command] = (bridge, time.monotonic() + deadline + _RETURN)
+                if self._bridges.get(command, (None, 0.0, 0.0))[0] != bridge:
+                    now = time.monotonic()
+                    self._bridges[command] = (bridge, now, now + deadline + _RETURN)
                     self._waker.set()
 
             return note
 
-        for spec in {slot.spec.route: slot.spec for slot in self._slots}.values():
-            identity = Identity(spec.name or _program_name(spec), spec.route, f"{self._name}-{spec.route}")
-            dialler = Dialler(self._bridge, self._token_file, Role.SUPERVISOR, identity, self._log)
-            self._lines[spec.route] = Line(dialler, cut, reached(spec.route), self._log)
-            self._lines[spec.route].start()
+        identity = Identity(spec.name or _program_name(spec), spec.route, f"{self._name}-{spec.route}")
+        dialler = Dialler(self._bridge, self._token_file, Role.SUPERVISOR, identity, self._log)
+        self._lines[spec.route] = Line(dialler, cut, reached(spec.route), self._log)
+        self._lines[spec.route].start()
 
     def _serve_metrics(self, folder: Path) -> Callable[[], None]:
         if self._metrics_at is None:

@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     reporter = Reporter(options.report_fd)
     stack = None if options.stack_fd is None else dump_on_request(options.stack_fd)
     logs.configure(json=options.log_json, level=options.log_level)
-    log = logs.get(command=options.shadow or options.command, slot=options.slot)
+    log = logs.get(command=options.route, slot=options.slot)
     if options.shadow:
         stand_back()
     if options.metrics is not None:
@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from pyrunner.project import open_project
 
         project = open_project(options.program, options.env, options.param)
-        calls = _calls(options, project.name)
+        calls = _calls(options, options.known_as or project.name)
         loaded = _Loaded.load(options, project, calls)
     except Exception as error:
         if calls is not None:
@@ -83,7 +83,7 @@ def _calls(options: argparse.Namespace, program: str) -> Calls:
     from pyrunner.client import Calls, Dialler, Identity
     from pyrunner.protocol import Role
 
-    identity = Identity(program, options.shadow or options.command, options.worker, options.slot)
+    identity = Identity(program, options.route, options.worker, options.slot)
     return Calls(Dialler(options.bridge, options.token_file, Role.CALLS, identity, _Quiet()))
 
 
@@ -107,6 +107,7 @@ class _Loaded:
     @classmethod
     def load(cls, options: argparse.Namespace, project: Project, calls: Calls) -> _Loaded:
         from pyrunner.data import Access
+        from pyrunner.examples import with_examples
         from pyrunner.program.kinds import kind_of
         from pyrunner.scoring import Scorer
         from pyrunner.tape.environment import described, environment_of
@@ -116,18 +117,22 @@ class _Loaded:
             calls.start()
         trained = project.reaching(access).trained(options.model)
         scorer = Scorer(trained.model, model_version=trained.version, access=access)
-        scorer.warm_up(trained.sample)
+        answered = scorer.warm_up(trained.sample)
         command = project.program.command(options.command)
         batch = command.batch
         events = (batch.events if batch else None) or 256
         size = batch.bytes.bytes if batch and batch.bytes is not None else 256 * 1024
+        kept = kind_of(command.name, command.kind or "") != "serve-api"
+        describe = described(scorer.signature.describe(), environment_of(project.folder, trained))
+        if not kept:
+            describe = with_examples(describe, scorer.signature, trained.sample, answered)
         return cls(
-            project.name,
+            options.known_as or project.name,
             trained.version,
             scorer,
             (_BATCHES_AHEAD * events, _BATCHES_AHEAD * max(size, 256 * 1024)),
-            kept=kind_of(command.name, command.kind or "") != "serve-api",
-            describe=described(scorer.signature.describe(), environment_of(project.folder, trained)),
+            kept=kept,
+            describe=describe,
         )
 
 
@@ -149,7 +154,7 @@ def _score(
     signature = loaded.scorer.signature
     identity = Identity(
         loaded.program,
-        options.shadow or options.command,
+        options.route,
         options.worker,
         options.slot,
         loaded.version,
@@ -157,7 +162,7 @@ def _score(
         loaded.describe,
     )
     waker = Waker()
-    metrics = WorkerMetrics(loaded.program, options.shadow or options.command)
+    metrics = WorkerMetrics(loaded.program, options.route)
     loop = Loop(
         dialler=Dialler(
             options.bridge, options.token_file, Role.EVENTS, identity, _Quiet() if options.supervised else log
@@ -269,6 +274,12 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--shadow", metavar="ROUTE", help="score beside the command, as its shadow of that name"
     )
     parser.add_argument(
+        "--known-as", help="what the bridge knows the program by, where it is not the program's own name"
+    )
+    parser.add_argument(
+        "--route", help="what the bridge knows this worker by: the command, or one version of it"
+    )
+    parser.add_argument(
         "--worker", default=f"{os.uname().nodename}-{os.getpid()}", help="name that no other worker has"
     )
     parser.add_argument("--slot", type=int, default=0)
@@ -279,7 +290,9 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--supervised", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--report-fd", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--stack-fd", type=int, help=argparse.SUPPRESS)
-    return parser.parse_args(argv)
+    options = parser.parse_args(argv)
+    options.route = options.shadow or options.route or options.command
+    return options
 
 
 if __name__ == "__main__":

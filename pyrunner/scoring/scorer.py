@@ -241,13 +241,14 @@ class Scorer:
         events = self._decoder.each(payloads).events
         return self.container.build(TypedBatch(self.signature.input_schema, events, NOTHING))
 
-    def warm_up(self, sample: Sequence[bytes] = ()) -> None:
-        """Pay first-call costs: the model's own warm_up, or else an answer to a few sample payloads."""
+    def warm_up(self, sample: Sequence[bytes] = ()) -> Scored | None:
+        """Pay first-call costs: the model's own warm_up, or else an answer to a few sample payloads, which is returned."""
         if overrides(type(self.model), "warm_up"):
             self.model.warm_up()
         elif sample:
             with suppress(Surroundings):  # then the first event pays
-                self.score(list(sample))
+                return self.score(list(sample))
+        return None
 
     def _direct_call(self) -> Callable[[list[Any]], Any] | None:
         """What turns events into outcomes with nothing in between, for containers that are the events themselves."""

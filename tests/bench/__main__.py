@@ -20,6 +20,8 @@ from pathlib import Path
 
 from . import (
     api,
+    api_growth,
+    api_open,
     codec,
     columns_rows,
     jetstream_rows,
@@ -44,6 +46,8 @@ GROUPS = {
     "parse": parse_rows.rows,
     "scoring": scoring.rows,
     "api": api.rows,
+    "api-open": api_open.rows,
+    "api-growth": api_growth.rows,
 }
 
 

@@ -1,87 +1,40 @@
-"""HTTP rows: LogisticRegression on iris, one row a request, 64 connections, one worker each.
+"""HTTP rows of closed loops: one row a request, 64 connections or one, one worker each, batches of at most 64 rows for all who batch.
 
-`api_rps_lr` is `ds-runner serve-api`: the bridge's front, the wire and one Python worker. Its peer is FastAPI under uvicorn
-with uvloop and httptools; its floor, here a ceiling, is Go's bare net/http with a constant reply. The load generator runs
-on the same processors, so that `api_cpu_us_lr`, the CPU time of a server's processes for a request, is the steadier figure.
+Ours, the floor (Go's bare net/http with a constant reply) and the peers take turns. The load generator runs on the same
+processors, so that the CPU time of a server's processes for a request is the steadier figure, and comes first; latency under
+saturation is not quoted from here.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-import tempfile
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack
 
 from . import wrk
-from .children import PEERS, SINGLE
-from .cpu import cpu_seconds, family, median, spread
+from .cpu import median, spread
 from .row import Row
-from .server import ended, free_port
+from .serving import (
+    BARE,
+    BENTO,
+    BENTO_PYTHON,
+    FASTAPI,
+    HAND,
+    THREADS,
+    TRITON,
+    TRITON_PYTHON,
+    Served,
+    Server,
+    bare,
+    bento,
+    fastapi,
+    hand_batcher,
+    ours_of,
+    triton,
+)
 
-SCIENCE = """\
-import numpy as np
-from sklearn.datasets import load_iris
-from sklearn.linear_model import LogisticRegression
-
-from pyrunner import Event, Model
-
-FITTED = LogisticRegression(max_iter=500).fit(*load_iris(return_X_y=True))
-
-
-class Flower(Event):
-    sl: float
-    sw: float
-    pl: float
-    pw: float
-
-
-class Species(Event):
-    prediction: int
-
-
-class Iris(Model[Flower, Species]):
-    def predict(self, X: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return {"prediction": FITTED.predict(np.column_stack([X["sl"], X["sw"], X["pl"], X["pw"]]))}
-"""
-PROGRAM = """\
-apiVersion: ds-runner.dev/v1alpha1
-kind: Program
-metadata: {{name: bench}}
-spec:
-  model: bench_iris:Iris
-  commands:
-    - {{name: serve-api, host: 127.0.0.1, port: {port}, workers: 1, drain_delay: 0s}}
-"""
 SECONDS = 3
-FASTAPI, BARE = "FastAPI async", "Go net/http, constant reply"
-
-
-@dataclass(frozen=True)
-class Served:
-    """One round of one server."""
-
-    load: wrk.Load
-    cpu_us: float
-
-
-@dataclass(frozen=True)
-class Server:
-    url: str
-    pid: int
-
-    def round(self, seconds: int) -> Served:
-        processes = family(self.pid)
-        before = sum(map(cpu_seconds, processes))
-        load = wrk.load(self.url, seconds)
-        return Served(load, (sum(map(cpu_seconds, processes)) - before) / load.requests * 1e6)
+Measured = dict[str, list[Served]]
+Least = Mapping[str, float]  # how many times a peer's rate ours has to be
 
 
 def rows(rounds: int, quick: bool) -> Iterator[Row]:
@@ -89,91 +42,100 @@ def rows(rounds: int, quick: bool) -> Iterator[Row]:
         print(wrk.MISSING, flush=True)
         return
     seconds = 1 if quick else SECONDS
-    with _ours() as ours, _fastapi() as fastapi, _bare() as bare:
-        servers = {"ours": ours, FASTAPI: fastapi, BARE: bare}
-        for server in servers.values():
-            server.round(1)  # warm
-        turns = [{name: server.round(seconds) for name, server in servers.items()} for _ in range(rounds)]
-    yield from _figures({name: [turn[name] for turn in turns] for name in servers}, rounds)
+    yield from _of_lr(rounds, seconds)
+    yield from _of_rf(rounds, seconds)
+    yield from _of_pipeline(rounds, seconds)
 
 
-def _figures(served: dict[str, list[Served]], rounds: int) -> Iterator[Row]:
-    def row(name: str, unit: str, of: Callable[[Served], float], **more: object) -> Row:
-        middle = {server: median([of(s) for s in measured]) for server, measured in served.items()}
-        return Row(
-            name, middle["ours"], unit, rounds, floor=middle[BARE], peers={FASTAPI: middle[FASTAPI]},
-            spread=spread([of(s) for s in served["ours"]]), **more,  # type: ignore[arg-type]
-        )  # fmt: skip
-
-    rates = row("api_rps_lr", "requests/s", lambda s: s.load.rate)
-    met = rates.value >= 5 * rates.peers[FASTAPI]
-    yield row("api_rps_lr", "requests/s", lambda s: s.load.rate, goal=">= 5 x FastAPI async", met=met)
-    yield row("api_cpu_us_lr", "us/request", lambda s: s.cpu_us)
-    yield row("api_p50_ms_lr", "ms", lambda s: s.load.p50_ms)
-    yield row("api_p99_ms_lr", "ms", lambda s: s.load.p99_ms)
-
-
-@contextmanager
-def _ours() -> Iterator[Server]:
-    port = free_port()
-    with tempfile.TemporaryDirectory(prefix="ds-bench-") as name:
-        folder = Path(name)
-        (folder / "bench_iris.py").write_text(SCIENCE)
-        (folder / "program.yaml").write_text(PROGRAM.format(port=port))
-        command = [sys.executable, "-m", "pyrunner.cli", "serve-api"]
-        with _serving(command, port, folder, folder / "log") as server:
-            yield server
+def _of_lr(rounds: int, seconds: int) -> Iterator[Row]:
+    servers = {
+        "ours": ours_of("lr"), BARE: bare(), FASTAPI: fastapi("lr"), THREADS: fastapi("lr", "/threads"),
+        HAND: hand_batcher("lr"), **_batching_peers("lr"),
+    }  # fmt: skip
+    with _started(servers) as started:
+        many = _turns(started, rounds, seconds)
+        one = _turns(started, rounds, seconds, connections=1)
+    least = {BARE: 0.45, FASTAPI: 6, HAND: 2} | ({TRITON: 7} if TRITON in many else {BENTO: 25})
+    yield from _pair("lr", many, rounds, {name: n for name, n in least.items() if name in many})
+    yield _row("api_cpu_us_c1", "us/request", one, rounds, lambda s: s.cpu_us)
+    p50 = _row("api_p50_c1", "ms", one, rounds, lambda s: s.load.p50_ms)
+    met = p50.value <= 1.1 * p50.peers[FASTAPI]
+    yield _row("api_p50_c1", "ms", one, rounds, lambda s: s.load.p50_ms, "<= 1.1 x FastAPI async", met)
 
 
-def _fastapi() -> AbstractContextManager[Server]:
-    port = free_port()
-    command = [
-        str(PEERS), "-m", "uvicorn", "tests.bench.peers.fastapi_app:app", "--port", str(port), "--workers", "1",
-        "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning",
-    ]  # fmt: skip
-    return _serving(command, port)
+def _of_rf(rounds: int, seconds: int) -> Iterator[Row]:
+    servers = {"ours": ours_of("rf"), HAND: hand_batcher("rf"), **_batching_peers("rf")}
+    with _started(servers) as started:
+        many = _turns(started, rounds, seconds)
+    least = {BENTO: 5.0} | ({TRITON: 1.3} if TRITON in many else {HAND: 1.4})
+    yield from _pair("rf", many, rounds, {name: n for name, n in least.items() if name in many})
 
 
-@contextmanager
-def _bare() -> Iterator[Server]:
-    port = free_port()
-    with tempfile.TemporaryDirectory(prefix="ds-bench-") as name:
-        binary = f"{name}/barehttp"
-        subprocess.run(["go", "build", "-o", binary, "./tests/bench/barehttp"], check=True)
-        with _serving([binary, f"127.0.0.1:{port}"], port) as server:
-            yield server
+def _of_pipeline(rounds: int, seconds: int) -> Iterator[Row]:
+    servers = {
+        "ours": ours_of("pipeline"),
+        FASTAPI: fastapi("pipeline"),
+        THREADS: fastapi("pipeline", "/threads"),
+        HAND: hand_batcher("pipeline"),
+    }
+    with _started(servers) as started:
+        many = _turns(started, rounds, seconds)
+    yield from _pair("pipeline", many, rounds, {FASTAPI: 15})
 
 
-@contextmanager
-def _serving(
-    command: list[str], port: int, folder: Path | None = None, log: Path | None = None
-) -> Iterator[Server]:
-    """A server that has answered once; ended at the end."""
-    url = f"http://127.0.0.1:{port}/predict"
-    with (log or Path(os.devnull)).open("wb") as said:
-        process = subprocess.Popen(
-            command, cwd=folder, env={**os.environ, **SINGLE}, stdout=said, stderr=said
-        )
+def _batching_peers(kind: str) -> dict[str, AbstractContextManager[Server]]:
+    """Those whose environment could be made: PyTriton's needs the distribution's Python 3.11."""
+    found = {}
+    if BENTO_PYTHON.exists():
+        found[BENTO] = bento(kind)
+    if TRITON_PYTHON.exists():
+        found[TRITON] = triton(kind)
+    return found
+
+
+class _started(ExitStack):
+    """Servers that all give the same prediction for their row."""
+
+    def __init__(self, servers: Mapping[str, AbstractContextManager[Server]]) -> None:
+        super().__init__()
+        self._servers = servers
+
+    def __enter__(self) -> dict[str, Server]:  # type: ignore[override]
         try:
-            _answering(url, process)
-            yield Server(url, process.pid)
+            found = {name: self.enter_context(server) for name, server in self._servers.items()}
+            answers = {name: server.answer() for name, server in found.items()}
+            assert len(set(answers.values())) == 1, f"they do not answer alike: {answers}"
         except BaseException:
-            if log is not None:
-                print(log.read_text()[-4000:], file=sys.stderr)
+            self.close()
             raise
-        finally:
-            ended(process)
+        return found
 
 
-def _answering(url: str, process: subprocess.Popen[bytes], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            asked = urllib.request.Request(url, wrk.BODY.encode(), {"Content-Type": "application/json"})
-            with urllib.request.urlopen(asked, timeout=10) as response:
-                assert json.load(response) == {"prediction": 1}, "not the class that this flower has"
-                return
-        except urllib.error.URLError as error:  # not listening yet, or no worker is ready
-            if time.monotonic() > deadline or process.poll() is not None:
-                raise RuntimeError(f"{url} does not answer: {error}") from None
-            time.sleep(0.1)
+def _turns(
+    servers: Mapping[str, Server], rounds: int, seconds: int, connections: int = wrk.CONNECTIONS
+) -> Measured:
+    for server in servers.values():
+        server.round(1, connections)  # warm
+    turns = [
+        {name: server.round(seconds, connections) for name, server in servers.items()} for _ in range(rounds)
+    ]
+    return {name: [turn[name] for turn in turns] for name in servers}
+
+
+def _pair(kind: str, measured: Measured, rounds: int, least: Least) -> Iterator[Row]:
+    """CPU time first, then the rate with its goal."""
+    yield _row(f"api_cpu_us_{kind}", "us/request", measured, rounds, lambda s: s.cpu_us)
+    rates = {name: median([s.load.rate for s in of]) for name, of in measured.items()}
+    goal = ", ".join(f">= {n:g} x {name}" for name, n in least.items())
+    met = all(rates["ours"] >= n * rates[name] for name, n in least.items())
+    yield _row(f"api_rps_{kind}", "requests/s", measured, rounds, lambda s: s.load.rate, goal, met)
+
+
+def _row(
+    name: str, unit: str, measured: Measured, rounds: int, of: Callable[[Served], float], goal: str = "", met: bool | None = None
+) -> Row:  # fmt: skip
+    middle = {server: median([of(s) for s in served]) for server, served in measured.items()}
+    return Row(
+        name, middle.pop("ours"), unit, rounds, floor=middle.pop(BARE, None), peers=middle,
+        spread=spread([of(s) for s in measured["ours"]]), goal=goal, met=met,
+    )  # fmt: skip

@@ -36,6 +36,8 @@ class Row:
             text += f" floor {self.floor:,.3f} (x{self.value / self.floor:.2f})"
         for name, value in self.peers.items():
             text += f"  {name} {value:,.3f} (x{self.value / value:.2f})"
-        if self.goal:
+        if self.goal and self.met is not None:
             text += f"  [{'met' if self.met else 'NOT MET'}: {self.goal}]"
+        elif self.goal:
+            text += f"  [{self.goal}]"
         return text

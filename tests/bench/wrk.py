@@ -1,4 +1,4 @@
-"""wrk, the load generator: 64 connections, one row of iris in each POST."""
+"""wrk, the load generator of closed loops: each connection asks again as soon as it is answered."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from dataclasses import dataclass
 
 MISSING = "wrk is not on the PATH, so no HTTP row is measured. Debian and Ubuntu have it: apt-get install wrk"
 CONNECTIONS = 64
-BODY = '{"sl": 5.9, "sw": 3.0, "pl": 4.2, "pw": 1.5}'
-SCRIPT = f"""\
+SCRIPT = """\
 wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"
-wrk.body = '{BODY}'
+wrk.body = [==[{body}]==]
 """
 
 
@@ -32,14 +31,14 @@ def found() -> bool:
     return shutil.which("wrk") is not None
 
 
-def load(url: str, seconds: int) -> Load:
-    """Post as fast as 64 connections can. An answer that is no 2xx or a lost connection is an error."""
+def load(url: str, body: str, seconds: int, connections: int = CONNECTIONS) -> Load:
+    """Post as fast as the connections can. An answer that is no 2xx or a lost connection is an error."""
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
-        script.write(SCRIPT)
+        script.write(SCRIPT.format(body=body))
         script.flush()
         said = subprocess.run(
-            ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency", "-s", script.name, url],
-            capture_output=True, text=True, check=True, timeout=seconds + 30,
+            ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "20s", "--latency", "-s", script.name, url],
+            capture_output=True, text=True, check=True, timeout=seconds + 60,
         ).stdout  # fmt: skip
     if "Non-2xx" in said or "Socket errors" in said:
         raise RuntimeError(f"wrk on {url}:\n{said}")

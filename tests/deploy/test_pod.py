@@ -128,6 +128,29 @@ def test_a_stream_alone_has_no_http_and_an_environment_goes_to_both_halves(tmp_p
         assert argument(container, "env") == "prod"
 
 
+def test_an_api_with_tls_is_probed_by_it(tmp_path: Path) -> None:
+    (tmp_path / "program.yaml").write_text(PROGRAM.read_text())
+    over = "spec: {commands: [{name: serve-api, tls: {cert: /run/tls/tls.crt, key: /run/tls/tls.key}}]}\n"
+    (tmp_path / "program.prod.yaml").write_text(over)
+    rendered = pod(open_project(tmp_path / "program.yaml", "prod"), image="a:1", bridge_image="b:1")
+    made = list(yaml.safe_load_all(rendered))[1]
+    jsonschema.validate(made, SCHEMA)
+    probe = made["spec"]["initContainers"][1]["readinessProbe"]["httpGet"]
+    assert probe == {"path": "/readyz", "port": "http", "scheme": "HTTPS"}
+
+
+def test_a_port_for_grpc_is_one_of_the_bridge_and_of_the_service(tmp_path: Path) -> None:
+    text = PROGRAM.read_text().replace("name: serve-api", "name: serve-api, grpc_port: 8081")
+    assert "grpc_port" in text
+    (tmp_path / "program.yaml").write_text(text)
+    rendered = pod(open_project(tmp_path / "program.yaml"), image="a:1", bridge_image="b:1")
+    documents = {document["kind"]: document for document in yaml.safe_load_all(rendered)}
+    for kind in "Pod", "Service":
+        jsonschema.validate(documents[kind], SCHEMA)
+    assert {"name": "grpc", "containerPort": 8081} in documents["Pod"]["spec"]["initContainers"][1]["ports"]
+    assert {"name": "grpc", "port": 8081, "targetPort": "grpc"} in documents["Service"]["spec"]["ports"]
+
+
 def test_a_command_that_ends_by_itself_has_no_pod() -> None:
     with pytest.raises(
         UserError, match=r"no command train that serves\. The program has: score-stream, serve-api"

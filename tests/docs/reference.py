@@ -28,8 +28,10 @@ PLACES = {
     "Command": "spec.commands[]",
     "Batch": "spec.commands[].batch",
     "Breaker": "spec.commands[].breaker",
+    "RequestLogQueue": "spec.commands[].request_log_queue",
     "ShadowQueue": "spec.commands[].shadow_queue",
     "Queue": "spec.commands[].queue",
+    "Tls": "spec.commands[].tls",
     "Deploy": "spec.commands[].deploy",
     "Scale": "spec.commands[].deploy.scale",
 }

@@ -246,9 +246,10 @@ class TestWhileItRuns:
         with pytest.raises(urllib.error.HTTPError) as error:
             urllib.request.urlopen(request, timeout=10)
         assert error.value.code == 422
-        assert json.loads(error.value.read()) == {
-            "errors": [{"field": "dep_delay", "got": "twelve", "expected": "number or null"}]
-        }
+        assert error.value.headers["content-type"] == "application/problem+json"
+        told = json.loads(error.value.read())
+        assert told["errors"] == [{"field": "dep_delay", "got": "twelve", "expected": "number or null"}]
+        assert (told["status"], told["code"]) == (422, "invalid_event")
 
 
 def test_dead_letters_are_replayed_after_a_fix(project: Shell) -> None:

@@ -61,6 +61,15 @@ T45 | smuggled events: two values in one payload, payloads that join into one | 
 T46 | the input stream is made again; a second command on the same output; seek and rescore | results appear; nothing vanishes as a duplicate
 T47 | worker that cannot load its model | no leases, group left, readiness false, one log line with the cause
 T48 | a model that forks a child which outlives it | death seen at once by the parent
+T49 | SIGTERM of a server under load of clients that never send twice (HTTP/1.1, h2c, gRPC) | every request that was accepted is answered, rightly
+T50 | kill -9 of workers under load over HTTP | every request is answered, rightly
+T51 | a row over HTTP that kills, hangs or fills its worker | it fails alone; every other request is answered, rightly
+T52 | headers and bodies over HTTP that never end, lists of 10,000 rows beside single ones | cut off or giving way; latency of the innocent and memory within their limits
+T53 | clients that leave before they are answered | what they asked for costs no more of Python's time; nothing is left behind
+T54 | bodies that grow when they are unpacked | 413 within the limit of memory
+T55 | four times as many requests as can be answered, for a minute | goodput as without; 429 at once for the rest
+T60 | another version of the model takes over under load over HTTP, the bridge is killed meanwhile | every request is answered, rightly, and by the version that is said
+T61 | a version that cannot be loaded, and one that dies of every row, under load over HTTP | nothing changes; no more than its share fails
 """
 
 

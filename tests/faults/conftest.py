@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 
+from tests.httpload.run import build
+
 from .audits import Auditor
 from .rig import Rig
+from .service import Service
 from .watch import WatchedRig
 
 
@@ -29,20 +32,47 @@ def rig(tmp_path: Path, record: Callable[..., None]) -> Iterator[Callable[..., R
     rigs: list[WatchedRig] = []
 
     def build(science: str, **settings: Any) -> Rig:
-        folder = tmp_path / f"rig{len(rigs)}"
-        folder.mkdir()
-        rigs.append(WatchedRig(folder, science, **settings))
+        rigs.append(WatchedRig(_folder(tmp_path, len(rigs)), science, **settings))
         return rigs[-1]
 
     yield build
     for one in rigs:
-        one.close()
+        _ended(one)
         record(**one.row())
-        for log in ("bridge.log", "runner.log"):
-            print(
-                f"--- {log}, its end\n"
-                + "\n".join((one.folder / log).read_text(errors="replace").splitlines()[-40:])
-            )
+
+
+@pytest.fixture(scope="session")
+def loader(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """httpload: clients that never send a request twice."""
+    return build(tmp_path_factory.mktemp("httpload"))
+
+
+@pytest.fixture
+def service(tmp_path: Path, loader: Path) -> Iterator[Callable[..., Service]]:
+    """A factory of pods that serve over HTTP, not started, which are ended as rigs are."""
+    services: list[Service] = []
+
+    def make(science: str, **settings: Any) -> Service:
+        services.append(Service(_folder(tmp_path, len(services)), science, loader=loader, **settings))
+        return services[-1]
+
+    yield make
+    for one in services:
+        _ended(one)
+
+
+def _folder(parent: Path, number: int) -> Path:
+    folder = parent / f"rig{number}"
+    folder.mkdir()
+    return folder
+
+
+def _ended(rig: WatchedRig) -> None:
+    """Closed, with the ends of its logs for a test that failed."""
+    rig.close()
+    for log in ("bridge.log", "runner.log"):
+        lines = (rig.folder / log).read_text(errors="replace").splitlines()[-40:]
+        print(f"--- {log}, its end\n" + "\n".join(lines))
 
 
 @pytest.fixture

@@ -179,3 +179,46 @@ class Fitted(Model[Number, Answer]):
         return [Answer(id=e.id, value=e.n * self.factor) for e in events]
 """
 )
+
+# Numbers below zero are orders; all others are innocent.
+ORDERED = (
+    HEADER
+    + """
+import ctypes
+
+DIE, HANG, RAISE, SWELL = -1, -2, -3, -4
+
+
+class Ordered(Model[Number, Answer]):
+    def predict(self, events: list[Number]) -> list[Answer]:
+        for e in events:
+            if e.n == DIE:
+                ctypes.string_at(0)
+            if e.n == HANG:
+                ctypes.PyDLL(None).sleep(3600)  # with the interpreter's lock
+            if e.n == RAISE:
+                raise ZeroDivisionError("division by zero")
+            if e.n == SWELL:
+                bytearray(4 << 30)
+        return [Answer(id=e.id, value=e.n * 2.0) for e in events]
+"""
+)
+
+LIMITED = ORDERED.replace(
+    "DIE, HANG, RAISE",
+    "import resource\n\nLIMIT = 2 << 30\nresource.setrlimit(resource.RLIMIT_AS, (LIMIT, LIMIT))\nDIE, HANG, RAISE",
+)
+
+
+def resting(milliseconds: float) -> str:
+    """A model whose call takes so long, whatever it is given."""
+    return (
+        HEADER
+        + f"""
+
+class Resting(Model[Number, Answer]):
+    def predict(self, events: list[Number]) -> list[Answer]:
+        time.sleep({milliseconds / 1000})
+        return [Answer(id=e.id, value=e.n * 2.0) for e in events]
+"""
+    )

@@ -44,6 +44,7 @@ const (
 type commands struct {
 	Run     runCommand     `cmd:"" help:"Serve the commands of a program to its workers."`
 	Check   checkCommand   `cmd:"" help:"Say whether program.yaml is sound, and where it is not."`
+	Load    loadCommand    `cmd:"" help:"Measure an API that is there: answers a second, and how long each takes. Prints a JSON line a stage."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 
@@ -81,7 +82,9 @@ type runCommand struct {
 }
 
 func (r *runCommand) Run() error {
+	sleepLonger()
 	takeShare()
+	leaveGarbage()
 	// The first signal asks for a drain; a second one, or the parent's impatience, ends the process as signals do.
 	stop := make(chan os.Signal, 2)
 	signal.Notify(stop, syscall.SIGTERM, syscall.SIGINT)

@@ -188,6 +188,7 @@ def test_every_verb_explains_itself(shell: Shell) -> None:
         "resume",
         "seek",
         "shadow",
+        "roll",
         "score-stream",
         "serve-api",
         "score-batch",

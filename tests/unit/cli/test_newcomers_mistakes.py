@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -178,6 +179,15 @@ def test_no_bridge_is_running(shell: Shell) -> None:
     for command in (["tail", "estimates"], ["dead", "list"], ["publish", "departures", "-"]):
         said = shell(*command)
         assert (said.code, said.err) == (3, "no bridge is running for this project. Run: ds-runner up\n")
+
+
+def test_a_port_of_grpc_that_is_taken(shell: Shell) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        shell.edit("program.yaml", "port: 8080", f"port: 0, grpc_port: {port}")
+        said = shell("doctor")
+    assert f"127.0.0.1:{port} is not free" in said.text
+    assert "Set another: serve-api grpc_port in program.yaml" in said.text
 
 
 def test_an_unknown_verb_is_told_with_the_nearest(shell: Shell) -> None:

@@ -177,6 +177,28 @@ def test_the_json_schema_accepts_what_the_decoder_accepts() -> None:
     assert set(schema["$defs"]) == {"Leg", "Size"}
 
 
+def test_the_json_schema_says_what_is_kept_out_of_logs() -> None:
+    class Card(Event):
+        number: Annotated[str, Field(log=False, unit="digits")]
+
+    class Payment(Event):
+        card: Card
+        amount: Annotated[float | None, Field(ge=0, log=False)]
+        shop: str
+
+    class Plain(pydantic.BaseModel):
+        pin: Annotated[str, Field(log=False)]
+        shop: str
+
+    schema = schema_of(Payment).json_schema()
+    assert schema["$defs"]["Card"]["properties"]["number"]["x-log"] is False
+    assert schema["$defs"]["Card"]["properties"]["number"]["x-unit"] == "digits"
+    assert schema["properties"]["amount"]["x-log"] is False
+    assert "x-log" not in schema["properties"]["shop"]
+    assert schema_of(Plain).json_schema()["properties"]["pin"]["x-log"] is False
+    assert "x-log" not in schema_of(Plain).json_schema()["properties"]["shop"]
+
+
 def test_a_pydantic_model_is_an_event_class_too() -> None:
     class Departure(pydantic.BaseModel):
         carrier: str

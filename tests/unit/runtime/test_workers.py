@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,6 +59,33 @@ def test_events_are_answered_and_a_drain_ends_in_order(program, bridge):
         bridge.wait_ready(2)
         assert run.stop() == 0
     assert sorted(run.kinds()) == ["ended", "ended", "ready", "ready", "started", "started"]
+
+
+def test_workers_that_somebody_needs_still_answer_until_they_may_go(program, bridge):
+    parents, may_go = [], threading.Event()
+
+    def part(parent):
+        parents.append(parent)
+        may_go.wait(20)
+
+    with running(program, bridge, part=part) as run:
+        bridge.wait_ready()
+        run.supervisor.stop()
+        until(lambda: parents)
+        bridge.give([number(x) for x in range(10)])
+        assert len(bridge.answers(10)) == 10
+        assert bridge.wait_ready()[0].worker.startswith(parents[0] + "-"), "a bridge knows them by it"
+        may_go.set()
+        until(lambda: run.code is not None)
+        assert run.code == 0
+
+
+def test_a_second_signal_waits_for_nobody(program, bridge):
+    with running(program, bridge, part=lambda _: threading.Event().wait(60)) as run:
+        bridge.wait_ready()
+        run.supervisor.stop()
+        run.supervisor.stop()
+        until(lambda: run.code is not None)
 
 
 def test_start_order_does_not_matter_and_a_bridge_may_come_again(program, bridge):
@@ -166,6 +194,19 @@ def test_a_worker_that_comes_back_to_a_new_bridge_is_left_alone(program, monkeyp
     monkeypatch.setattr(supervisor, "_RETURN", 0.5)
     with FakeBridge(stream="numbers", deadline_ms=300) as bridge, running(program, bridge) as run:
         bridge.wait_ready()
+        bridge.restart()
+        bridge.wait_ready()
+        time.sleep(1.5)
+        assert run.kinds() == ["started", "ready", "ready"]
+
+
+def test_a_worker_that_is_with_a_new_bridge_before_its_parent_is_left_alone(program, monkeypatch):
+    """It was cut for not having come back to the one that the parent knew, when a bridge was started anew twice within seconds."""
+    monkeypatch.setattr(supervisor, "_RETURN", 0.5)
+    with FakeBridge(stream="numbers", deadline_ms=300) as bridge, running(program, bridge) as run:
+        bridge.wait_ready()
+        until(lambda: run.supervisor._bridges)
+        run.supervisor._lines["score-stream"].close()  # it reaches no other
         bridge.restart()
         bridge.wait_ready()
         time.sleep(1.5)

@@ -1,0 +1,49 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// asBridge has this very binary begin as a bridge does, and say what came of it.
+const asBridge = "DS_TEST_AS_BRIDGE"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asBridge) == "" {
+		os.Exit(m.Run())
+	}
+	sleepLonger()
+	slack, err := unix.PrctlRetInt(unix.PR_GET_TIMERSLACK, 0, 0, 0, 0)
+	fmt.Println(slack, err, os.Getpid(), os.Args[1:])
+}
+
+func TestABridgeBeginsAnewWithMoreSlackAsTheSameProcess(t *testing.T) {
+	c := exec.Command(os.Args[0], "run", "--program", "p.yaml")
+	c.Env = append(os.Environ(), asBridge+"=1")
+	out, err := c.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := fmt.Sprintf("%d <nil> %d [run --program p.yaml]", wakeSlack, c.Process.Pid)
+	if got := strings.TrimSpace(string(out)); got != want {
+		t.Errorf("said %q, want %q", got, want)
+	}
+}
+
+func TestOneWhoseSlackSomebodyHasSetGoesOnAsItIs(t *testing.T) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	before, err := unix.PrctlRetInt(unix.PR_GET_TIMERSLACK, 0, 0, 0, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	defer func() { _ = unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(before), 0, 0, 0) }()
+	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, usualSlack+1, 0, 0, 0)
+	sleepLonger() // or this test would begin anew for ever
+}
