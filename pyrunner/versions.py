@@ -56,6 +56,7 @@ class Versions:
         self._turn, self._change, self._largest, self._log, self._left = turn_to, change, largest, log, left
         # by name the version; None: refused
         self._running: dict[str, str | None] = {spec.version: spec.model_ref or "" for spec in specs}
+        self._since: dict[str, int] = {}  # by name, of those that were refused: when they had been wanted
         self._added: set[str] = set()
         self._failures: SimpleQueue[tuple[str, str]] = SimpleQueue()
         self._seen = 0
@@ -97,19 +98,22 @@ class Versions:
         for name in wish["asks"]:
             self._call(client, "named", name, *self._resolved(name))
         wanted = {version["name"]: version["model"] for version in wish["versions"]}
+        since = {version["name"]: version.get("since", 0) for version in wish["versions"]}
         for name, model in wanted.items():
-            if name not in self._running:
-                self._begin(client, name, model)
+            if name not in self._running or self._since.get(name, since[name]) != since[name]:
+                self._since.pop(name, None)
+                self._begin(client, name, model, since[name])
             elif model and model != self._running[name]:
                 self._turn_to(client, name, model)
         for name in [name for name in self._running if name not in wanted]:
             self._end(name)
         self._tell_failures(client)
 
-    def _begin(self, client: Any, name: str, model: str) -> None:
+    def _begin(self, client: Any, name: str, model: str, since: int) -> None:
         try:
             spec = self._spec(name, model)
         except (UserError, OSError, ValueError) as error:
+            self._since[name] = since
             self._refuse(client, name, None, error)
             return
         self._running[name] = spec.model_ref
@@ -153,6 +157,7 @@ class Versions:
         return replace(self._base, version=name, model_ref=version)
 
     def _end(self, name: str) -> None:
+        self._since.pop(name, None)
         if self._running.pop(name) is not None:
             self._change((), [replace(self._base, version=name).route])
         self._added.discard(name)

@@ -34,7 +34,7 @@ func TestVersionsAreTold(t *testing.T) {
 		t.Errorf("%s %v", got, err)
 	}
 	got, err = f.call("versions.watch", "", 0, 0, list{})
-	want := `"versions":[{"name":"3","route":"serve-api@3","model":""},{"name":"4","route":"serve-api@4","model":""}],"asks":[]`
+	want := `"versions":[{"name":"3","route":"serve-api@3","model":"","since":1},{"name":"4","route":"serve-api@4","model":"","since":1}],"asks":[]`
 	if err != nil || !strings.Contains(string(got.([]byte)), want) {
 		t.Errorf("%s %v", got, err)
 	}

@@ -82,6 +82,7 @@ type lane struct {
 	*front.Lane
 	route  *dispatch.Route
 	model  string // the version that the parent is to load; "" for what it began with
+	since  uint64 // the generation before it was wanted: the same version may come and go
 	failed string // why it could not be loaded
 	ending bool
 	swaps  bool // its workers are being replaced by those of the version in model
@@ -121,7 +122,7 @@ func New(c Config, names []string, weights map[string]int) *Fleet {
 }
 
 func (f *Fleet) lane(at *front.Lane, name, model string) *lane {
-	return &lane{Lane: at, route: f.cfg.Route(at, f.RouteName(name)), model: model}
+	return &lane{Lane: at, route: f.cfg.Route(at, f.RouteName(name)), model: model, since: f.generation}
 }
 
 // RouteName is what workers of a version say in HELLO.

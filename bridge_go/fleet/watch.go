@@ -22,6 +22,7 @@ type Wanted struct {
 	Name  string `json:"name"`
 	Route string `json:"route"` // what its workers say in HELLO
 	Model string `json:"model"` // its number; nothing for those that the parent began with
+	Since uint64 `json:"since"` // another one for a version that was given up and is wanted again
 }
 
 // Watch returns what is wanted: at once when it is not what was seen, else at the next change or when the wait is over. A parent
@@ -58,7 +59,7 @@ func (f *Fleet) Watch(ctx context.Context, seen uint64, wait time.Duration, reme
 func (f *Fleet) wish() Wish {
 	w := Wish{Generation: f.generation, Weights: f.given, Versions: []Wanted{}, Asks: slices.AppendSeq([]string{}, maps.Keys(f.asks))}
 	for _, name := range slices.Sorted(maps.Keys(f.lanes)) {
-		w.Versions = append(w.Versions, Wanted{name, f.RouteName(name), f.lanes[name].model})
+		w.Versions = append(w.Versions, Wanted{name, f.RouteName(name), f.lanes[name].model, f.lanes[name].since})
 	}
 	return w
 }

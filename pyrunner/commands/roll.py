@@ -42,9 +42,10 @@ def roll(
     env: Env = None,
     json: Json = False,
 ) -> None:
-    """Have other versions of the model answer over HTTP, with no request lost.
+    """Have other versions of the model answer.
 
-    They are loaded beside those that answer, and take over when they can. What fails on the way changes nothing.
+    Over HTTP, with no request lost: they are loaded beside those that answer, and take over when they can. What fails on the
+    way changes nothing.
     """
     weights = weights_of(versions or [])
     with control(open_project(program, env), bridge, token_file) as client:

@@ -64,7 +64,9 @@ def serve_api(
     env: Env = None,
     param: Params = None,
 ) -> None:
-    """Serve the model over HTTP, or say with --load-test at which rates it would be answered.
+    """Serve the model over HTTP.
+
+    Or say with --load-test at which rates it would be answered.
 
     SIGTERM or Ctrl-C drain. With --bridge only the workers run here, as in a pod.
     """

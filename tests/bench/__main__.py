@@ -1,6 +1,6 @@
 """The benchmark: `make bench`. It writes results/latest.json, one row a figure, each beside its floor and its peers.
 
-A row is {"name", "value", "unit", "n", "floor", "peers", "spread", "goal", "met"}: `value` is the median of `n` runs,
+A row is {"name", "value", "unit", "n", "floor", "peers", "spread", "goal", "met", "load"}: `value` is the median of `n` runs,
 `spread` their (max - min) / median. Ours, the floor and the peers take turns, so that a slow minute of the machine hits
 all of them. CPU time is taken from the scheduler for each process, so that other load disturbs it little.
 
@@ -32,7 +32,8 @@ from . import (
     sql_rows,
     stream_rows,
 )
-from .row import Row
+from .peers.models import SEED
+from .versions import versions
 
 RESULTS = Path(__file__).parent / "results" / "latest.json"
 GROUPS = {
@@ -59,18 +60,19 @@ def main() -> None:
         "--quick", action="store_true", help="fewer events: to see that it runs, not to quote"
     )
     arguments = parser.parse_args()
-    rows: list[Row] = []
+    rows: list[dict[str, object]] = []
     for name in arguments.group or GROUPS:
         for row in GROUPS[name](arguments.rounds, arguments.quick):
-            print(row, flush=True)
-            rows.append(row)
+            load = round(os.getloadavg()[0], 1)
+            print(row, f" load average {load}", flush=True)
+            rows.append(row.as_json() | {"load": load})
     if not arguments.group and not arguments.quick:
         write(rows)
 
 
-def write(rows: list[Row]) -> None:
+def write(rows: list[dict[str, object]]) -> None:
     RESULTS.parent.mkdir(exist_ok=True)
-    report = {"machine": machine(), "rows": [row.as_json() for row in rows]}
+    report = {"machine": machine(), "versions": versions(), "rows": rows}
     RESULTS.write_text(json.dumps(report, indent=2) + "\n")
 
 
@@ -94,6 +96,7 @@ def machine() -> dict[str, object]:
         "go": go.split()[2] if go else "",
         "commit": commit.strip(),
         "date": time.strftime("%Y-%m-%d"),
+        "seed": SEED,
         "load": os.getloadavg()[0],
         "command": "python -m tests.bench " + " ".join(sys.argv[1:]),
     }

@@ -64,7 +64,7 @@ def written(report: Mapping[str, Any]) -> Pages:
     plots: Pages = {}
     text = "\n".join(
         [
-            *_head(report["machine"]),
+            *_head(report["machine"], report.get("versions", {})),
             *_losses(rows),
             *_serving(rows, plots),
             *_growth(rows),
@@ -75,7 +75,7 @@ def written(report: Mapping[str, Any]) -> Pages:
     return {PAGE: text, **plots}
 
 
-def _head(machine: Mapping[str, Any]) -> Iterator[str]:
+def _head(machine: Mapping[str, Any], versions: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
     yield "# Performance"
     yield ""
     yield "Written by `make bench-report` from [the results of a run](tests/bench/results/latest.json); no figure here was typed."
@@ -84,10 +84,19 @@ def _head(machine: Mapping[str, Any]) -> Iterator[str]:
     yield "peers take turns; a figure is the median of its rounds, *spread* is (max - min) / median of ours."
     yield ""
     yield from _table(
-        ("machine", "cores", "kernel", "Python", "Go", "commit", "date", "load average"),
-        [[machine.get(key, "") for key in ("cpu", "cores", "kernel", "python", "go", "commit", "date")] + [f"{machine['load']:.1f}"]],
+        ("machine", "cores", "kernel", "Python", "Go", "commit", "date", "seed", "load average"),
+        [[machine.get(key, "") for key in ("cpu", "cores", "kernel", "python", "go", "commit", "date", "seed")] + [f"{machine['load']:.1f}"]],
     )  # fmt: skip
     yield ""
+    if versions:
+        yield from _table(
+            ("environment", "versions"),
+            [
+                [name, ", ".join(f"{what} {which}" for what, which in of.items())]
+                for name, of in versions.items()
+            ],
+        )
+        yield ""
     yield "```bash norun=takes-an-hour"
     yield "make bench                       # all rows, peers in environments of their own, into tests/bench/results/latest.json"
     yield "make bench-report                # this page"
@@ -201,7 +210,7 @@ def _all(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     yield "## Every row"
     yield ""
     yield from _table(
-        ("row", OURS, "unit", "floor", "peers", "spread", "goal", ""),
+        ("row", OURS, "unit", "floor", "peers", "spread", "load", "goal", ""),
         [
             [
                 f"`{row['name']}`",
@@ -210,6 +219,7 @@ def _all(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
                 "" if row["floor"] is None else figure(row["floor"]),
                 _peers(row),
                 _share(row["spread"]),
+                row.get("load", ""),
                 row["goal"],
                 _met(row),
             ]

@@ -81,6 +81,20 @@ func TestTheTablesOfMetricsAreCurrent(t *testing.T) {
 		connections = append(connections, connectorMetrics(t, scheme)...)
 	}
 	current(t, "metrics.md", "connectors", table(connections))
+	noNameTwice(t, metrics.Table, shadow.Table(), front.Table, wireMetrics(t), connections)
+}
+
+// noNameTwice: all are in one registry, which refuses a second metric of a name with other labels. A program that sent outputs to an
+// http endpoint and served an API did not start.
+func noNameTwice(t *testing.T, tables ...[]metrics.Metric) {
+	t.Helper()
+	first := map[string]metrics.Metric{}
+	for _, m := range slices.Concat(tables...) {
+		if other, twice := first[m.Name]; twice && (other.Help != m.Help || !slices.Equal(other.Labels, m.Labels)) {
+			t.Errorf("two metrics are called %s: %q and %q", m.Name, other.Help, m.Help)
+		}
+		first[m.Name] = m
+	}
 }
 
 // sameAs are schemes that are another one, over TLS: they are told of there.

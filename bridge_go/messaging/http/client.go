@@ -103,7 +103,7 @@ func connect(_ context.Context, o messaging.Options) (messaging.Connection, erro
 	if err != nil {
 		return nil, fmt.Errorf("connection %s: %w", o.Name, err)
 	}
-	e.sent = o.Counter("ds_http_requests_total", "Requests that were sent to the endpoint, tries included.")
+	e.sent = o.Counter("ds_http_sent_total", "Requests that were sent to the endpoint, tries included.")
 	e.retries = o.Counter("ds_http_retries_total", "Requests that failed and may pass when they are tried again.")
 	e.refusals = o.Counter("ds_http_refused_total", "Records that the endpoint refused for good.")
 	return e, nil

@@ -156,6 +156,7 @@ class Client:
 
     def __init__(self) -> None:
         self.wanted: dict[str, str] = {"": ""}
+        self.since = 1
         self.asks: list[str] = []
         self.weights: dict[str, int] = {}
         self.told: list[tuple[Any, ...]] = []
@@ -166,7 +167,10 @@ class Client:
             self.told.append((method, command, *args))
             return None
         self.watched.append(args)
-        versions = [{"name": n, "route": f"{command}@{n}", "model": m} for n, m in self.wanted.items()]
+        versions = [
+            {"name": n, "route": f"{command}@{n}", "model": m, "since": self.since}
+            for n, m in self.wanted.items()
+        ]
         wish = {
             "generation": len(self.watched),
             "versions": versions,
@@ -240,6 +244,9 @@ def test_what_is_not_there_or_has_changed_is_told_once_and_not_run(tmp_path: Pat
     (method, _, name, changed), (_, _, missing, unknown) = parent.client.told
     assert (method, name, missing) == ("versions.failed", "1", "8")
     assert "hash" in changed and "no model 8" in unknown
+    parent.client.since = 2
+    parent.turn(v="", v8="8")
+    assert len(parent.client.told) == 3, "what is wanted again is tried again, though its end was not seen"
     parent.turn(v="")
     assert parent.changes == []
 
