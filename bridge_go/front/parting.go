@@ -30,11 +30,20 @@ const forgotten = time.Minute
 // drain delay, then takes no more requests, and returns when those that it had have their answers, or the context ends. When
 // workers are ready again after they had gone, it serves as before.
 func (f *Front) PartWithWorkers(ctx context.Context) {
-	if f.draining.Load() || !f.parting.stage.CompareAndSwap(staying, workersLeave) {
+	if !f.draining.Load() {
+		if !f.parting.stage.CompareAndSwap(staying, workersLeave) {
+			return
+		}
+		f.cfg.Log.Info("workers are to leave", "delay", f.cfg.DrainDelay)
+		wait(ctx, f.cfg.DrainDelay)
+	}
+	if f.draining.Load() { // the bridge was told to end as well, and needs them until it has drained
+		select {
+		case <-f.stop:
+		case <-ctx.Done():
+		}
 		return
 	}
-	f.cfg.Log.Info("workers are to leave", "delay", f.cfg.DrainDelay)
-	wait(ctx, f.cfg.DrainDelay)
 	f.parting.since.Store(time.Now().UnixNano())
 	f.parting.stage.Store(shutForNow)
 	f.lanes(func(l *Lane) { l.queue.idle(ctx) })

@@ -61,3 +61,25 @@ func TestAFrontServesAgainWhenWorkersComeAfterTheOthersHaveGone(t *testing.T) {
 	r.until("it is ready", func() bool { return r.front.cause() == "" })
 	r.expect("POST", "/predict", `{"dep_delay":1}`, 200, `{"arr_delay":1,"late":false,"gate":null}`)
 }
+
+func TestWorkersThatAreToLeaveWhileTheFrontDrainsStayToItsEnd(t *testing.T) {
+	r := newRig(t, Config{DrainDelay: 300 * time.Millisecond}).ready()
+	drained := make(chan error, 1)
+	go func() { drained <- r.front.Drain(t.Context()) }()
+	r.until("it drains", r.front.draining.Load)
+	parted := make(chan struct{})
+	go func() {
+		r.front.PartWithWorkers(t.Context())
+		close(parted)
+	}()
+	r.expect("POST", "/predict", `{"dep_delay":1}`, 200, `{"arr_delay":1,"late":false,"gate":null}`)
+	select {
+	case <-parted:
+		t.Error("workers may go, and the front takes requests still")
+	default:
+	}
+	if err := <-drained; err != nil {
+		t.Error(err)
+	}
+	<-parted
+}
