@@ -59,21 +59,38 @@ def main() -> None:
     parser.add_argument(
         "--quick", action="store_true", help="fewer events: to see that it runs, not to quote"
     )
+    parser.add_argument(
+        "--save",
+        action="store_true",
+        help="some groups only: put their rows in the place of the former ones in the results",
+    )
     arguments = parser.parse_args()
+    commit = _commit()
     rows: list[dict[str, object]] = []
     for name in arguments.group or GROUPS:
         for row in GROUPS[name](arguments.rounds, arguments.quick):
             load = round(os.getloadavg()[0], 1)
             print(row, f" load average {load}", flush=True)
-            rows.append(row.as_json() | {"load": load})
-    if not arguments.group and not arguments.quick:
+            rows.append(row.as_json() | {"load": load, "commit": commit})
+    if arguments.quick:
+        return
+    if not arguments.group:
         write(rows)
+    elif arguments.save:
+        write(merged(rows))
 
 
 def write(rows: list[dict[str, object]]) -> None:
     RESULTS.parent.mkdir(exist_ok=True)
     report = {"machine": machine(), "versions": versions(), "rows": rows}
     RESULTS.write_text(json.dumps(report, indent=2) + "\n")
+
+
+def merged(rows: list[dict[str, object]]) -> list[dict[str, object]]:
+    """The results of before with these rows in the place of those of the same names. Each says of which commit it is."""
+    fresh = {row["name"]: row for row in rows}
+    before = json.loads(RESULTS.read_text())["rows"]
+    return [fresh.pop(row["name"], row) for row in before] + list(fresh.values())
 
 
 def machine() -> dict[str, object]:
@@ -86,7 +103,6 @@ def machine() -> dict[str, object]:
         ),
         platform.processor(),
     )
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout
     go = subprocess.run(["go", "version"], capture_output=True, text=True).stdout
     return {
         "cpu": cpu,
@@ -94,12 +110,18 @@ def machine() -> dict[str, object]:
         "kernel": platform.release(),
         "python": platform.python_version(),
         "go": go.split()[2] if go else "",
-        "commit": commit.strip(),
+        "commit": _commit(),
         "date": time.strftime("%Y-%m-%d"),
         "seed": SEED,
         "load": os.getloadavg()[0],
         "command": "python -m tests.bench " + " ".join(sys.argv[1:]),
     }
+
+
+def _commit() -> str:
+    """Of what is checked out; `+` where the tree has changes."""
+    said = subprocess.run(["git", "describe", "--always", "--dirty=+"], capture_output=True, text=True).stdout
+    return said.strip()
 
 
 if __name__ == "__main__":
