@@ -57,8 +57,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if target:
         config.pluginmanager.register(_Selection())
         if not hasattr(config, "workerinput"):  # not in the processes of xdist
-            terminal = config.pluginmanager.getplugin("terminalreporter")
-            config.pluginmanager.register(_Report(Path(target), config.getoption("--faults-go"), terminal))
+            config.pluginmanager.register(_Report(Path(target), config.getoption("--faults-go"), config))
 
 
 class _Selection:
@@ -72,8 +71,8 @@ class _Selection:
 
 
 class _Report:
-    def __init__(self, target: Path, go: str | None, terminal: Any) -> None:
-        self._target, self._terminal, self._began = target, terminal, time.time()
+    def __init__(self, target: Path, go: str | None, config: pytest.Config) -> None:
+        self._target, self._config, self._began = target, config, time.time()
         self._tests: dict[str, Shown] = {}
         self._go = list(read_go(Path(go).read_text().splitlines())) if go else []
 
@@ -86,7 +85,7 @@ class _Report:
         if report.outcome != "passed":
             shown.outcome = report.outcome
             # At once: the run goes on for half an hour, and may be cut.
-            self._terminal.write_line(
+            self._config.pluginmanager.getplugin("terminalreporter").write_line(  # type: ignore[union-attr]
                 f"\n{report.outcome}: {report.nodeid} ({report.when})\n{report.longreprtext}"
             )
         if report.when == "teardown":
