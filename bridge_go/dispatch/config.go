@@ -29,7 +29,7 @@ type Breaker struct {
 type Transaction struct {
 	By     messaging.Transactor // nil: the source is one
 	Every  time.Duration        // how long one may wait for more, 100 ms
-	Events int                  // or until so many, 20,000
+	Events int                  // or until so many, 8,192
 }
 
 // Config describes a route. Values that are zero have the defaults of delivery.Config, or those named here.
@@ -95,7 +95,7 @@ func (c Config) withDefaults() Config {
 	if c.Transaction != nil {
 		t := *c.Transaction
 		or(&t.Every, 100*time.Millisecond)
-		or(&t.Events, 20_000)
+		or(&t.Events, 8_192) // half of what a route reads ahead: the other half is scored meanwhile
 		c.Transaction = &t
 	}
 	or(&c.Deadline, 30*time.Second)
