@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pyrunner.commands.console import emit, say
+from pyrunner.commands.console import count, emit, say
 from pyrunner.commands.options import BridgeAddress, Env, Json, ProgramPath, TokenFile
 from pyrunner.commands.running import control
 from pyrunner.errors import UserError
@@ -88,7 +88,7 @@ def sentence(row: dict[str, Any], whole: int) -> str:
     if row["state"] == "ending":
         return f"{name}: ending, it answers what it has"
     state = row["state"] + (f" ({row['why']})" if row.get("why") and row["state"] == "unready" else "")
-    said = f"{name}: {share}, {state}, {row['workers']} workers, {row['in']:,} rows"
+    said = f"{name}: {share}, {state}, {count(row['workers'], 'worker')}, {count(row['in'], 'row')}"
     return said + (
         f", p50 {row['latency_p50_ms']:.3g} ms, p99 {row['latency_p99_ms']:.3g} ms" if row["in"] else ""
     )
