@@ -38,6 +38,10 @@ type feed struct {
 const (
 	firstReopen = 200 * time.Millisecond
 	lastReopen  = 30 * time.Second
+
+	// trustAfter is how long a source that failed before has to be open without a failure until the route is ready: opening
+	// some sources costs them nothing, and it is the first read that fails.
+	trustAfter = time.Second
 )
 
 // tend opens, reads and leaves the source, as workers come and go.
@@ -214,6 +218,11 @@ func (r *Route) feedFailed(f *feed, err error) {
 
 // lasted says that a source has been open for long enough to have nothing to do with the failures before.
 func (f *feed) lasted(now int64) bool { return f.src != nil && now-f.opened > int64(lastReopen) }
+
+// trusted says that a source is open and has not failed for a while, though it may have given nothing yet.
+func (f *feed) trusted(now int64) bool {
+	return f.src != nil && !f.leaving && now-f.opened >= int64(trustAfter)
+}
 
 // stopReading ends the intake, but not the feed: positions are committed still.
 func (r *Route) stopReading() {

@@ -118,7 +118,7 @@ func (r *Route) state(g delivery.Gauges) (state, why string) {
 		return "waiting", "no worker is ready"
 	case g.BreakerOpen:
 		return "paused", "the breaker is open: everything fails of late"
-	case r.failures > 0 && (r.feed == nil || r.feed.src == nil || r.feed.leaving):
+	case r.failures > 0 && (r.feed == nil || !r.feed.trusted(r.now)):
 		return "waiting", "the source cannot be read"
 	}
 	return "running", ""
