@@ -140,7 +140,7 @@ class FakeBridge:
         self._feed()
         return [event.id for event in events]
 
-    def answers(self, count: int, timeout: float = 10.0) -> dict[str, Answered]:
+    def answers(self, count: int, timeout: float = 60.0) -> dict[str, Answered]:
         """All answers by event id, once there are so many."""
         self.wait_for(
             lambda: len(self._answers) >= count, timeout, lambda: f"{len(self._answers)} of {count} answers"
@@ -150,14 +150,14 @@ class FakeBridge:
     def wait_for(
         self,
         condition: Callable[[], bool],
-        timeout: float = 10.0,
+        timeout: float = 60.0,
         what: Callable[[], str] = lambda: "condition",
     ) -> None:
         with self._changed:
             if not self._changed.wait_for(condition, timeout):
                 raise TimeoutError(f"{what()} within {timeout:g} s")
 
-    def wait_ready(self, workers: int = 1, timeout: float = 10.0) -> list[Hello]:
+    def wait_ready(self, workers: int = 1, timeout: float = 60.0) -> list[Hello]:
         """The greetings of the workers that are ready, once there are so many."""
         self.wait_for(
             lambda: len(self._ready()) >= workers, timeout, lambda: f"{len(self._ready())} of {workers} ready"
@@ -175,10 +175,10 @@ class FakeBridge:
             link.kill()
 
     def cut(self, worker: str, reason: str = "over its deadline") -> None:
-        """Ask the parent to end a worker."""
-        for link in self._all():
-            if link.session.role is Role.SUPERVISOR:
-                link.send(Cut(worker, reason))
+        """Ask the parent to end a worker, once there is one: it dials on its own, and may do so behind its workers."""
+        self.wait_for(lambda: bool(self._parents()), what=lambda: "no parent of workers has joined")
+        for link in self._parents():
+            link.send(Cut(worker, reason))
 
     def send_raw(self, data: bytes) -> None:
         """Send bytes that a correct bridge never would, on every events connection."""
@@ -380,6 +380,9 @@ class FakeBridge:
         with self._changed:
             return list(self._links)
 
+    def _parents(self) -> list[_Link]:
+        return [link for link in self._all() if link.session.role is Role.SUPERVISOR]
+
     def _ready(self) -> list[_Link]:
         return [link for link in self._links if link.session.state is BridgeState.READY]
 
@@ -443,7 +446,7 @@ def read_result(result: Result, ids: Sequence[str]) -> list[Answered]:
 
 def _prove(sock: socket.socket, token: bytes) -> tuple[Role, int]:
     """The bridge's side of the preface: the role, and the minor version that both speak."""
-    sock.settimeout(5)
+    sock.settimeout(30)
     hello = _read(sock, preface.HELLO_SIZE)
     if hello is None:
         raise OSError("closed during the preface")

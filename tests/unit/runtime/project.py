@@ -37,6 +37,7 @@ import re
 import sys
 import threading
 import time
+from pathlib import Path
 
 from pyrunner import Event, Model
 
@@ -68,11 +69,16 @@ class Doubler(Model[Number, Double]):
     def boom(self):
         raise ValueError("boom")
 
+    def begun(self):
+        Path(__file__).with_name("begun").touch()
+
     def hang(self):
+        self.begun()
         while True:
             time.sleep(0.01)
 
     def hold(self):
+        self.begun()
         re.match("(a+)+$", "a" * 60 + "b")  # in C for years, holding the interpreter's lock
 
     def print(self):
@@ -142,7 +148,7 @@ class Running:
     def start(self) -> None:
         self._thread.start()
 
-    def stop(self, timeout: float = 20) -> int | None:
+    def stop(self, timeout: float = 60) -> int | None:
         self.supervisor.stop()
         self._thread.join(timeout)
         if self._thread.is_alive():

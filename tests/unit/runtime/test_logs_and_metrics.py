@@ -78,7 +78,7 @@ def test_levels_are_kept(restored):
 
 
 def scrape(port: int) -> dict[str, float]:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
         lines = answer.read().decode().splitlines()
     return {
         line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1]) for line in lines if not line.startswith("#")
@@ -107,8 +107,10 @@ def test_metrics_of_all_workers_and_the_users_own_outlive_a_death(tmp_path: Path
         bridge.give([b'{"x": 1}'] * 99)
         bridge.answers(200)
         labels = '{command="score-stream",program="doubler"}'
-        while (seen := scrape(run.supervisor.metrics_port or 0))[f"ds_py_events_total{labels}"] < 200:
-            time.sleep(0.01)  # counted behind the answer
+        while (seen := scrape(run.supervisor.metrics_port or 0))[f"ds_py_events_total{labels}"] < 200 or seen[
+            f"ds_py_connected{labels}"
+        ] < 2:
+            time.sleep(0.01)  # counted behind the answer, and behind the greeting
         assert seen[f"ds_py_events_total{labels}"] == 200
         assert seen["seen_total"] >= 200
         failed = '{code="exception",command="score-stream",kind="fail",program="doubler"}'
@@ -127,7 +129,7 @@ def test_files_are_named_by_slot(tmp_path: Path):
         "metrics.WorkerMetrics('p', 'c').events.inc(5)\n"
     )
     for _ in range(3):
-        subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, timeout=30)
+        subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, timeout=100)
     assert sorted(f.name for f in tmp_path.iterdir()) == [
         "counter_7.db",
         "gauge_livesum_7.db",
