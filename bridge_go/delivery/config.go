@@ -24,6 +24,8 @@ type Config struct {
 	Nonce       uint64 // of this life of the bridge
 	Order       Order
 	Batch       Room  // one frame; 256 events, 256 KiB
+	Most        Room  // what a frame may grow to while it is answered quickly, see size.go; it does not when this is nothing
+	Quick       int64 // how long a frame that grows may take; 20 ms, of the deadline a thousandth at most
 	Linger      int64 // how long an idle worker waits for a batch to fill; 0
 	Adaptive    bool  // an idle worker waits for as long as the pace makes worth it, see pace.go; for closed loops, never for streams
 	OneInFlight bool  // one frame a worker
@@ -44,6 +46,8 @@ type Config struct {
 	Calm    int64 // how long batches stay small after a worker ran out of memory; 5 min
 
 	PartitionCap int // LaneCap of a lane that is a partition; 0, no limit
+
+	laneFollows bool // the size of frames
 }
 
 // BreakerConfig is when to doubt that failures are the events' fault.
@@ -55,6 +59,9 @@ type BreakerConfig struct {
 	FirstProbe int64 // 1 s, doubled with each probe that fails
 	LastProbe  int64 // 30 s
 }
+
+// lanesShare is how many batches of one lane, by key, may be out: half of a window, so that a hot key leaves room for others.
+const lanesShare = 2
 
 // Limits that the wire sets, see bridge_go/wire/PROTOCOL.md section 2.
 const (
@@ -76,7 +83,10 @@ func (c Config) withDefaults() Config {
 	or(&c.Span.Bytes, 256<<20)
 	or(&c.MaxEvent, 15<<20)
 	or(&c.Lanes, 4096)
-	or(&c.LaneCap, 2*c.Batch.Events)
+	c.Most.Events = min(c.Most.Events, maxBatchEvents)
+	or(&c.Quick, min(20*milliseconds, c.Deadline/1000))
+	c.laneFollows = c.LaneCap == 0
+	or(&c.LaneCap, lanesShare*c.Batch.Events)
 	or(&c.Verdict, 500*milliseconds)
 	or(&c.Storm, seconds)
 	or(&c.Grace, 5*seconds)

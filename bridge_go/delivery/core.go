@@ -49,6 +49,7 @@ type Core struct {
 	onHold     bool
 	served     []Service
 	pace       Pace
+	sizing     sizing
 
 	due     int64 // when Tick was to be called at the latest, 0 for never
 	effects Effects
@@ -82,6 +83,7 @@ const (
 func New(cfg Config) *Core {
 	c := &Core{cfg: cfg.withDefaults(), partitions: map[int32]*partition{}, over: map[int32]int32{}, stats: newStats()}
 	c.breaker.cfg = c.cfg.Breaker
+	c.sizing.frame = c.cfg.Batch
 	if c.cfg.Order == ByKey {
 		c.lanes = make([]*lane, c.cfg.Lanes)
 		all := make([]lane, c.cfg.Lanes)
@@ -159,13 +161,14 @@ func (c *Core) Wants() Room {
 // Worthwhile says whether it is time to offer so many. While a full batch waits, little room is left until it is two batches:
 // a read costs the same for ten events as for a thousand.
 func (c *Core) Worthwhile(events int) bool {
-	return events >= 2*c.cfg.Batch.Events || events > 0 && c.fresh.n < c.cfg.Batch.Events
+	size := c.sizing.frame.Events
+	return events >= 2*size || events > 0 && c.fresh.n < size
 }
 
 // ahead is how many more events the workers could use soon: what their windows take, and four batches to choose from.
 // Events that wait for their lane or their time are not counted, so that a hot key does not keep the others from being read.
 func (c *Core) ahead() int {
-	n := 4*c.cfg.Batch.Events - c.fresh.n - c.again.n - c.free.events
+	n := framesAhead*c.sizing.frame.Events - c.fresh.n - c.again.n - c.free.events
 	for _, w := range c.workers {
 		if w.usable() {
 			n += w.window.Events - w.used.Events - w.mine.events

@@ -39,6 +39,7 @@ func (c *Core) dispatch() {
 	for _, w := range c.workers {
 		w.stuck = false
 	}
+	c.cautious()
 	if c.breaker.isOpen() {
 		c.probe()
 		return
@@ -51,9 +52,10 @@ func (c *Core) dispatch() {
 	}
 }
 
-// batch is the size of a frame now: smaller for a while after a worker ran out of memory.
+// batch is the size of a frame now (size.go): smaller for a while after a worker ran out of memory.
 func (c *Core) batch() Room {
-	return Room{Events: max(1, c.cfg.Batch.Events>>c.shrink), Bytes: max(1, c.cfg.Batch.Bytes>>c.shrink)}
+	size := c.sizing.frame
+	return Room{Events: max(1, size.Events>>c.shrink), Bytes: max(1, size.Bytes>>c.shrink)}
 }
 
 // pick finds the worker with the fewest frames among those that should be given one.

@@ -41,6 +41,7 @@ func (c *Core) Pace() Pace {
 
 // paced counts a batch that has been answered whole.
 func (c *Core) paced(w *Worker, l *Lease) {
+	c.sized(w, l)
 	p, took := &c.pace, c.now-l.Sent
 	if p.Model != w.Model {
 		*p = Pace{Model: w.Model}

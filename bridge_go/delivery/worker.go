@@ -13,11 +13,13 @@ type Worker struct {
 	Model  string // version
 	Handle any    // the caller's own
 
-	window Room
+	window Room // what it is given of what it takes, see size.go
 	used   Room
 	line   []*Lease // unanswered, oldest first
 	since  int64    // when the first of the line became it
 	mine   laneList // lanes that have events out here and more waiting
+
+	granted Room // what it takes
 
 	gone    bool
 	died    string // the parent's word
@@ -47,7 +49,8 @@ func (c *Core) Join(now int64, id string, pid uint64, model string, handle any) 
 // Ready sets a worker's window. Leases are given from the first one on.
 func (c *Core) Ready(now int64, w *Worker, window Room) {
 	c.now = now
-	w.window = window
+	w.granted = window
+	w.window = c.windowOf(w)
 }
 
 // Supervised says whether a parent of workers is connected.
@@ -70,7 +73,7 @@ func (w *Worker) Done(id wire.Lease) (n int, oldest bool) {
 // InFlight is what the worker has not answered.
 func (w *Worker) InFlight() (frames int, used Room) { return len(w.line), w.used }
 
-// Window is what the worker takes at once.
+// Window is what the worker is given at once, of what it takes.
 func (w *Worker) Window() Room { return w.window }
 
 // Since is when its oldest unanswered frame became that.
