@@ -15,7 +15,7 @@ func TestAPausedRouteHasCommittedWhatItReadAndReadsNothingUntilItIsResumed(t *te
 	r := start(t, log, nil)
 	dispatchtest.Hire(r, "w1", 1, dispatchtest.Echo)
 	r.until("something is scored", func() bool { return r.Status().Scored > 0 })
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := r.Pause(ctx); err != nil {
 		t.Fatal(err)

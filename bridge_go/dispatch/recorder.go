@@ -22,13 +22,14 @@ import (
 //	turn          leases that have ended otherwise: a worker lost, a partition revoked
 //	written       fates that are stored
 type recorder struct {
-	to      *Recording
-	count   *tally // of the route
-	lookups bool
-	open    map[uint64]*opened // by batch number
-	workers map[Worker]uint64
-	waiting map[place]struct{} // recorded events without a fate
-	until   int64              // once stopping: when fates are no longer waited for
+	to       *Recording
+	count    *tally // of the route
+	lookups  bool
+	open     map[uint64]*opened // by batch number
+	workers  map[Worker]uint64
+	waiting  map[place]struct{} // recorded events without a fate
+	until    int64              // once stopping: when fates are no longer waited for
+	patience time.Duration      // how long that is
 }
 
 // opened is a batch whose lease has not ended.
@@ -45,7 +46,8 @@ type place struct {
 	offset    int64
 }
 
-// Bounds of what is recorded besides the window: the answers of one batch's calls, and for how long the last fates are waited for.
+// Bounds of what is recorded besides the window: the answers of one batch's calls, and for how long the last fates are waited for
+// unless a RecordConfig says otherwise.
 const (
 	maxTapedCalls = 64 << 20
 	lastFates     = 2 * time.Second
@@ -57,11 +59,13 @@ type RecordConfig struct {
 	Lookups bool          // keep the answers of calls
 	Bytes   int           // bound of what waits for the reader, 64 MiB
 	Idle    time.Duration // how long it is kept without being asked, 10 s
+	Fates   time.Duration // how long the last fates are waited for once it is stopped, 2 s
 }
 
 // Record begins a recording of what is leased from now on. ErrRecording when there is one already, ErrStale when the route
 // has ended.
 func (r *Route) Record(_ context.Context, c RecordConfig) (*Recording, error) {
+	or(&c.Fates, lastFates)
 	x, err := newRecording(c), ErrStale
 	r.ask(reachable, func() {
 		if r.recorder != nil && !r.recorder.to.abandoned() {
@@ -73,7 +77,7 @@ func (r *Route) Record(_ context.Context, c RecordConfig) (*Recording, error) {
 			Program: r.cfg.Program, Command: r.cfg.Command, Stream: r.cfg.Stream, Began: time.Now().UnixNano(), Bridge: c.Bridge, Lookups: c.Lookups,
 		})
 		r.recorder = &recorder{
-			to: x, count: &r.count, lookups: c.Lookups, open: map[uint64]*opened{}, workers: map[Worker]uint64{}, waiting: map[place]struct{}{},
+			to: x, count: &r.count, lookups: c.Lookups, patience: c.Fates, open: map[uint64]*opened{}, workers: map[Worker]uint64{}, waiting: map[place]struct{}{},
 		}
 		r.taping.Store(true)
 		err = nil
@@ -135,7 +139,7 @@ func (r *Route) tendRecording() {
 		r.endRecording(false)
 	case x.to.stopping():
 		if x.until == 0 {
-			x.until = r.now + int64(lastFates)
+			x.until = r.now + int64(x.patience)
 			clear(x.open) // it takes nothing more
 		}
 		if len(x.waiting) == 0 || x.until <= r.now {

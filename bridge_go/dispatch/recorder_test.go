@@ -33,7 +33,7 @@ func (r *rig) record(c dispatch.RecordConfig) *dispatch.Recording {
 // read reads a recording to its end.
 func (r *rig) read(x *dispatch.Recording) (data []byte, count dispatch.Recorded) {
 	r.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	for {
 		part, n, done := x.Next(ctx)
@@ -238,14 +238,13 @@ func TestFatesThatAreStoredBeforeTheirBatchIsAnsweredInFullAreOnTheTape(t *testi
 		r.until("the first part is stored", func() bool { return r.book.Events() > before })
 		return &wire.Result{Lease: b.Lease, First: 1, Count: whole.Count - 1, Lines: whole.Lines[at:]}
 	})
-	x := r.record(lookups)
+	x := r.record(dispatch.RecordConfig{Bridge: "test", Lookups: true, Fates: time.Hour}) // for none is missing: read would give up
 	log.Append(50, 1, 0)
 	r.until("all is scored", func() bool { return r.book.Events() == 50 })
 	x.Stop()
-	began := time.Now()
 	data, count := r.read(x)
-	if took := time.Since(began); count.Fates != 50 || took > time.Second {
-		t.Fatalf("%+v after %v", count, took)
+	if count.Fates != 50 {
+		t.Fatalf("%+v", count)
 	}
 	for _, b := range r.hear(data).batches {
 		if !b.Answered() {
@@ -334,7 +333,7 @@ func TestOneRecordsAtATimeAndTheEndOfTheRouteEndsIt(t *testing.T) {
 		t.Fatalf("got %v", err)
 	}
 	r.until("all is scored", func() bool { return r.book.Events() == 10 })
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	r.Drain(ctx)
 	data, _ := r.read(x)

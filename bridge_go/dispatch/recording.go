@@ -104,7 +104,7 @@ func (x *Recording) take() (data []byte, count Recorded, done bool) {
 	return data, count, done && len(x.rest) == 0
 }
 
-// Stop has the recording take no new batch. Next goes on until the fates of those that it has are known, or two seconds have passed.
+// Stop has the recording take no new batch. Next goes on until the fates of those that it has are known, or RecordConfig.Fates has passed.
 func (x *Recording) Stop() {
 	x.mu.Lock()
 	x.stop = true

@@ -45,13 +45,23 @@ func start(t *testing.T, log *dispatchtest.Log, with func(*dispatch.Config)) *ri
 	return r
 }
 
+// Status is what the route says as soon as its loop has the time to: Route.Status waits for a second.
+func (r *rig) Status() (s dispatch.Status) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
+		if s = r.Route.Status(); s.State != "starting" {
+			break
+		}
+	}
+	return s
+}
+
 // end waits for Run to end.
 func (r *rig) end() error {
 	r.Helper()
 	select {
 	case err := <-r.ended:
 		return err
-	case <-time.After(20 * time.Second):
+	case <-time.After(2 * time.Minute):
 		r.Fatalf("the route has not ended: %+v", r.Status())
 		return nil
 	}
@@ -196,7 +206,8 @@ func TestT8ExactlyThePoisonsAreDeadAndEachCostsAtMostTwentyCalls(t *testing.T) {
 
 func TestT5T13AHangIsCutAtTheDeadlineAndItsLateResultIsDropped(t *testing.T) {
 	log := dispatchtest.NewLog(1_000, 1, 0, true)
-	r := start(t, log, func(c *dispatch.Config) { c.Bounded, c.Deadline = true, 50*time.Millisecond })
+	// Long enough for a worker that is well to answer on a machine that has other things to do: it would be cut as well.
+	r := start(t, log, func(c *dispatch.Config) { c.Bounded, c.Deadline = true, time.Second })
 	n := &nursery{r: r}
 	var hung atomic.Bool
 	release := make(chan struct{})
@@ -208,7 +219,7 @@ func TestT5T13AHangIsCutAtTheDeadlineAndItsLateResultIsDropped(t *testing.T) {
 	}
 	defer r.Supervise(n)()
 	n.hire()
-	r.until("it is cut", func() bool { return n.n.Load() == 2 })
+	r.until("it is cut", func() bool { return n.n.Load() >= 2 })
 	close(release)
 	r.ok()
 	r.audit(dispatchtest.Audit{Scored: 1_000})
@@ -263,10 +274,13 @@ func TestT42ADependencyThatIsDownPausesTheSourceAndKillsNoEvent(t *testing.T) { 
 		}
 		return 0
 	}))
-	r.until("the breaker opens", func() bool { return r.Status().State == "paused" })
-	if s := r.Status(); s.Ready {
-		t.Fatal("ready with an open breaker")
-	}
+	r.until("the breaker opens", func() bool {
+		s := r.Status()
+		if s.State == "paused" && s.Ready {
+			t.Fatal("ready with an open breaker")
+		}
+		return s.State == "paused"
+	})
 	time.Sleep(100 * time.Millisecond)
 	down.Store(false)
 	r.until("all is scored", func() bool { return r.book.Events() == 5_000 })
@@ -281,7 +295,7 @@ func TestT36DrainFinishesWhatIsInFlightAndCommitsIt(t *testing.T) {
 		seen := book.Events()
 		dispatchtest.Hire(r, "w", 1, dispatchtest.Echo)
 		r.until("something is scored", func() bool { return book.Events() > seen })
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		if err := r.Drain(ctx); err != nil {
 			t.Fatal(err)
 		}
@@ -325,7 +339,7 @@ func TestT1ABridgeThatIsKilledAgainAndAgainLosesNothing(t *testing.T) {
 	for kills := 0; book.Events() < 30_000; kills++ {
 		r := start(t, log, func(c *dispatch.Config) { c.Outlet, c.Order = book, delivery.ByKey })
 		dispatchtest.Hire(r, "w", 1, dispatchtest.Echo)
-		time.Sleep(time.Duration(1+kills%10) * time.Millisecond)
+		time.Sleep(time.Duration(1+kills%10+kills/20) * time.Millisecond) // longer and longer: where the machine is slow, it ends too
 		r.cancel()
 		if err := r.end(); !errors.Is(err, context.Canceled) && err != nil {
 			t.Fatal(err)
@@ -380,7 +394,7 @@ func TestABoundedSourceThatFailsEndsTheRoute(t *testing.T) {
 
 func TestARevokedPartitionIsLeftToItsNextReader(t *testing.T) { // DELIVERY 9
 	log := dispatchtest.NewLog(1_000, 2, 3, false)
-	r := start(t, log, nil)
+	r := start(t, log, func(c *dispatch.Config) { c.Deadline = 5 * time.Minute })
 	hold := make(chan struct{})
 	var got atomic.Bool
 	dispatchtest.Hire(r, "w", 1, func(w *dispatchtest.Worker, b *wire.Batch) *wire.Result {
@@ -389,18 +403,20 @@ func TestARevokedPartitionIsLeftToItsNextReader(t *testing.T) { // DELIVERY 9
 		return dispatchtest.Echo(w, b)
 	})
 	r.until("it has a batch", got.Load)
-	began := time.Now()
-	r.Revoke([]int32{0})
-	if took := time.Since(began); took > time.Second {
-		t.Fatalf("revoking took %s: it waited for the worker", took)
+	revoking := make(chan struct{})
+	go func() { defer close(revoking); r.Revoke([]int32{0}) }()
+	select {
+	case <-revoking:
+	case <-time.After(time.Minute):
+		t.Fatal("revoking waits for the worker")
 	}
 	close(hold)
-	r.until("the other partition is scored", func() bool { return r.Status().Unsettled == 0 && r.book.Events() > 0 })
 	revoked := 0
 	for _, x := range log.Records() {
 		if x.Partition == 0 {
 			revoked++
 		}
 	}
+	r.until("the other partition is scored", func() bool { return r.Status().Unsettled == 0 && r.book.Events() >= 1_000-revoked })
 	r.audit(dispatchtest.Audit{Scored: 1_000 - revoked, Lost: revoked})
 }
