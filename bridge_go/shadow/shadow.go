@@ -25,7 +25,8 @@ func Of(name string) (command string, ok bool) { return strings.CutSuffix(name, 
 const (
 	// never is how long a shadow without workers keeps its source: the queue holds what it is bounded to.
 	never = 100 * 365 * 24 * time.Hour
-	// lastAnswers is how long the end waits for answers to what is queued, when workers are there to give them.
+	// lastAnswers is how long the end waits for answers to what is queued, when workers are there to give them, unless a Config
+	// says otherwise.
 	lastAnswers = time.Second
 	// defaultTolerance is by how much floats may differ where a worker does not say.
 	defaultTolerance = 1e-9
@@ -43,6 +44,7 @@ type Config struct {
 	Batch    dispatch.Batch
 	Order    delivery.Order
 	Deadline time.Duration
+	Last     time.Duration // how long the end waits for the last answers, 1 s
 
 	Log        *slog.Logger
 	Registerer prometheus.Registerer // or nil
@@ -57,6 +59,7 @@ type Shadow struct {
 	queue *queue
 	tally *tally
 	log   *slog.Logger
+	last  time.Duration
 	done  chan struct{}
 
 	tolerance atomic.Uint64 // bits of a float
@@ -67,7 +70,10 @@ func New(c Config) (*Shadow, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Shadow{model: c.Model, queue: newQueue(c.Queue), tally: newTally(), done: make(chan struct{})}
+	if c.Last == 0 {
+		c.Last = lastAnswers
+	}
+	s := &Shadow{model: c.Model, queue: newQueue(c.Queue), tally: newTally(), last: c.Last, done: make(chan struct{})}
 	s.log = c.Log.With("command", c.Command, "shadow", c.Model)
 	s.route = dispatch.New(dispatch.Config{
 		Program: c.Program, Command: c.Command + suffix, Stream: c.Stream, Nonce: c.Nonce,
@@ -114,7 +120,7 @@ func (s *Shadow) Drain() {
 	if s.route.Status().Ready {
 		select {
 		case <-s.done:
-		case <-time.After(lastAnswers):
+		case <-time.After(s.last):
 		}
 	}
 	over, cancel := context.WithDeadline(context.Background(), time.Now())

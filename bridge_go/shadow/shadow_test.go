@@ -26,7 +26,7 @@ type rig struct {
 }
 
 func start(t *testing.T, events int, with func(*shadow.Config)) *rig {
-	c := shadow.Config{Program: "p", Command: "c", Stream: "in", Model: "3", Nonce: 7, Deadline: 200 * time.Millisecond,
+	c := shadow.Config{Program: "p", Command: "c", Stream: "in", Model: "3", Nonce: 7, Deadline: time.Minute,
 		Queue: messaging.Limit{Events: 100_000, Bytes: 1 << 30}}
 	if with != nil {
 		with(&c)
@@ -54,7 +54,7 @@ func (r *rig) score() time.Duration {
 		if err != nil {
 			r.Fatal(err)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		r.Fatalf("the primary waits: %+v", r.primary.Status())
 	}
 	return time.Since(began)
@@ -74,9 +74,9 @@ func (r *rig) whole() {
 
 func (r *rig) until(what string, holds func(shadow.Status) bool) {
 	r.Helper()
-	for deadline := time.Now().Add(15 * time.Second); !holds(r.shadow.Status()); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !holds(r.shadow.Status()); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			r.Fatalf("not within 15 s: %s: %+v", what, r.shadow.Status())
+			r.Fatalf("not within a minute: %s: %+v", what, r.shadow.Status())
 		}
 	}
 }
@@ -89,7 +89,7 @@ func crash(w *dispatchtest.Worker, _ *wire.Batch) *wire.Result {
 }
 
 func slow(w *dispatchtest.Worker, b *wire.Batch) *wire.Result {
-	time.Sleep(50 * time.Millisecond)
+	time.Sleep(time.Second) // however long the primary takes for its events, this one answers few of them
 	return dispatchtest.Echo(w, b)
 }
 
@@ -134,7 +134,7 @@ func TestAnOfferNeverWaitsForTheShadow(t *testing.T) {
 	}()
 	select {
 	case <-offered:
-	case <-time.After(5 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("Offer waits")
 	}
 }
@@ -217,14 +217,19 @@ func TestTheEndWaitsAMomentForAnswersAndNotForAHangingShadow(t *testing.T) {
 	}{"quick": {dispatchtest.Echo, 2_000}, "hanging": {hang, 0}, "absent": {nil, 0}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := start(t, 2_000, func(c *shadow.Config) { c.Deadline = time.Minute })
+			r := start(t, 2_000, func(c *shadow.Config) {
+				c.Deadline = 10 * time.Minute
+				if c.Last = time.Second; name == "quick" {
+					c.Last = time.Minute // a moment on a machine that has other things to do
+				}
+			})
 			if c.score != nil {
 				dispatchtest.Hire(r.shadow.Pool(), "shadow", 2, c.score)
 			}
 			r.score()
 			began := time.Now()
 			r.shadow.Drain()
-			if took := time.Since(began); took > 4*time.Second {
+			if took := time.Since(began); took > time.Minute {
 				t.Fatalf("the end took %v", took)
 			}
 			if s := r.shadow.Status(); s.Compared != c.compared || s.Compared+s.Dropped != 2_000 || s.Queued != 0 {
