@@ -1,15 +1,18 @@
 package front
 
 import (
+	"context"
 	"testing"
 	"time"
 )
 
 func TestWorkersThatAreToLeaveServeOnUntilLoadBalancersHaveNoticed(t *testing.T) {
-	r := newRig(t, Config{DrainDelay: 300 * time.Millisecond}).ready()
+	r := newRig(t, Config{DrainDelay: time.Hour}).ready()
+	ctx, endDelay := context.WithCancel(t.Context())
+	defer endDelay()
 	parted := make(chan struct{})
 	go func() {
-		r.front.PartWithWorkers(t.Context())
+		r.front.PartWithWorkers(ctx)
 		close(parted)
 	}()
 	r.until("it says so", r.front.ending)
@@ -20,6 +23,7 @@ func TestWorkersThatAreToLeaveServeOnUntilLoadBalancersHaveNoticed(t *testing.T)
 	if status, _, _ := r.ask("GET", "/readyz", ""); status != 503 {
 		t.Errorf("/readyz %d", status)
 	}
+	endDelay()
 	<-parted
 	if status, _, text := r.ask("POST", "/predict", `{"dep_delay":1}`); status != 503 {
 		t.Errorf("taken in when workers may go: %d %s", status, text)
@@ -63,9 +67,11 @@ func TestAFrontServesAgainWhenWorkersComeAfterTheOthersHaveGone(t *testing.T) {
 }
 
 func TestWorkersThatAreToLeaveWhileTheFrontDrainsStayToItsEnd(t *testing.T) {
-	r := newRig(t, Config{DrainDelay: 300 * time.Millisecond}).ready()
+	r := newRig(t, Config{DrainDelay: time.Hour}).ready()
+	ctx, endDelay := context.WithCancel(t.Context())
+	defer endDelay()
 	drained := make(chan error, 1)
-	go func() { drained <- r.front.Drain(t.Context()) }()
+	go func() { drained <- r.front.Drain(ctx) }()
 	r.until("it drains", r.front.draining.Load)
 	parted := make(chan struct{})
 	go func() {
@@ -78,6 +84,7 @@ func TestWorkersThatAreToLeaveWhileTheFrontDrainsStayToItsEnd(t *testing.T) {
 		t.Error("workers may go, and the front takes requests still")
 	default:
 	}
+	endDelay()
 	if err := <-drained; err != nil {
 		t.Error(err)
 	}

@@ -105,7 +105,7 @@ func TestAFullQueueRefusesWithRetryAfter(t *testing.T) {
 }
 
 func TestAModelThatDoesNotAnswerInTimeIs504AndTheLateAnswerIsForgotten(t *testing.T) {
-	r := newRig(t, Config{RequestTimeout: 100 * time.Millisecond}).ready()
+	r := newRig(t, Config{RequestTimeout: time.Second}).ready()
 	r.expect("POST", "/predict", `{"ask":"hold"}`, 504, `{"error":"the model did not answer in time","code":"deadline"}`)
 	close(r.worker.hold)
 	r.until("the worker is free", func() bool {

@@ -169,9 +169,9 @@ func (r *rig) join(n int) *worker {
 
 func (r *rig) until(what string, holds func() bool) {
 	r.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !holds(); time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !holds(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			r.Fatalf("not within ten seconds: %s", what)
+			r.Fatalf("not within a minute: %s", what)
 		}
 	}
 }
