@@ -84,7 +84,7 @@ func start(t *testing.T, change func(*Config)) *rig {
 	}
 	r.address = s.Addresses()[0]
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+		ctx, cancel := context.WithTimeout(ctx, servertest.Patience)
 		defer cancel()
 		if err := errors.Join(s.Shutdown(ctx), r.handler.Close(ctx), r.db.Close(ctx), r.conn.Close(ctx)); err != nil {
 			t.Error(err)
@@ -210,7 +210,7 @@ func (c *caller) answer(id uint64) (any, *wire.CallError) {
 
 func (c *caller) under(l *wire.Lease, method string, args ...any) any {
 	c.Helper()
-	v, failure := c.answer(c.send(l, 5000, method, args...))
+	v, failure := c.answer(c.send(l, 60_000, method, args...))
 	if failure != nil {
 		c.Fatalf("%s%v: %v", method, args, failure)
 	}
@@ -224,7 +224,7 @@ func (c *caller) ask(method string, args ...any) any {
 
 func (c *caller) refused(l *wire.Lease, code, words, method string, args ...any) {
 	c.Helper()
-	v, failure := c.answer(c.send(l, 5000, method, args...))
+	v, failure := c.answer(c.send(l, 60_000, method, args...))
 	if failure == nil {
 		c.Errorf("%s%v answered %v, want %s", method, args, v, code)
 		return
@@ -260,7 +260,7 @@ func rows(t *testing.T, page any) string {
 
 func eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	for until := time.Now().Add(10 * time.Second); !is(); time.Sleep(time.Millisecond) {
+	for until := time.Now().Add(servertest.Patience); !is(); time.Sleep(time.Millisecond) {
 		if time.Now().After(until) {
 			t.Fatal("waited in vain for " + what)
 		}

@@ -18,7 +18,7 @@ func target(t *testing.T, s *httptest.Server, rows ...string) Target {
 	if err != nil {
 		t.Fatal(err)
 	}
-	made := Target{URL: at, Connections: 4, Patience: 10 * time.Second, Seed: 1}
+	made := Target{URL: at, Connections: 4, Patience: time.Minute, Seed: 1}
 	for _, row := range rows {
 		made.Rows = append(made.Rows, []byte(row))
 	}
@@ -65,7 +65,7 @@ func TestARunTellsOfEachStageOfTheServersOwnRates(t *testing.T) {
 	at.Token = "secret"
 	var begun, told []string
 	found := map[string]*Report{}
-	err := Run(context.Background(), at, 2*time.Second, Stages(4), func(s Stage) { begun = append(begun, s.Name) }, func(s Stage, r *Report) {
+	err := Run(context.Background(), at, 6*time.Second, Stages(4), func(s Stage) { begun = append(begun, s.Name) }, func(s Stage, r *Report) {
 		told = append(told, s.Name)
 		found[s.Name] = r
 	})
@@ -98,7 +98,7 @@ func TestAnOpenLoopDoesNotWaitForAnswersAndCountsFromWhenRequestsWereDue(t *test
 	if s.most.Load() < 5 {
 		t.Errorf("%d at once: a rate of 100/s against 0.2 s each has about 20", s.most.Load())
 	}
-	one := at.stage(context.Background(), Stage{Connections: 1}, 100, time.Second)
+	one := at.stage(context.Background(), Stage{Connections: 1}, 100, 3*time.Second)
 	if one.P99 < 2*r.P50 || one.P50 < 200 {
 		t.Errorf("one connection cannot keep up, and its latency does not say so: %+v", one)
 	}
@@ -109,12 +109,12 @@ func TestRefusalsAndFailuresAreCountedAndNoRate(t *testing.T) {
 	s.status.Store(429)
 	up := httptest.NewServer(s)
 	at := target(t, up, `{}`)
-	r := at.stage(context.Background(), Stage{Connections: 2}, 0, 100*time.Millisecond)
+	r := at.stage(context.Background(), Stage{Connections: 2}, 0, time.Second)
 	if r.Rate != 0 || r.Statuses["429"] == 0 || r.P50 != 0 {
 		t.Errorf("%+v", r)
 	}
 	up.Close()
-	r = at.stage(context.Background(), Stage{Connections: 2}, 0, 100*time.Millisecond)
+	r = at.stage(context.Background(), Stage{Connections: 2}, 0, time.Second)
 	if r.Requests != 0 || r.Failed == 0 || r.Why == "" {
 		t.Errorf("%+v", r)
 	}
@@ -144,7 +144,7 @@ func TestServersWithTLSAreAsked(t *testing.T) {
 	up := httptest.NewTLSServer(s)
 	defer up.Close()
 	at := target(t, up, `{}`)
-	if r := at.stage(context.Background(), Stage{Connections: 2}, 0, 200*time.Millisecond); r.Rate == 0 {
+	if r := at.stage(context.Background(), Stage{Connections: 2}, 0, time.Second); r.Rate == 0 {
 		t.Errorf("%+v", r)
 	}
 }

@@ -31,7 +31,7 @@ func doubling(w http.ResponseWriter, r *http.Request) {
 
 func asking(t *testing.T, o options) *Report {
 	t.Helper()
-	o.connections, o.streams, o.patience = max(1, o.connections), max(1, o.streams), 5*time.Second
+	o.connections, o.streams, o.patience = max(1, o.connections), max(1, o.streams), time.Minute
 	if o.protocol == "" {
 		o.protocol = "h1"
 	}
@@ -48,7 +48,7 @@ func asking(t *testing.T, o options) *Report {
 func TestRightAnswersAreCounted(t *testing.T) {
 	s := httptest.NewServer(http.HandlerFunc(doubling))
 	defer s.Close()
-	got := asking(t, options{url: s.URL, connections: 4, length: 200 * time.Millisecond})
+	got := asking(t, options{url: s.URL, connections: 4, length: time.Second})
 	if got.Answered["200"] == 0 || got.Sent != got.Answered["200"] || got.Wrong+got.Lost+got.Refused != 0 {
 		t.Errorf("%+v", got)
 	}
@@ -57,7 +57,7 @@ func TestRightAnswersAreCounted(t *testing.T) {
 func TestAnAnswerOnAnothersRowIsWrong(t *testing.T) {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"id":"a-7","value":14}`) }))
 	defer s.Close()
-	got := asking(t, options{url: s.URL, length: 100 * time.Millisecond})
+	got := asking(t, options{url: s.URL, length: time.Second})
 	if got.Wrong != got.Answered["200"]-1 && got.Wrong != got.Answered["200"] || got.First["wrong"] == "" {
 		t.Errorf("%+v", got)
 	}
@@ -72,7 +72,7 @@ func TestARequestWithoutAnAnswerIsLost(t *testing.T) {
 		doubling(w, r)
 	}))
 	defer s.Close()
-	got := asking(t, options{url: s.URL, connections: 4, length: 200 * time.Millisecond})
+	got := asking(t, options{url: s.URL, connections: 4, length: time.Second})
 	if got.Lost == 0 || got.First["lost"] == "" || got.Sent != got.Lost+got.Answered["200"] {
 		t.Errorf("%+v", got)
 	}
@@ -83,7 +83,7 @@ func TestAServerThatShutsDownWithoutAWordLosesRequests(t *testing.T) {
 	for try := range 10 {
 		s := httptest.NewServer(http.HandlerFunc(doubling))
 		time.AfterFunc(100*time.Millisecond, func() { _ = s.Config.Shutdown(context.Background()) })
-		got := asking(t, options{url: s.URL, connections: 64, length: 5 * time.Second, untilRefused: true})
+		got := asking(t, options{url: s.URL, connections: 64, length: time.Minute, untilRefused: true})
 		s.Close()
 		if got.Lost > 0 {
 			t.Logf("try %d: lost %d of %d: %s", try, got.Lost, got.Sent, got.First["lost"])
@@ -162,8 +162,8 @@ func TestHTTP2WithoutTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	go func() { _ = s.Serve(listener) }()
-	time.AfterFunc(200*time.Millisecond, func() { _ = s.Shutdown(context.Background()) })
-	got := asking(t, options{url: "http://" + listener.Addr().String(), protocol: "h2c", connections: 4, streams: 8, length: 5 * time.Second, untilRefused: true})
+	time.AfterFunc(time.Second, func() { _ = s.Shutdown(context.Background()) })
+	got := asking(t, options{url: "http://" + listener.Addr().String(), protocol: "h2c", connections: 4, streams: 8, length: time.Minute, untilRefused: true})
 	if got.Answered["200"] == 0 || got.Lost+got.Wrong != 0 {
 		t.Errorf("%+v", got)
 	}
@@ -189,8 +189,8 @@ func TestGRPC(t *testing.T) {
 		t.Fatal(err)
 	}
 	go func() { _ = s.Serve(listener) }()
-	time.AfterFunc(200*time.Millisecond, s.GracefulStop)
-	got := asking(t, options{url: "grpc://" + listener.Addr().String() + "/m", protocol: "grpc", connections: 4, streams: 8, length: 5 * time.Second, untilRefused: true})
+	time.AfterFunc(time.Second, s.GracefulStop)
+	got := asking(t, options{url: "grpc://" + listener.Addr().String() + "/m", protocol: "grpc", connections: 4, streams: 8, length: time.Minute, untilRefused: true})
 	if got.Answered["200"] == 0 || got.Lost+got.Wrong != 0 {
 		t.Errorf("%+v", got)
 	}

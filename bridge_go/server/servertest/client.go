@@ -14,7 +14,7 @@ import (
 )
 
 // Patience is how long a client waits for a frame before its test fails.
-const Patience = 10 * time.Second
+const Patience = time.Minute
 
 // A Client is one connection. Its methods end the test when the connection does not do what they ask for.
 type Client struct {
