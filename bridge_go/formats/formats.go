@@ -56,6 +56,7 @@ type Stream struct {
 	log   *slog.Logger
 	first time.Duration // of the waits for a registry
 	last  time.Duration // and the longest
+	sleep func(context.Context, time.Duration) bool
 }
 
 const (
@@ -70,7 +71,7 @@ func newStream(name string, c codec, log *slog.Logger) *Stream {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Stream{name: name, codec: c, log: log, first: firstWait, last: lastWait}
+	return &Stream{name: name, codec: c, log: log, first: firstWait, last: lastWait, sleep: sleep}
 }
 
 // Decode puts JSON in the place of the records' values, or a fault where that cannot be. It waits for the registry until the context
@@ -97,7 +98,7 @@ func (s *Stream) Reader(most int) func(context.Context, []messaging.Record) erro
 			waits--
 			s.log.Error("many payloads in a row do not decode: is the stream's format right?", "stream", s.name, "in_a_row", run,
 				"error", f.Reason, "waiting", s.last)
-			if !sleep(ctx, s.last) {
+			if !s.sleep(ctx, s.last) {
 				return ctx.Err()
 			}
 			return nil
@@ -155,7 +156,7 @@ func patiently(ctx context.Context, s *Stream, value []byte, do func(context.Con
 		if ctx.Err() == nil && (wait == s.first || wait == s.last) {
 			s.log.Warn("waiting for the schema registry", "stream", s.name, "error", err)
 		}
-		if !sleep(ctx, wait) {
+		if !s.sleep(ctx, wait) {
 			return nil, fmt.Errorf("stream %s: %w: %w", s.name, ctx.Err(), why)
 		}
 	}

@@ -47,6 +47,13 @@ func opened(t *testing.T, c Config) *Stream {
 	return s
 }
 
+// once is a context that ends when a stream would wait for its registry for the first time: what it was told by then is in the error.
+func once(t *testing.T, s *Stream) context.Context {
+	ctx, cancel := context.WithCancel(t.Context())
+	s.sleep = func(context.Context, time.Duration) bool { cancel(); return false }
+	return ctx
+}
+
 const number = `{"type":"record","name":"N","fields":[{"name":"n","type":"int"}]}`
 
 // A second bridge reads what a first has written, whatever the format and whether the schema is registered or found.
@@ -59,11 +66,9 @@ func TestEachFormatOverARealRegistry(t *testing.T) {
 	} {
 		topic := rand.Text()
 		unregistered := opened(t, Config{Stream: "s", Format: format, Registry: r, Topic: topic, Schema: x.schema, Message: x.message})
-		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
-		if _, err := unregistered.Encode(ctx, []byte(x.json)); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "set register_schema: true") {
+		if _, err := unregistered.Encode(once(t, unregistered), []byte(x.json)); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "set register_schema: true") {
 			t.Errorf("%s: %v", format, err)
 		}
-		cancel()
 		writer := opened(t, Config{Stream: "s", Format: format, Registry: r, Topic: topic, Schema: x.schema, Register: true, Message: x.message})
 		payload, err := writer.Encode(t.Context(), []byte(x.json))
 		if err != nil {
@@ -156,9 +161,7 @@ func TestARegistryIsAskedOnceForEachSchemaAndWithItsCredentials(t *testing.T) {
 		}
 	}
 	s := opened(t, Config{Stream: "s", Format: Avro, Registry: registryAt(t, service.URL, map[string]string{"user": "reader", "password": "hunter2"})})
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-	defer cancel()
-	err := s.Decode(ctx, []messaging.Record{{Value: []byte{0, 0, 0, 0, 7, 2}}})
+	err := s.Decode(once(t, s), []messaging.Record{{Value: []byte{0, 0, 0, 0, 7, 2}}})
 	if err == nil || !strings.Contains(err.Error(), "Correct user, password or token") || strings.Contains(err.Error(), "hunter2") {
 		t.Error(err)
 	}
@@ -182,14 +185,18 @@ func TestARegistryThatAnswersWithoutEndIsCutOff(t *testing.T) {
 
 func TestManyPayloadsInARowThatDoNotDecodeSlowTheReaderDown(t *testing.T) {
 	s := newStream("s", &fixed{s: compiled(t, Avro, `"int"`)}, nil)
-	s.last = 50 * time.Millisecond
+	waited := 0
+	s.sleep = func(_ context.Context, d time.Duration) bool {
+		waited++
+		return d == s.last
+	}
 	read := s.Reader(3)
-	took := func(payloads ...byte) time.Duration {
+	waits := func(payloads ...byte) int {
 		var records []messaging.Record
 		for _, p := range payloads {
 			records = append(records, messaging.Record{Value: bytes.Repeat([]byte{2}, int(p))})
 		}
-		begun := time.Now()
+		waited = 0
 		if err := read(t.Context(), records); err != nil {
 			t.Fatal(err)
 		}
@@ -198,17 +205,18 @@ func TestManyPayloadsInARowThatDoNotDecodeSlowTheReaderDown(t *testing.T) {
 				t.Errorf("%d: %+v", i, r)
 			}
 		}
-		return time.Since(begun)
+		return waited
 	}
-	if d := took(2, 2, 2); d > 45*time.Millisecond {
-		t.Errorf("three took %s", d)
+	if n := waits(2, 2, 2); n != 0 {
+		t.Errorf("three waited %d times", n)
 	}
-	if d := took(2, 2); d < 100*time.Millisecond {
-		t.Errorf("two more took %s", d)
+	if n := waits(2, 2); n != 2 {
+		t.Errorf("two more waited %d times", n)
 	}
-	if d := took(1, 2, 2, 1, 2, 2, 2); d > 45*time.Millisecond {
-		t.Errorf("after one that decodes they took %s", d)
+	if n := waits(1, 2, 2, 1, 2, 2, 2); n != 0 {
+		t.Errorf("after one that decodes they waited %d times", n)
 	}
+	s.sleep = sleep
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
 	if err := read(ctx, []messaging.Record{{Value: []byte{2, 2}}}); !errors.Is(err, context.DeadlineExceeded) {
