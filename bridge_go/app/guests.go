@@ -26,11 +26,12 @@ func guestName(command, model string) string { return command + ":" + model }
 
 // openGuests makes the models that a command serves besides the program's own, with the command's limits for each.
 func (b *bridge) openGuests(c program.Command, host *front.Front) (guests []guest, err error) {
+	rows, bytes := c.Batch.Bounds()
 	for _, model := range slices.Sorted(maps.Keys(c.Models)) {
 		name := guestName(c.Name, model)
 		f, err := front.New(front.Config{
 			Program: model, Command: c.Name, Rows: c.Queue.Rows, Bytes: int(c.Queue.Bytes), MaxBody: int(c.MaxBody),
-			RequestTimeout: c.RequestTimeout.Std(), Batch: c.Batch.Events, BatchBytes: int(c.Batch.Bytes), RouteHeader: c.RouteHeader,
+			RequestTimeout: c.RequestTimeout.Std(), Batch: rows, BatchBytes: bytes, RouteHeader: c.RouteHeader,
 			Log: b.Log.With("command", name), Registerer: b.metrics,
 		})
 		if err != nil {

@@ -148,9 +148,10 @@ func (b *bridge) openFront(ctx context.Context, c program.Command) (*route, erro
 	if err != nil {
 		return nil, err
 	}
+	rows, bytes := c.Batch.Bounds()
 	f, err := front.New(front.Config{
 		Program: b.program.Name(), Command: c.Name, Rows: c.Queue.Rows, Bytes: int(c.Queue.Bytes), MaxBody: int(c.MaxBody),
-		RequestTimeout: c.RequestTimeout.Std(), DrainDelay: b.drainDelay(c), Batch: c.Batch.Events, BatchBytes: int(c.Batch.Bytes),
+		RequestTimeout: c.RequestTimeout.Std(), DrainDelay: b.drainDelay(c), Batch: rows, BatchBytes: bytes,
 		RouteHeader: c.RouteHeader, Cert: cert, Key: key, Tokens: b.beside(c.Tokens), RequestLog: log,
 		Log: b.Log.With("command", c.Name), Registerer: b.metrics, Gatherer: b.metrics,
 	})
@@ -237,10 +238,20 @@ func loopback(address string) bool {
 func (b *bridge) config(c program.Command) dispatch.Config {
 	return dispatch.Config{
 		Program: b.program.Name(), Command: c.Name, Nonce: b.nonce, Order: orders[c.Order],
-		Batch:    dispatch.Batch{Events: c.Batch.Events, Bytes: int(c.Batch.Bytes), Linger: c.Batch.Linger.Std()},
+		Batch:    batchOf(c),
 		Deadline: c.Deadline.Std(), Attempts: c.Attempts, Breaker: dispatch.Breaker{Run: c.Breaker.Run, Hold: c.Breaker.Hold.Std()},
 		Log: b.Log, Registerer: b.metrics,
 	}
+}
+
+// batchOf is how large batches are. Only those of streams grow: what waits for HTTP is cut into batches by the front.
+func batchOf(c program.Command) dispatch.Batch {
+	b := dispatch.Batch{Linger: c.Batch.Linger.Std()}
+	b.Events, b.Bytes = c.Batch.Bounds()
+	if c.Kind != "serve-api" {
+		b.Most.Events, b.Most.Bytes = c.Batch.Most()
+	}
+	return b
 }
 
 var orders = map[string]delivery.Order{

@@ -11,10 +11,12 @@ import (
 	"ds-runner.dev/ds-runner/bridge_go/messaging"
 )
 
-// Batch bounds one frame. Linger is how long an idle worker waits for it to fill.
+// Batch bounds one frame. Linger is how long an idle worker waits for it to fill. Where there is a Most, frames grow up to it while
+// workers are busy and quick, see delivery/size.go.
 type Batch struct {
 	Events, Bytes int
 	Linger        time.Duration
+	Most          delivery.Room
 }
 
 // Breaker is when failures are held to be the surroundings' and not the events', see delivery.BreakerConfig. Zero values
@@ -120,7 +122,7 @@ func (c Config) rules() delivery.Config {
 	return delivery.Config{
 		Nonce: c.Nonce, Order: c.Order, OneInFlight: c.OneInFlight, Adaptive: c.Adaptive, Attempts: c.Attempts, MaxEvent: c.MaxEvent,
 		Intake: c.Intake, Span: c.Span,
-		Batch: delivery.Room{Events: c.Batch.Events, Bytes: c.Batch.Bytes}, Linger: int64(c.Batch.Linger),
+		Batch: delivery.Room{Events: c.Batch.Events, Bytes: c.Batch.Bytes}, Most: c.Batch.Most, Linger: int64(c.Batch.Linger),
 		Deadline: int64(c.Deadline),
 		Breaker:  delivery.BreakerConfig{Off: c.Breaker.Off || c.Bounded, Run: c.Breaker.Run, Hold: int64(c.Breaker.Hold)},
 	}

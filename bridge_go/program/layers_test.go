@@ -88,12 +88,32 @@ func TestTypedFieldsHoldWhatWasWritten(t *testing.T) {
     - {name: score-stream, input: a, output: b, workers: auto, deadline: 0.1s, batch: {bytes: 1KiB, linger: 2ms}}
 `)
 	c, ok := p.Command("stream-score")
-	if !ok || c.Workers != 0 || c.Deadline.Std().Milliseconds() != 100 || c.Batch.Bytes != 1024 || c.Batch.Events != 256 ||
+	if !ok || c.Workers != 0 || c.Deadline.Std().Milliseconds() != 100 || c.Batch.Bytes != 1024 || c.Batch.Events != 0 ||
 		c.DeadLetter != "a.dead" || c.Breaker.Run != 20 {
 		t.Errorf("%+v", c)
 	}
 	if _, ok := p.Command("nothing"); ok {
 		t.Error("a command that nobody wrote")
+	}
+}
+
+func TestABatchHasBoundsAndMayGrowWhereItSaysAuto(t *testing.T) {
+	for _, c := range []struct {
+		batch                                program.Batch
+		events, bytes, mostEvents, mostBytes int
+	}{
+		{program.Batch{}, 256, 256 << 10, 4096, 4 << 20},
+		{program.Batch{Bytes: 1000}, 256, 1000, 4096, 1000},
+		{program.Batch{Events: 16}, 16, 256 << 10, 0, 0},
+		{program.Batch{Events: 1024}, 1024, 1 << 20, 0, 0},
+		{program.Batch{Events: 16384}, 16384, 4 << 20, 0, 0},
+		{program.Batch{Events: 512, Bytes: 10}, 512, 10, 0, 0},
+	} {
+		events, bytes := c.batch.Bounds()
+		mostEvents, mostBytes := c.batch.Most()
+		if events != c.events || bytes != c.bytes || mostEvents != c.mostEvents || mostBytes != c.mostBytes {
+			t.Errorf("%+v: %d, %d, up to %d, %d", c, events, bytes, mostEvents, mostBytes)
+		}
 	}
 }
 

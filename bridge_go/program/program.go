@@ -117,9 +117,39 @@ type Command struct {
 
 // Batch bounds one call of the model.
 type Batch struct {
-	Events int      `json:"events"`
-	Bytes  Size     `json:"bytes"`
+	Events Events   `json:"events"`
+	Bytes  AutoSize `json:"bytes"`
 	Linger Duration `json:"linger"`
+}
+
+// What auto is: of events, and of bytes where they are auto for so many events.
+const (
+	firstEvents, mostEvents = 256, 4096
+	bytesEach               = 1 << 10
+	firstBytes, mostBytes   = 256 << 10, 4 << 20
+)
+
+// Bounds are the most events and bytes of one call, of those that may grow the first.
+func (b Batch) Bounds() (events, bytes int) {
+	if events = int(b.Events); events == 0 {
+		events = firstEvents
+	}
+	return events, b.bytes(events)
+}
+
+// Most is what the bounds may grow to; nothing where a number of events is told.
+func (b Batch) Most() (events, bytes int) {
+	if b.Events != 0 {
+		return 0, 0
+	}
+	return mostEvents, b.bytes(mostEvents)
+}
+
+func (b Batch) bytes(events int) int {
+	if b.Bytes != 0 {
+		return int(b.Bytes)
+	}
+	return min(max(events*bytesEach, firstBytes), mostBytes)
 }
 
 // Breaker pauses an input after Run failed events in a row, for Hold.

@@ -18,6 +18,12 @@ type Size int64
 // Workers is a number of processes; 0 is auto.
 type Workers int
 
+// Events is a number of events; 0 is auto.
+type Events int
+
+// AutoSize is a number of bytes; 0 is auto.
+type AutoSize int64
+
 // Setting is a scalar as text, however it was written.
 type Setting string
 
@@ -41,12 +47,21 @@ func (s *Size) UnmarshalJSON(data []byte) error {
 }
 
 // UnmarshalJSON reads a number or auto.
-func (w *Workers) UnmarshalJSON(data []byte) error {
+func (w *Workers) UnmarshalJSON(data []byte) error { return orAuto(data, (*int)(w)) }
+
+// UnmarshalJSON reads a number or auto.
+func (e *Events) UnmarshalJSON(data []byte) error { return orAuto(data, (*int)(e)) }
+
+// UnmarshalJSON reads a size or auto.
+func (s *AutoSize) UnmarshalJSON(data []byte) error { return orAuto(data, (*Size)(s)) }
+
+// orAuto leaves 0 for auto.
+func orAuto[T int | Size](data []byte, into *T) error {
 	if string(data) == `"auto"` {
-		*w = 0
+		*into = 0
 		return nil
 	}
-	return json.Unmarshal(data, (*int)(w))
+	return json.Unmarshal(data, into)
 }
 
 // UnmarshalJSON keeps text as it is and all else as JSON spells it.

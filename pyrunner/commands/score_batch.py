@@ -75,4 +75,4 @@ def _named(project: Project, end: str) -> str:
 
 def _batch_rows(project: Project) -> int:
     batch = project.program.command("score-batch").batch
-    return (batch.events if batch and batch.events else None) or 4096
+    return batch.events if batch and isinstance(batch.events, int) else 4096

@@ -11,6 +11,7 @@ from typing import Any
 STREAM, DATASET, EITHER, VALUE = "stream", "dataset", "stream or dataset", ""
 
 _BATCH = {"events": 256, "bytes": "256KiB", "linger": "0ms"}
+_GROWING = {"events": "auto", "bytes": "auto", "linger": "0ms"}
 _BREAKER = {"run": 20, "hold": "2s"}
 _REQUEST_LOG = {"request_log_sample": 0.01, "request_log_queue": {"requests": 1024, "bytes": "16MiB"}}
 _SHADOW = {
@@ -42,7 +43,7 @@ KINDS: dict[str, dict[str, Any]] = {
         },
         "defaults": {
             "workers": 1,
-            "batch": _BATCH,
+            "batch": _GROWING,
             "order": "key",
             "deadline": "30s",
             "attempts": 2,

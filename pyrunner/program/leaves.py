@@ -135,6 +135,15 @@ Bytes = leaf(
         {"type": "integer", "minimum": 0, "maximum": 10**12},
     ],
 )
+BatchBytes = leaf(
+    Size,
+    "a size such as 512B, 256KiB or 4MiB, or auto",
+    anyOf=[
+        {"type": "string", "pattern": "[0-9]{1,12}(B|KiB|MiB|GiB)"},
+        {"type": "integer", "minimum": 0, "maximum": 10**12},
+        {"const": "auto"},
+    ],
+)
 Workers = leaf(
     int | str,
     "a number from 1 to 1024, or auto",
@@ -157,7 +166,11 @@ Distance = leaf(int | float, "a number from 0", type="number", minimum=0)
 Part = leaf(int | float, "a part from 0 to 1", type="number", minimum=0, maximum=1)
 Processes = _count(1, 1024, "a number from 1 to 1024")
 Port = _count(0, 65535, "a port from 0 to 65535")
-Events = _count(1, 16384, "a number from 1 to 16384")
+Events = leaf(
+    int | str,
+    "a number from 1 to 16384, or auto",
+    anyOf=[{"type": "integer", "minimum": 1, "maximum": 16384}, {"const": "auto"}],
+)
 Rows = _count(1, 10_000_000, "a number from 1 to 10000000")
 Attempts = _count(1, 100, "a number from 1 to 100")
 Run = _count(1, 1_000_000, "a number from 1 to 1000000")

@@ -109,6 +109,7 @@ class _Loaded:
         from pyrunner.data import Access
         from pyrunner.examples import with_examples
         from pyrunner.program.kinds import kind_of
+        from pyrunner.program.models import Batch
         from pyrunner.scoring import Scorer
         from pyrunner.tape.environment import described, environment_of
 
@@ -119,10 +120,8 @@ class _Loaded:
         scorer = Scorer(trained.model, model_version=trained.version, access=access)
         answered = scorer.warm_up(trained.sample)
         command = project.program.command(options.command)
-        batch = command.batch
-        events = (batch.events if batch else None) or 256
-        size = batch.bytes.bytes if batch and batch.bytes is not None else 256 * 1024
         kept = kind_of(command.name, command.kind or "") != "serve-api"
+        events, size = (command.batch or Batch()).most(grows=kept)
         describe = described(scorer.signature.describe(), environment_of(project.folder, trained))
         if not kept:
             describe = with_examples(describe, scorer.signature, trained.sample, answered)
