@@ -90,6 +90,56 @@ func TestHalvesThatPassAreKept(t *testing.T) {
 	p.want("right half", p.holds(w), [][]string{events(2, 3)})
 }
 
+func TestWithoutAnOrderTheOtherHalfIsTriedBeforeTheOneThatKilledIsHalvedAgain(t *testing.T) {
+	p := stage(t, Config{Order: Unordered, Breaker: BreakerConfig{Off: true}})
+	w := p.hire("w", 8)
+	p.offer(4)
+	for i := range 3 { // in line, alone, the left half
+		p.die(w, CauseSignal)
+		w = p.hire(fmt.Sprint("w", i), 8)
+	}
+	p.want("right half", p.holds(w), [][]string{events(2, 3)})
+	p.answer(w, nil)
+	p.want("a quarter", p.holds(w), [][]string{events(0, 0)})
+}
+
+// A version that kills with everything is told from one event that does by the fourth death in a row without an answer.
+func TestOneEventThatKillsHasNoMoreThanThreeDeathsInARow(t *testing.T) {
+	for n := 1; n <= 33; n++ {
+		for culprit := range n {
+			p := stage(t, Config{Order: Unordered, Breaker: BreakerConfig{Off: true}})
+			w := p.hire("w", 1024)
+			p.offer(n)
+			for i := 0; len(p.dead()) == 0; i++ {
+				if contains(p.holds(w)[0], fmt.Sprintf("0/%d", culprit)) {
+					p.die(w, CauseSignal)
+					w = p.hire(fmt.Sprint("w", i), 1024)
+				} else {
+					p.answer(w, nil)
+				}
+				if row := p.Stats().Barren; row > 3 {
+					t.Fatalf("event %d of %d: %d deaths in a row", culprit, n, row)
+				}
+			}
+			p.want("charged", p.Stats().Charged, 1)
+		}
+	}
+}
+
+func TestOfAVersionThatDiesOfEverythingDeathsInARowAreCounted(t *testing.T) {
+	p := stage(t, Config{Order: Unordered, Breaker: BreakerConfig{Off: true}})
+	w := p.hire("w", 64)
+	p.offer(32)
+	for i := range 4 {
+		p.want("in a row", p.Stats().Barren, i)
+		p.die(w, CauseSignal)
+		w = p.hire(fmt.Sprint("w", i), 64)
+	}
+	p.want("in a row", p.Stats().Barren, 4)
+	p.answer(w, nil)
+	p.want("after an answer", p.Stats().Barren, 0)
+}
+
 func TestAnEventThatKilledOnceAloneIsNotDead(t *testing.T) {
 	p := stage(t, Config{})
 	w := p.hire("w", 8)

@@ -31,6 +31,7 @@ func (c *Core) Result(now int64, w *Worker, r *wire.Result, outputs int) error {
 		return err
 	}
 	c.served = append(c.served, Service{now - l.Sent, int(r.Count)})
+	c.stats.Barren = 0
 	c.settle(l, r)
 	c.breaker.afterFrame(c)
 	if l.done == len(l.events) {

@@ -3,14 +3,19 @@ package delivery
 import "slices"
 
 // A suspicion is a frame whose worker died of it, as far as anybody can tell. Its events are scored alone until the one
-// that kills is found: the whole once more, then by halves from left to right, on a worker that has nothing else in
+// that kills is found: the whole once more, then by halves, on a worker that has nothing else in
 // flight. What passes is kept. For a batch of 256 that is 18 calls at most: the whole, two a level of the bisection, and the
 // culprit once more, since an event is dead only after two deaths alone. Where the cause may be the environment's (killed, out of
 // memory), the excuses of the culprit come on top.
 //
+// Where lanes have an order the halves go from left to right, each to its end. Where there is none they go level by level: the half beside
+// one that has killed is tried next, so that most innocents have their answers early, and after three deaths in a row there has
+// been an answer, unless more than one event kills.
+//
 // The lanes of its events stand still meanwhile, since they count as out.
 type suspicion struct {
 	units     []*unit // to be tried, the next one last
+	levels    bool    // level by level
 	out       *Lease
 	worker    *Worker // that is kept free for it, or has it
 	last      string  // name of the worker that died last
@@ -37,6 +42,7 @@ func newUnit(events []*Event) *unit {
 func (c *Core) suspect(x *loss, cause string) {
 	l := x.lease
 	events := c.living(l)
+	c.stats.Barren++
 	if l.unit == nil {
 		c.close(l)
 		if len(events) == 0 {
@@ -44,7 +50,7 @@ func (c *Core) suspect(x *loss, cause string) {
 		}
 		c.stats.Suspects++
 		c.stats.Charged++
-		c.cases = append(c.cases, &suspicion{units: []*unit{newUnit(events)}, last: x.worker.ID})
+		c.cases = append(c.cases, &suspicion{units: []*unit{newUnit(events)}, last: x.worker.ID, levels: c.cfg.Order == Unordered})
 		return
 	}
 	s := c.caseOf(l)
@@ -76,18 +82,29 @@ func (c *Core) diedAgain(s *suspicion, events []*Event, deaths int, f *Failure) 
 	switch n := len(events); {
 	case n == 0:
 	case n > 1:
-		s.units = append(s.units, newUnit(events[n/2:]), newUnit(events[:n/2]))
+		s.then(newUnit(events[:n/2]), newUnit(events[n/2:]))
 	case deaths >= 2:
 		e := events[0]
 		e.state = leased
 		c.breaker.saw(e)
 		c.breaker.charge(e)
 		c.verdict(e, f)
+		c.stats.Barren = 0 // they were its doing
 		c.breaker.afterFrame(c)
 	default:
-		s.units = append(s.units, &unit{events: events, deaths: deaths})
+		s.then(&unit{events: events, deaths: deaths})
 	}
 	c.closeCase(s)
+}
+
+// then puts units in line after one that killed: behind all others, or before them.
+func (s *suspicion) then(units ...*unit) {
+	slices.Reverse(units)
+	if s.levels {
+		s.units = append(units, s.units...)
+	} else {
+		s.units = append(s.units, units...)
+	}
 }
 
 // isolate gives suspects to workers that have nothing else in flight, or keeps workers from getting more until they

@@ -31,6 +31,7 @@ type Status struct {
 	Lookups     uint64 `json:"lookups"` // calls of models while they scored
 	Deaths      uint64 `json:"worker_deaths"`
 	Charged     uint64 `json:"charged_deaths"` // that are the model's own, each bad event counted once
+	Barren      uint64 `json:"barren_deaths"`  // that are the model's own, in a row without an answer or a culprit
 
 	InFlight      int     `json:"in_flight"`
 	Queued        int     `json:"queued"`
@@ -90,7 +91,7 @@ func (r *Route) status() Status {
 	s := Status{
 		Program: r.cfg.Program, Command: r.cfg.Command, Stream: r.cfg.Stream,
 		In: x.Offered, Scored: x.Settled[Scored], Rejected: x.Settled[Rejected], Dead: x.Settled[Dead],
-		Outputs: r.count.outputs, Redelivered: x.Retried, Suspects: x.Suspects, Lookups: r.lookups.Load(), Charged: x.Charged,
+		Outputs: r.count.outputs, Redelivered: x.Retried, Suspects: x.Suspects, Lookups: r.lookups.Load(), Charged: x.Charged, Barren: x.Barren,
 		InFlight: g.InFlight.Events, Queued: g.Queued, Unsettled: g.Live.Events, Stopped: g.Stopped, Lag: r.count.lag,
 		P50: 1e3 * r.count.stages[stageTotal].Quantile(0.5), P99: 1e3 * r.count.stages[stageTotal].Quantile(0.99),
 		Answered: r.answered,

@@ -70,8 +70,8 @@ func (f *Front) score(r *http.Request, q *request, start time.Time) *problem {
 		}
 		<-q.done // it ended in the same moment
 	}
-	if q.expired {
-		return problemTimeout
+	if q.cut != nil {
+		return q.cut
 	}
 	for i := range q.answers {
 		f.numbers.row(&q.answers[i])

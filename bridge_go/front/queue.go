@@ -47,7 +47,7 @@ type request struct {
 	taken         int // rows that the route has got
 	settled       int
 	waiting, live bool // in the line; counted
-	expired       bool
+	cut           *problem // why it ended without its answers
 	before, after *request // all that are live
 }
 
@@ -346,11 +346,40 @@ func (q *queue) expire(now time.Time) {
 	for r := q.all.after; r != &q.all; {
 		next := r.after
 		if now.After(r.deadline) {
-			q.end(r)
-			r.expired = true
-			r.done <- struct{}{}
+			q.cutOff(r, problemTimeout)
 		}
 		r = next
+	}
+}
+
+// cutOff ends a request without its answers.
+func (q *queue) cutOff(r *request, why *problem) {
+	q.end(r)
+	r.cut = why
+	r.done <- struct{}{}
+}
+
+// refuse ends the requests that no worker is scoring: those in line, and those whose rows the route still has or holds as suspects. What
+// a worker has may be answered.
+func (q *queue) refuse(why *problem) {
+	q.mu.Lock()
+	forget, lent := q.forget, len(q.sent) > 0
+	for r := q.all.after; r != &q.all; {
+		next := r.after
+		if r.taken < len(r.rows) {
+			q.cutOff(r, why)
+		}
+		r = next
+	}
+	for _, at := range q.again {
+		if at.request.live {
+			q.cutOff(at.request, why)
+		}
+	}
+	q.mu.Unlock()
+	if lent && forget != nil {
+		everything := func(*messaging.Record) bool { return true }
+		forget(everything, func(rows []messaging.Position) { q.dropped(rows, why) })
 	}
 }
 
@@ -368,16 +397,20 @@ func (q *queue) dropStale() {
 	q.stale = false
 	q.mu.Unlock()
 	if len(gone) > 0 {
-		forget(func(r *messaging.Record) bool { _, is := gone[r.Offset]; return is }, q.dropped)
+		forget(func(r *messaging.Record) bool { _, is := gone[r.Offset]; return is },
+			func(rows []messaging.Position) { q.dropped(rows, problemTimeout) })
 	}
 }
 
-// dropped takes note of rows that come back no more.
-func (q *queue) dropped(rows []messaging.Position) {
+// dropped takes note of rows that come back no more, and of why those still wait in vain who do.
+func (q *queue) dropped(rows []messaging.Position, why *problem) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for _, at := range rows {
-		delete(q.sent, at.Offset)
+	for _, row := range rows {
+		if at, known := q.sent[row.Offset]; known && at.request.live {
+			q.cutOff(at.request, why)
+		}
+		delete(q.sent, row.Offset)
 	}
 	if len(rows) > 0 {
 		q.signal()

@@ -35,6 +35,9 @@ func (l *Lane) look() {
 	l.judge(is, &now, time.Now())
 	l.queue.lend(len(now.Workers))
 	l.seen.Store(is)
+	if is.until != (time.Time{}) {
+		l.queue.refuse(notReady(is.refuse)) // those that were let in before
+	}
 }
 
 // restart is how long requests are taken in while no worker is left of those that there were: a new one is on its way, and they have
@@ -43,7 +46,7 @@ const restart = 5 * time.Second
 
 // judge says what of a state is reason enough to refuse requests.
 func (l *Lane) judge(is *state, now *dispatch.Status, at time.Time) {
-	l.breaker.note(at, now.Charged)
+	l.breaker.note(at, now.Charged, now.Barren)
 	if until := l.breaker.until(); at.Before(until) {
 		is.until = until
 		is.cause = "the breaker is open: more than three workers died within a minute"

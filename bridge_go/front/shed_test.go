@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -191,6 +192,61 @@ func TestAVersionThatKeepsDyingIsRefusedAtOnce(t *testing.T) {
 	}
 	if status, _, _ := r.ask("GET", "/readyz", ""); status != 503 {
 		t.Errorf("ready with an open breaker: %d", status)
+	}
+}
+
+// The breaker opened only for new requests: those that the version had, 31 of 32, were kept until their deadline.
+func TestRequestsOfAVersionThatDiesOfEveryRowAreAnsweredWhenItsBreakerOpens(t *testing.T) {
+	r := newRig(t, Config{RequestTimeout: 10 * time.Minute}).ready()
+	var statuses [600]atomic.Int64
+	var asked sync.WaitGroup
+	for n := range 32 {
+		body := `{"ask":"die"}`
+		if n%4 == 0 {
+			body = `[{"ask":"die"},{"ask":"die"},{"ask":"die"}]`
+		}
+		asked.Go(func() { status, _, _ := r.ask("POST", "/predict", body); statuses[status].Add(1) })
+	}
+	asked.Wait()
+	if told, failed := statuses[503].Load(), statuses[500].Load(); told+failed != 32 || told < 24 {
+		t.Errorf("503 %d times, 500 %d times", told, failed)
+	}
+	r.until("nothing is kept", func() bool { n, _ := r.front.load(); return n == 0 && r.route.Status().Unsettled == 0 })
+}
+
+func TestInnocentsBesideARowThatKillsAreAnsweredRightlyAndItsVersionGoesOn(t *testing.T) {
+	for _, at := range []int{0, 17, 39} {
+		r := newRig(t, Config{RequestTimeout: 10 * time.Minute}).ready()
+		rows := make([]string, 40)
+		for i := range rows {
+			rows[i] = fmt.Sprintf(`{"dep_delay":%d}`, i)
+		}
+		rows[at] = `{"ask":"die"}`
+		status, _, text := r.ask("POST", "/predict", "["+strings.Join(rows, ",")+"]")
+		if status != 200 || strings.Count(text, `"arr_delay"`) != 39 || strings.Count(text, "worker_died") != 1 {
+			t.Errorf("killer at %d: %d %s", at, status, text)
+		}
+		if cause := r.front.cause(); strings.Contains(cause, "breaker") {
+			t.Errorf("killer at %d: %s", at, cause)
+		}
+	}
+}
+
+func TestWhatAWorkerHasWhenTheBreakerOpensMayBeAnswered(t *testing.T) {
+	r := newRig(t, Config{RequestTimeout: 10 * time.Minute}).ready()
+	held := make(chan int, 1)
+	go func() { status, _, _ := r.ask("POST", "/predict", `{"ask":"hold","dep_delay":1}`); held <- status }()
+	r.until("the worker has it", func() bool { return r.route.Status().InFlight == 1 })
+	waits := make(chan int, 1)
+	go func() { status, _, _ := r.ask("POST", "/predict", `{"dep_delay":1}`); waits <- status }()
+	r.until("another waits", func() bool { n, _ := r.front.load(); return n == 2 })
+	r.front.queue.refuse(notReady("the breaker is open"))
+	if status := <-waits; status != 503 {
+		t.Errorf("what waits: %d", status)
+	}
+	close(r.worker.hold)
+	if status := <-held; status != 200 {
+		t.Errorf("what is being scored: %d", status)
 	}
 }
 

@@ -126,15 +126,15 @@ class Service(WatchedRig):
 class Posted(threading.Thread):
     """One request on a thread of its own, to be asked for its answer later."""
 
-    def __init__(self, service: Service, rows: object) -> None:
+    def __init__(self, service: Service, rows: object, *, seconds: float = 60) -> None:
         super().__init__(daemon=True)
-        self._service, self._rows = service, rows
+        self._service, self._rows, self._seconds = service, rows, seconds
         self._answer: tuple[int, Any] | BaseException | None = None
         self.start()
 
     def run(self) -> None:
         try:
-            self._answer = self._service.post(self._rows)
+            self._answer = self._service.post(self._rows, seconds=self._seconds)
         except OSError as error:
             self._answer = error
 

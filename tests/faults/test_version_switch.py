@@ -16,7 +16,7 @@ from tests.httpload.run import loading
 
 from .rig import wait_until
 from .science import FITTED
-from .service import ANSWER, ROW, Service
+from .service import ANSWER, ROW, Posted, Service
 
 Services = Callable[..., Service]
 SAVE = (
@@ -155,6 +155,14 @@ def test_T61_a_version_that_dies_of_every_row_fails_no_more_than_its_share(servi
     with pod.load(connections=8) as load:
         load.await_answers()
         load.end().require_all_right()
+
+
+@pytest.mark.timeout(400)
+def test_T61_requests_of_a_version_that_dies_of_every_row_do_not_wait_for_their_deadline(service: Services) -> None:
+    pod = serving(service, DEADLY, science=FRAIL, keys=", request_timeout: 600s")
+    asked = [Posted(pod, {"id": f"a-{n}", "n": n}, seconds=300) for n in range(32)]
+    statuses = [one.answer(seconds=300)[0] for one in asked]
+    assert set(statuses) <= {500, 503} and statuses.count(503) > 20, statuses
 
 
 def test_a_shadow_scores_beside_what_is_answered_over_http(service: Services) -> None:
