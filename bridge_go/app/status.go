@@ -1,12 +1,13 @@
 package app
 
 import (
-	"encoding/json"
+	"bytes"
 	"os"
 	"syscall"
 	"time"
 
 	"ds-runner.dev/ds-runner/bridge_go/dispatch"
+	"ds-runner.dev/ds-runner/bridge_go/plainjson"
 	"ds-runner.dev/ds-runner/bridge_go/player"
 	"ds-runner.dev/ds-runner/bridge_go/shadow"
 )
@@ -81,11 +82,13 @@ func (b *bridge) summarise() error {
 		s.Suspects += c.Suspects
 		s.Lookups += c.Lookups
 	}
-	data, err := json.MarshalIndent(s, "", "  ")
-	if err != nil {
+	var text bytes.Buffer
+	out := plainjson.Encoder(&text)
+	out.SetIndent("", "  ")
+	if err := out.Encode(s); err != nil {
 		return err
 	}
-	return os.WriteFile(b.Summary, append(data, '\n'), 0o644)
+	return os.WriteFile(b.Summary, text.Bytes(), 0o644)
 }
 
 // cpuSeconds is the CPU time of this process, user and system.

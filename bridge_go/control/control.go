@@ -6,7 +6,6 @@ package control
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -18,6 +17,7 @@ import (
 	"ds-runner.dev/ds-runner/bridge_go/arguments"
 	"ds-runner.dev/ds-runner/bridge_go/fleet"
 	"ds-runner.dev/ds-runner/bridge_go/messaging"
+	"ds-runner.dev/ds-runner/bridge_go/plainjson"
 	"ds-runner.dev/ds-runner/bridge_go/program"
 	"ds-runner.dev/ds-runner/bridge_go/wire"
 )
@@ -156,7 +156,7 @@ func (k *Control) status(_ context.Context, r *request) ([]byte, error) {
 	if r.End(); r.Err != nil {
 		return nil, r.Err
 	}
-	data, err := json.Marshal(k.c.Status())
+	data, err := plainjson.Marshal(k.c.Status())
 	return msgp.AppendBytes(nil, data), err
 }
 
@@ -164,7 +164,7 @@ func (k *Control) shadow(_ context.Context, r *request) ([]byte, error) {
 	if r.End(); r.Err != nil {
 		return nil, r.Err
 	}
-	data, err := json.Marshal(k.c.Shadows())
+	data, err := plainjson.Marshal(k.c.Shadows())
 	return msgp.AppendBytes(nil, data), err
 }
 

@@ -2,7 +2,6 @@ package control
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -14,6 +13,7 @@ import (
 
 	"ds-runner.dev/ds-runner/bridge_go/arguments"
 	"ds-runner.dev/ds-runner/bridge_go/fleet"
+	"ds-runner.dev/ds-runner/bridge_go/plainjson"
 	"ds-runner.dev/ds-runner/bridge_go/program"
 	"ds-runner.dev/ds-runner/bridge_go/wire"
 )
@@ -189,6 +189,6 @@ func ToldOfVersions(err error) error {
 }
 
 func asJSON(value any) ([]byte, error) {
-	data, err := json.Marshal(value)
+	data, err := plainjson.Marshal(value)
 	return msgp.AppendBytes(nil, data), err
 }

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"ds-runner.dev/ds-runner/bridge_go/plainjson"
 )
 
 // A LedgerOutlet writes one JSON line an event instead of outputs to sinks: what replay compares.
@@ -45,8 +47,7 @@ type ledgerError struct {
 
 // Settle implements [Outlet].
 func (o *LedgerOutlet) Settle(_ context.Context, fates []Fate) ([]Refusal, error) {
-	lines := json.NewEncoder(o.buf)
-	lines.SetEscapeHTML(false)
+	lines := plainjson.Encoder(o.buf)
 	for i := range fates {
 		if err := lines.Encode(ledgerLineOf(&fates[i])); err != nil {
 			return nil, fmt.Errorf("ledger: %w", err)
@@ -98,6 +99,5 @@ func raw(b []byte) json.RawMessage {
 	if json.Valid(b) {
 		return b
 	}
-	text, _ := json.Marshal(string(b))
-	return text
+	return plainjson.AppendString(nil, string(b))
 }

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+
+	"ds-runner.dev/ds-runner/bridge_go/plainjson"
 )
 
 // maxKept bounds what a pooled buffer may hold on to.
@@ -32,10 +34,7 @@ func (b *buffer) put() {
 
 func (b *buffer) raw(text string) { b.data = append(b.data, text...) }
 
-func (b *buffer) text(s string) {
-	quoted, _ := json.Marshal(s) // a string always can be
-	b.data = append(b.data, quoted...)
-}
+func (b *buffer) text(s string) { b.data = plainjson.AppendString(b.data, s) }
 
 // problem is a problem as the whole of an answer.
 func (b *buffer) problem(p *problem) {

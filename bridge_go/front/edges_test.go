@@ -36,6 +36,7 @@ func TestEveryProblemIsProblemJSON(t *testing.T) {
 		{"POST", "/predict", `{"ask":"fail"}`, `{"error":"ValueError: no","code":"exception"`, 500},
 		{"POST", "/v2/models/flights/infer", `{}`, `{"error":`, 400},
 		{"GET", "/v2/models/trains", ``, `{"error":"no model trains here`, 404},
+		{"GET", "/v2/models/a&b>c", ``, `{"error":"no model a&b>c here`, 404}, // it was spelt with \u003e
 	} {
 		status, h, text := r.ask(c.method, c.path, c.body)
 		r.plain(status, h, text)

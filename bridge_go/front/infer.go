@@ -1,11 +1,12 @@
 package front
 
 import (
-	"encoding/json"
 	"net/http"
 	"slices"
 	"strings"
 	"time"
+
+	"ds-runner.dev/ds-runner/bridge_go/plainjson"
 )
 
 // The Open Inference Protocol, version 2, over HTTP; grpc.go has it over gRPC. One model, named as the program; its version is the
@@ -226,7 +227,7 @@ func modelOf(answers []answer) string {
 }
 
 func (f *Front) json(w http.ResponseWriter, value any) int {
-	data, err := json.Marshal(value)
+	data, err := plainjson.Marshal(value)
 	if err != nil {
 		return f.fail(w, &problem{http.StatusInternalServerError, "bad_output", "the model's output is not JSON: " + err.Error()})
 	}

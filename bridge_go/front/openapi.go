@@ -3,6 +3,8 @@ package front
 import (
 	"encoding/json"
 	"strings"
+
+	"ds-runner.dev/ds-runner/bridge_go/plainjson"
 )
 
 // openAPI is the document of GET /openapi.json, built once for the types of a worker.
@@ -30,7 +32,7 @@ func buildOpenAPI(program string, t *types, guarded bool) []byte {
 		whole["components"].(object)["securitySchemes"] = object{"token": object{"type": "http", "scheme": "bearer"}}
 		whole["security"] = []any{object{"token": []any{}}}
 	}
-	document, _ := json.Marshal(whole) // of maps, strings and what was JSON before
+	document, _ := plainjson.Marshal(whole) // of maps, strings and what was JSON before
 	return append(document, '\n')
 }
 

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+
+	"ds-runner.dev/ds-runner/bridge_go/plainjson"
 )
 
 // A give is a tensor that an answer holds.
@@ -155,7 +157,7 @@ func (q *inference) failure(a *answer) []byte {
 	case a.fate != scored:
 		b.rowFailure(a)
 	case len(a.outputs) != 1 && q.givesAny(giveValues, giveValid):
-		data, _ := json.Marshal(object{"code": "bad_tensor", "error": fmt.Sprintf(
+		data, _ := plainjson.Marshal(object{"code": "bad_tensor", "error": fmt.Sprintf(
 			"%d outputs; ask for the output %s, which takes any number", len(a.outputs), eventTensor)}) // of texts
 		return data
 	}

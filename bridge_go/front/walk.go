@@ -1,6 +1,10 @@
 package front
 
-import "encoding/json"
+import (
+	"encoding/json"
+
+	"ds-runner.dev/ds-runner/bridge_go/plainjson"
+)
 
 // These go through JSON that scanRows has read: each value ends, and each object and list is well formed. They make nothing of what
 // nobody asks for.
@@ -62,6 +66,5 @@ func textIn(value []byte) (text string, is bool) {
 
 // quoted is a text as a JSON string.
 func quoted(text []byte) json.RawMessage {
-	out, _ := json.Marshal(string(text)) // a string always can be
-	return out
+	return plainjson.AppendString(nil, string(text))
 }

@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"ds-runner.dev/ds-runner/bridge_go/fleet"
+	"ds-runner.dev/ds-runner/bridge_go/plainjson"
 )
 
 const (
@@ -269,5 +270,5 @@ func fail(w http.ResponseWriter, status int, why string) {
 func answer(w http.ResponseWriter, status int, value any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(value)
+	_ = plainjson.Encoder(w).Encode(value)
 }

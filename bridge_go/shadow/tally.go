@@ -1,7 +1,6 @@
 package shadow
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/json"
 	"math"
@@ -13,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"ds-runner.dev/ds-runner/bridge_go/dispatch"
+	"ds-runner.dev/ds-runner/bridge_go/plainjson"
 )
 
 // Bounds of what is kept of differences: fields come from outputs, and a model may name as many as it likes.
@@ -118,18 +118,14 @@ func (x *field) example(primary *answer, f *dispatch.Fate, d *difference) {
 
 // shown is a value as JSON; as a text that is cut where it is long.
 func shown(v any) json.RawMessage {
-	var text bytes.Buffer
-	lines := json.NewEncoder(&text)
-	lines.SetEscapeHTML(false)
-	if lines.Encode(v) != nil {
+	whole, err := plainjson.Marshal(v)
+	if err != nil {
 		return json.RawMessage("null")
 	}
-	whole := bytes.TrimSpace(text.Bytes())
 	if len(whole) <= maxShown {
 		return whole
 	}
-	short, _ := json.Marshal(cut(string(whole), maxShown) + "...")
-	return short
+	return plainjson.AppendString(nil, cut(string(whole), maxShown)+"...")
 }
 
 // cut shortens text to at most n bytes, between two characters.

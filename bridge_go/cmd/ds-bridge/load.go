@@ -14,6 +14,7 @@ import (
 
 	"ds-runner.dev/ds-runner/bridge_go/app"
 	"ds-runner.dev/ds-runner/bridge_go/load"
+	"ds-runner.dev/ds-runner/bridge_go/plainjson"
 )
 
 type loadCommand struct {
@@ -41,7 +42,7 @@ func (c *loadCommand) Run() error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	out := json.NewEncoder(os.Stdout)
+	out := plainjson.Encoder(os.Stdout)
 	return load.Run(ctx, t, c.Length, load.Stages(c.Connections),
 		func(s load.Stage) { _ = out.Encode(told{Stage: s.Name, Connections: s.Connections, Begins: true}) },
 		func(s load.Stage, r *load.Report) {

@@ -2,10 +2,11 @@ package file
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
+
+	"ds-runner.dev/ds-runner/bridge_go/plainjson"
 )
 
 // rows reads the rows of a CSV file. A row is one line, or several where a quoted cell holds line ends.
@@ -161,6 +162,5 @@ func (r *rows) object(row line) ([]byte, error) {
 }
 
 func text(s string) []byte {
-	b, _ := json.Marshal(s) // of a string it cannot fail; bytes that are not UTF-8 become U+FFFD
-	return b
+	return plainjson.AppendString(nil, s)
 }

@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"ds-runner.dev/ds-runner/bridge_go/messaging"
+	"ds-runner.dev/ds-runner/bridge_go/plainjson"
 )
 
 // An envelope is a whole record on one line, as dead letters need it:
@@ -31,7 +32,7 @@ func (b blob) MarshalJSON() ([]byte, error) {
 	case b == nil:
 		return []byte("null"), nil
 	case utf8.Valid(b):
-		return quote(b)
+		return plainjson.AppendString(nil, string(b)), nil
 	}
 	return json.Marshal(map[string]string{"base64": base64.StdEncoding.EncodeToString(b)})
 }
@@ -58,25 +59,12 @@ func (b *blob) UnmarshalJSON(data []byte) error {
 	return err
 }
 
-// quote writes a JSON string without escaping < and >, which would only make it hard to read.
-func quote(text []byte) ([]byte, error) {
-	var out bytes.Buffer
-	e := json.NewEncoder(&out)
-	e.SetEscapeHTML(false)
-	err := e.Encode(string(text))
-	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), err
-}
-
 func seal(r *messaging.Record) ([]byte, error) {
 	e := envelope{Time: r.Time, Key: pointer(r.Key), Value: pointer(r.Value)}
 	for _, h := range r.Headers {
 		e.Headers = append(e.Headers, [2]blob{blob(h.Name), h.Value})
 	}
-	var out bytes.Buffer
-	encoder := json.NewEncoder(&out)
-	encoder.SetEscapeHTML(false)
-	err := encoder.Encode(e)
-	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), err
+	return plainjson.Marshal(e)
 }
 
 func unseal(text []byte) (messaging.Record, error) {

@@ -1,11 +1,12 @@
 package http
 
 import (
-	"encoding/json"
 	"math/rand/v2"
 	nethttp "net/http"
 	"strconv"
 	"time"
+
+	"ds-runner.dev/ds-runner/bridge_go/plainjson"
 )
 
 // A problem is an answer that takes nothing, as application/problem+json: a status, a code for programs, a sentence, and what
@@ -77,7 +78,7 @@ const answerTime = 10 * time.Second
 
 func answer(w nethttp.ResponseWriter, status int, contentType string, body any) {
 	nethttp.NewResponseController(w).SetWriteDeadline(time.Now().Add(answerTime))
-	text, _ := json.Marshal(body) // of our own types: it cannot fail
+	text, _ := plainjson.Marshal(body) // of our own types: it cannot fail
 	w.Header().Set("Content-Type", contentType)
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"ds-runner.dev/ds-runner/bridge_go/messaging"
+	"ds-runner.dev/ds-runner/bridge_go/plainjson"
 )
 
 // The log gives values as text. What is made of them is what row_to_json makes of the same row, so that it does not matter how a
@@ -165,11 +166,7 @@ func appendElement(out []byte, text string, element uint32) (_ []byte, rest stri
 
 // appendString writes a JSON string without escaping < and >.
 func appendString(out []byte, text string) []byte {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	_ = e.Encode(text) // a string is always written
-	return append(out, bytes.TrimSuffix(b.Bytes(), []byte("\n"))...)
+	return plainjson.AppendString(out, text)
 }
 
 // keyText is the key of a row: the text of the one column, or a JSON array of several; nil without a key.
