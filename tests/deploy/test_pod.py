@@ -139,6 +139,68 @@ def test_an_api_with_tls_is_probed_by_it(tmp_path: Path) -> None:
     assert probe == {"path": "/readyz", "port": "http", "scheme": "HTTPS"}
 
 
+def with_files(folder: Path, files: str) -> dict[str, Any]:
+    """The spec of the pod of an API that names files."""
+    (folder / "program.yaml").write_text(PROGRAM.read_text())
+    (folder / "program.prod.yaml").write_text(f"spec: {{commands: [{{name: serve-api, {files}}}]}}\n")
+    rendered = pod(open_project(folder / "program.yaml", "prod"), image="a:1", bridge_image="b:1")
+    made: dict[str, Any] = list(yaml.safe_load_all(rendered))[1]
+    jsonschema.validate(made, SCHEMA)
+    return dict(made["spec"])
+
+
+def mounted(spec: dict[str, Any]) -> dict[str, tuple[str, dict[str, str]]]:
+    """By path in the bridge's container: the Secret and its key that are the file there."""
+    volumes = {volume["name"]: volume for volume in spec["volumes"]}
+    found = {}
+    for mount in spec["initContainers"][1]["volumeMounts"]:
+        for source in volumes[mount["name"]].get("projected", {}).get("sources", ()):
+            assert mount["readOnly"], "nobody writes a secret"
+            assert "subPath" not in mount, "what is mounted as a single file is never renewed"
+            for item in source["secret"]["items"]:
+                found[f"{mount['mountPath']}/{item['path']}"] = (source["secret"]["name"], item["key"])
+    return found
+
+
+CERTIFICATE, KEY, TOKENS = (
+    ("flight-delays-tls", "tls.crt"),
+    ("flight-delays-tls", "tls.key"),
+    ("flight-delays-tokens", "tokens"),
+)
+
+
+@pytest.mark.parametrize(
+    ("files", "wanted"),
+    [
+        ("tokens: /run/secrets/tokens", {"/run/secrets/tokens": TOKENS}),
+        (
+            "tls: {cert: /run/tls/tls.crt, key: /run/tls/tls.key}, tokens: /run/secrets/of-the-shop",
+            {"/run/tls/tls.crt": CERTIFICATE, "/run/tls/tls.key": KEY, "/run/secrets/of-the-shop": TOKENS},
+        ),
+        (
+            "tls: {cert: /etc/api/a.pem, key: /etc/keys/b.pem}, tokens: /etc/api/c",
+            {"/etc/api/a.pem": CERTIFICATE, "/etc/keys/b.pem": KEY, "/etc/api/c": TOKENS},
+        ),
+    ],
+    ids=["tokens", "both", "crosswise"],
+)
+def test_files_of_the_api_are_secrets_that_the_bridge_alone_sees(
+    tmp_path: Path, files: str, wanted: dict[str, tuple[str, str]]
+) -> None:
+    spec = with_files(tmp_path, files)
+    assert mounted(spec) == wanted
+    others = [m["name"] for c in [spec["initContainers"][0], *spec["containers"]] for m in c["volumeMounts"]]
+    assert not [name for name in others if name.startswith("secrets")]
+    modes = {v["projected"]["defaultMode"] for v in spec["volumes"] if "projected" in v}
+    assert modes == {0o440}, "read by the pod's group, which is fsGroup"
+
+
+@pytest.mark.parametrize("path", ["certs/tokens", "/tokens", "/run/../tokens"])
+def test_a_file_that_has_no_folder_of_its_own_in_a_pod_is_refused(tmp_path: Path, path: str) -> None:
+    with pytest.raises(UserError, match=rf"serve-api\.tokens is {path}.*such as /run/serve-api/tokens"):
+        with_files(tmp_path, f"tokens: {path}")
+
+
 def test_a_port_for_grpc_is_one_of_the_bridge_and_of_the_service(tmp_path: Path) -> None:
     text = PROGRAM.read_text().replace("name: serve-api", "name: serve-api, grpc_port: 8081")
     assert "grpc_port" in text
