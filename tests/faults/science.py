@@ -85,7 +85,7 @@ class Forking(Model[Number, Answer]):
         for e in events:
             if e.n == 500 and not os.path.exists("forked"):
                 if os.fork() == 0:
-                    time.sleep(60)
+                    time.sleep(600)
                     os._exit(0)
                 open("forked", "w").close()
                 os._exit(3)

@@ -49,7 +49,7 @@ def test_an_audit_that_is_cut_short_leaves_no_process(tmp_path: Path, cut: signa
         assert audit.wait(40) == (-cut if cut == signal.SIGKILL else 130)
         wait_until(
             lambda: not any(map(lives, started)),
-            seconds=40,
+            seconds=60,
             what=f"the end of {started}, started by the audit",
         )
     finally:

@@ -121,11 +121,11 @@ def test_T40_no_python_process_knows_the_password_of_a_connection(
         del pod.environment["DS_TEST_PASSWORD"]
     pod.start_runner()
     pod.publish({"id": f"a-{n}", "n": n} for n in range(20))
-    pod.wait_settled(seconds=60).audit(twice).require_at_least_once()
+    pod.wait_settled(seconds=90).audit(twice).require_at_least_once()
 
     said = [json.loads(value)["said"] for value in values_of(pod)]
     assert all("warehouse" in text and SECRET not in text for text in said), said
-    wait_until(lambda: len(pod.workers()) == 2, seconds=30, what="two workers")
+    wait_until(lambda: len(pod.workers()) == 2, seconds=60, what="two workers")
     assert pod.bridge is not None and pod.runner is not None
     for pid in pod.workers():
         assert found_in(pid, SECRET.encode()) == []

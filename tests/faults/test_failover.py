@@ -127,7 +127,7 @@ def test_a_primary_that_stands_still_and_a_secondary_that_is_killed_lose_and_dou
     producers.write(range(8000, 9000))
     scored(9000, "all alive again")
 
-    verdict = pod.wait_settled(seconds=60).audit(twice)
+    verdict = pod.wait_settled(seconds=90).audit(twice)
     print(verdict)
     verdict.require_at_least_once()
     assert verdict.duplicates == 0, verdict

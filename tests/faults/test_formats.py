@@ -115,12 +115,12 @@ def post(registry: str, path: str, body: dict[str, str]) -> Any:
     request = urllib.request.Request(
         registry + path, json.dumps(body).encode(), {"Content-Type": "application/vnd.schemaregistry.v1+json"}
     )
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         return json.load(answer)
 
 
 def got(registry: str, path: str) -> Any:
-    with urllib.request.urlopen(registry + path, timeout=10) as answer:
+    with urllib.request.urlopen(registry + path, timeout=60) as answer:
         return json.load(answer)
 
 
@@ -191,7 +191,7 @@ def test_avro_is_scored_and_answered_in_avro_and_what_does_not_decode_is_a_dead_
     pod.call("publish", "bytes_in", [[b, b"broken", ["trace", b"t"]] for b in broken])
     pod.start_runner()
     wait_until(lambda: len(tail(pod, "bytes_out")) >= 99, seconds=90, what="the answers")
-    wait_until(lambda: len(tail(pod, "flights.dead")) >= 6, seconds=30, what="the dead letters")
+    wait_until(lambda: len(tail(pod, "flights.dead")) >= 6, seconds=60, what="the dead letters")
 
     answers = [answer(r[4]) for r in tail(pod, "bytes_out")]
     ids = got(registry.url, f"/subjects/answers-{number}-value/versions/latest")["id"]
@@ -234,6 +234,7 @@ def test_a_registry_that_is_away_is_waited_for_and_blames_no_event(
     assert tail(pod, "bytes_out") == [] and tail(pod, "flights.dead") == []
     registry.restart()
     wait_until(lambda: len(tail(pod, "bytes_out")) >= 49, seconds=90, what="the answers")
+    wait_until(lambda: len(tail(pod, "flights.dead")) > 0, seconds=60, what="the dead letter")
     assert len(tail(pod, "flights.dead")) == 1, "the one whose answer does not fit"
     assert "planted-pw-77" not in pod.log("bridge")
 

@@ -45,7 +45,7 @@ def test_T6_partitions_of_a_bridge_that_is_stopped_move_and_what_it_commits_afte
             before = other.status()["in"]
             os.kill(pod.bridge.pid, signal.SIGSTOP)
             time.sleep(9)  # half as much again as the session
-            wait_until(lambda: other.status()["in"] > before, seconds=30, what="the other to take over")  # noqa: B023
+            wait_until(lambda: other.status()["in"] > before, seconds=60, what="the other to take over")  # noqa: B023
             os.kill(pod.bridge.pid, signal.SIGCONT)
             wait_until(
                 lambda: pod.status()["state"] == "running", seconds=30, what="the stopped one to come back"

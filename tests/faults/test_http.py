@@ -120,7 +120,7 @@ def test_events_that_were_answered_have_a_fate_though_bridge_and_workers_are_kil
             pod.kill_bridge() if round % 2 else pod.kill_worker(rng)
             wait_until(lambda n=answered: senders.statuses[200] > n + 50, seconds=60, what="more answers")  # type: ignore[misc]
     print(senders.statuses, len(senders.unanswered), "cut off")
-    verdict = pod.wait_settled(seconds=60).audit(twice)
+    verdict = pod.wait_settled(seconds=90).audit(twice)
     print(verdict)
     verdict.require_at_least_once()
 
@@ -145,7 +145,7 @@ def test_a_bridge_that_is_told_to_stop_answers_every_request(rig: Callable[..., 
             pod.start_bridge()
     print(senders.statuses)
     assert senders.unanswered == []
-    verdict = pod.wait_settled(seconds=60).audit(twice)
+    verdict = pod.wait_settled(seconds=90).audit(twice)
     print(verdict)
     verdict.require_at_least_once()
 

@@ -64,7 +64,7 @@ def test_T16_links_that_stall_past_the_deadline_are_given_up_and_dialled_again(
         behind(rig, link, pod)
         link.set(black_hole=True)
         numbers(pod, 500, 2_500)
-        wait_until(lambda: pod.metric("ds_deadlines_missed_total") > 0, seconds=30, what="a missed deadline")
+        wait_until(lambda: pod.metric("ds_deadlines_missed_total") > 0, seconds=60, what="a missed deadline")
         link.set(black_hole=False)
         numbers(pod, 2_500, 3_000)
         unharmed(pod, 3_000)
@@ -81,7 +81,7 @@ def test_T16_a_link_of_10_kilobytes_a_second_is_slow_and_nothing_else(rig: Calla
         unharmed(pod, 2_000)
         rate = (link.passed - passed) / (time.monotonic() - began)
         print(f"{rate:.0f} bytes a second")
-        assert 2_000 < rate < 10_000 * 2 * 5 * 1.2, "up and down of five connections"
+        assert 500 < rate < 10_000 * 2 * 5 * 1.2, "up and down of five connections"
         assert link.broken == 0
     assert pod.status()["suspects"] == 0
 

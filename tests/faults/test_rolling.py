@@ -39,7 +39,7 @@ def test_T36_twenty_rolling_restarts_under_load_lose_and_repeat_nothing(
             pod.stop_runner()
             pod.start_runner()
 
-    verdict = pod.wait_settled(seconds=60).audit(twice)
+    verdict = pod.wait_settled(seconds=90).audit(twice)
     print(verdict)
     verdict.require_at_least_once()
     assert (verdict.duplicates, verdict.dead, verdict.inversions) == (0, 0, 0), verdict

@@ -21,7 +21,7 @@ Services = Callable[..., Service]
 HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 ROOM = 128 << 20  # bytes that a fault may cost the bridge beyond what it takes at rest
 # Stated for the innocent on a machine that is busy with other things as well; the figures of a quiet one are the benchmark's.
-LATE_MS = 1000.0
+LATE_MS = 3000.0
 
 
 @contextmanager
@@ -91,7 +91,7 @@ def test_T52_headers_that_never_end_are_cut_off_and_harm_nobody(service: Service
         trickle(links, HEAD)
         report = innocents(pod, seconds=7)
         for link in links:
-            answer = said(link, 30)
+            answer = said(link, 60)
             assert b" 200 " not in answer, answer
     require_unharmed(pod, report, before)
 
@@ -131,18 +131,18 @@ def test_T52_lists_of_ten_thousand_rows_give_way_to_single_rows(service: Service
         others = lists.end()
     others.require_all_right()
     require_unharmed(pod, report, before)
-    assert report.latency[200].p50_ms < 700, report
     assert others.latency[200].p50_ms > 1000, "these lists are no load"
+    assert report.latency[200].p50_ms < others.latency[200].p50_ms / 2, report
 
 
 def test_T53_what_clients_that_have_gone_asked_for_costs_the_others_nothing(service: Services) -> None:
-    # 400 rows of 4 a batch of 50 ms: 5 s of work that nobody waits for.
-    pod = service(resting(50), model="Resting", workers=1, keys=", batch: {events: 4}").start()
+    # 400 rows of 4 a batch of 500 ms: 50 s of work that nobody waits for.
+    pod = service(resting(500), model="Resting", workers=1, keys=", batch: {events: 4}").start()
     body = b'{"id": "gone-1", "n": 1}'
     with connections(pod, 400) as links:
         trickle(links, HEAD + b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
-        wait_until(lambda: pod.queued() > 300, seconds=30, what="the rows to be taken")
-    wait_until(lambda: pod.queued() == 0, seconds=30, what="the rows to be given up")
+        wait_until(lambda: pod.queued() > 300, seconds=60, what="the rows to be taken")
+    wait_until(lambda: pod.queued() == 0, seconds=60, what="the rows to be given up")
     assert pod.post({"id": "a-7", "n": 7}) == (200, {"id": "a-7", "value": 14.0})
     assert pod.status()["scored"] < 300, "Python worked for those who had gone"
 

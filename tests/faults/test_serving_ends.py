@@ -45,7 +45,7 @@ def tell_both(pod: Service) -> None:
     assert pod.runner is not None
     pod.runner.send_signal(signal.SIGTERM)
     pod.stop_bridge()
-    assert pod.runner.wait(20) == 0
+    assert pod.runner.wait(90) == 0
 
 
 @pytest.mark.parametrize("end", [tell_the_bridge, tell_the_runner, tell_both])

@@ -39,7 +39,7 @@ class Moody(Model[Number, Answer]):
         if self.mood == "hanging":
             time.sleep(3600)
         if self.mood == "slow":
-            time.sleep(0.5)
+            time.sleep(5)
         if self.mood == "writing":
             for e in events:
                 ctx.publish("answers", {"id": "from-the-shadow-1", "value": 0.0})
@@ -61,7 +61,7 @@ store.save(name, rig_science.Moody().fit(2.0))
 def shadowed(rig: Callable[..., Rig], factor: float, mood: str = "", queue: int = 8192) -> Rig:
     """A rig whose model doubles (version 2, the latest), with a shadow (version 1) of another factor and mood."""
     text = program("embedded:", more=f", shadow: 1, shadow_queue: {{events: {queue}}}, batch: {{events: 64}}")
-    pod = rig(MOODY, model="Moody", workers=1, deadline="2s", program=text)
+    pod = rig(MOODY, model="Moody", workers=1, deadline="20s", program=text)
     name = text.split("metadata: {{name: ")[1].split("}")[0]
     command = [sys.executable, "-c", SAVE, name, str(factor), mood]
     subprocess.run(command, cwd=pod.folder, env=pod.environment, check=True)
@@ -82,8 +82,8 @@ def shadow(pod: Rig) -> dict[str, Any]:
 def test_a_shadow_says_how_often_and_how_far_it_differs(rig: Callable[..., Rig]) -> None:
     pod = shadowed(rig, 2.5)
     pod.publish(numbers(1_000))
-    pod.wait_settled(seconds=30).audit(twice).require_at_least_once()
-    wait_until(lambda: shadow(pod)["compared"] == 1_000, seconds=30, what="all to be compared")
+    pod.wait_settled(seconds=90).audit(twice).require_at_least_once()
+    wait_until(lambda: shadow(pod)["compared"] == 1_000, seconds=60, what="all to be compared")
 
     told = shadow(pod)
     assert (told["model"], told["models"], told["workers"]) == ("1", ["1"], 1)
@@ -106,7 +106,7 @@ def test_a_shadow_says_how_often_and_how_far_it_differs(rig: Callable[..., Rig])
     wait_until(
         lambda: shadow(pod)["compared"] >= 100, seconds=30, what="the shadow to come back to a new bridge"
     )
-    pod.wait_settled(seconds=30).audit(twice).require_at_least_once()
+    pod.wait_settled(seconds=90).audit(twice).require_at_least_once()
 
 
 @pytest.mark.parametrize("mood", ["crashing", "hanging", "slow", "unloadable"])
@@ -114,12 +114,12 @@ def test_whatever_a_shadow_does_the_command_scores_stores_and_commits_everything
     rig: Callable[..., Rig], mood: str
 ) -> None:
     pod = shadowed(rig, 2.0, mood, queue=200)
-    wait_until(lambda: pod.status()["ready"], seconds=30, what="the command to be ready")
+    wait_until(lambda: pod.status()["ready"], seconds=60, what="the command to be ready")
     began = time.monotonic()
     for _ in range(3):  # one after the other, so that the shadow has had its time to be in the way
         pod.publish(numbers(1_500))
         time.sleep(0.3)
-    settled = pod.wait_settled(seconds=30)
+    settled = pod.wait_settled(seconds=90)
     took = time.monotonic() - began
     verdict = settled.audit(twice)
     verdict.require_at_least_once()
@@ -127,7 +127,7 @@ def test_whatever_a_shadow_does_the_command_scores_stores_and_commits_everything
     now = pod.status()
     assert (now["state"], now["ready"], now["unsettled"], now["lag"]) == ("running", True, 0, 0)
     assert (now["scored"], now["redelivered"], now["worker_deaths"]) == (4_500, 0, 0)
-    assert took < 10, "the command waits for its shadow"
+    assert took < 100, "the command waits for its shadow"  # slow, it takes 350 s for all of them
     assert shadow(pod)["dropped"] >= 3_000
     assert shadow(pod)["queued"] <= 200
     assert pod.runner is not None and pod.runner.poll() is None
@@ -147,8 +147,8 @@ def test_a_shadow_whose_workers_are_killed_comes_back_and_the_command_notices_no
         pod.publish({"id": f"{round}-{n}", "n": n} for n in range(500))
         killed = other_worker(pod, killed)
         os.kill(killed, signal.SIGKILL)
-    pod.wait_settled(seconds=30).audit(twice).require_at_least_once()
-    wait_until(lambda: shadow(pod)["compared"] == 1_500, seconds=40, what="all to be compared")
+    pod.wait_settled(seconds=90).audit(twice).require_at_least_once()
+    wait_until(lambda: shadow(pod)["compared"] == 1_500, seconds=60, what="all to be compared")
     assert shadow(pod)["differing"] == 0
     assert pod.status()["worker_deaths"] == 0
 
@@ -156,8 +156,8 @@ def test_a_shadow_whose_workers_are_killed_comes_back_and_the_command_notices_no
 def test_what_a_shadow_writes_goes_nowhere(rig: Callable[..., Rig]) -> None:
     pod = shadowed(rig, 2.0, "writing")
     pod.publish(numbers(500))
-    verdict = pod.wait_settled(seconds=30).audit(twice)
-    wait_until(lambda: shadow(pod)["compared"] == 500, seconds=30, what="all to be compared")
+    verdict = pod.wait_settled(seconds=90).audit(twice)
+    wait_until(lambda: shadow(pod)["compared"] == 500, seconds=60, what="all to be compared")
     assert shadow(pod)["dropped_writes"] > 0
     verdict = pod.collect().audit(twice)
     verdict.require_at_least_once()
@@ -176,7 +176,7 @@ def test_what_a_shadow_writes_goes_nowhere(rig: Callable[..., Rig]) -> None:
 
 def other_worker(pod: Rig, than: int) -> int:
     """The process of the shadow's worker, when it is another."""
-    wait_until(lambda: bool(set(shadow_pids(pod)) - {than}), seconds=30, what="a worker of the shadow")
+    wait_until(lambda: bool(set(shadow_pids(pod)) - {than}), seconds=60, what="a worker of the shadow")
     return next(iter(set(shadow_pids(pod)) - {than}))
 
 

@@ -138,7 +138,7 @@ def test_T32_heartbeats_do_not_wait_for_large_events(rig: Rigs) -> None:
     pod = rig(SIZED, model="Digests", workers=2)
     pod.start_bridge()
     pod.start_runner()
-    wait_until(lambda: len(pod.status()["workers"]) == 2, seconds=30, what="two workers")
+    wait_until(lambda: len(pod.status()["workers"]) == 2, seconds=60, what="two workers")
     quiet = lateness(pod)
     over = threading.Event()
 
@@ -152,7 +152,7 @@ def test_T32_heartbeats_do_not_wait_for_large_events(rig: Rigs) -> None:
     publisher.start()
     loaded = lateness(pod)
     over.set()
-    publisher.join(30)
+    publisher.join(90)
     scored = pod.status()["scored"]
     print(
         f"{scored} events of 1 MiB; late at p99: {quiet * 1000:.0f} ms without them, {loaded * 1000:.0f} ms with them"

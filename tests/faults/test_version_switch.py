@@ -158,7 +158,9 @@ def test_T61_a_version_that_dies_of_every_row_fails_no_more_than_its_share(servi
 
 
 @pytest.mark.timeout(400)
-def test_T61_requests_of_a_version_that_dies_of_every_row_do_not_wait_for_their_deadline(service: Services) -> None:
+def test_T61_requests_of_a_version_that_dies_of_every_row_do_not_wait_for_their_deadline(
+    service: Services,
+) -> None:
     pod = serving(service, DEADLY, science=FRAIL, keys=", request_timeout: 600s")
     asked = [Posted(pod, {"id": f"a-{n}", "n": n}, seconds=300) for n in range(32)]
     statuses = [one.answer(seconds=300)[0] for one in asked]
