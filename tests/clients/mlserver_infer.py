@@ -63,7 +63,7 @@ def infer(*options: str) -> None:
             str(Path(sys.executable).with_name("mlserver")), "infer", "-u", AT.readings_http, "-m", "readings",
             "-i", str(asked), "-o", str(answered), "-w", "3", "-s", "4", *options,
         ]  # fmt: skip
-        done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr
         answers = [json.loads(line) for line in answered.read_text().splitlines()]
     assert len(answers) == 20, done.stderr

@@ -126,18 +126,18 @@ def served(folder: Path, name: str, model: str, science: str) -> Iterator[Served
     finally:
         process.send_signal(signal.SIGTERM)
         try:
-            process.wait(30)
+            process.wait(90)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
 
 
 def _ready(process: subprocess.Popen[bytes], folder: Path, name: str, log: Path) -> Served:
-    until = time.monotonic() + 90
+    until = time.monotonic() + 180
     while time.monotonic() < until and process.poll() is None:
         try:
             found = json.loads((folder / ".ds-runner" / "bridge.json").read_text())
-            with urllib.request.urlopen(f"http://{found['http']}/readyz", timeout=5):
+            with urllib.request.urlopen(f"http://{found['http']}/readyz", timeout=30):
                 return Served(name, found["http"], found["grpc"])
         except (OSError, ValueError):
             time.sleep(0.05)  # between looks, not for anything to happen

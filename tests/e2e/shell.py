@@ -43,7 +43,7 @@ class Shell:
     def cd(self, name: str) -> None:
         self.folder = self.folder / name
 
-    def run(self, *command: str, code: int = 0, seconds: float = 60) -> Done:
+    def run(self, *command: str, code: int = 0, seconds: float = 300) -> Done:
         """Run to its end; the exit code must be as said."""
         done = subprocess.run(
             command,
@@ -73,19 +73,19 @@ class Shell:
     def log(self) -> str:
         return self._log.read_text()
 
-    def wait_ready(self, process: subprocess.Popen[bytes], seconds: float = 60) -> None:
+    def wait_ready(self, process: subprocess.Popen[bytes], seconds: float = 120) -> None:
         """Until /readyz answers 200."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             assert process.poll() is None, self.log()
             try:
-                urllib.request.urlopen(f"{self.url}/readyz", timeout=2)
+                urllib.request.urlopen(f"{self.url}/readyz", timeout=30)
                 return
             except (OSError, urllib.error.HTTPError):
                 time.sleep(0.1)
         raise AssertionError(f"not ready in {seconds:g} s\n{self.log()}")
 
-    def wait_for(self, condition: Callable[[], bool], seconds: float = 30) -> None:
+    def wait_for(self, condition: Callable[[], bool], seconds: float = 120) -> None:
         """Until it holds."""
         deadline = time.monotonic() + seconds
         while not condition():
@@ -109,7 +109,7 @@ def terminate(process: subprocess.Popen[bytes]) -> None:
     """End as Ctrl-C does, and wait."""
     process.send_signal(signal.SIGINT)
     try:
-        process.wait(30)
+        process.wait(90)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

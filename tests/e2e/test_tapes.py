@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 EVENTS, PARTS, PAUSE = 600, 3, 0.7
 SECRET = "hunter2-rates.db"  # stands for all that a connection's URL may hold
@@ -90,7 +90,7 @@ def runner(folder: Path, environment: dict[str, str]) -> Run:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
         )
         assert done.returncode == code, (
             f"{arguments} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
@@ -150,7 +150,7 @@ def size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def until(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
+def until(condition: Callable[[], bool], what: str, seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, f"not within {seconds:g} s: {what}"
@@ -158,7 +158,7 @@ def until(condition: Callable[[], bool], what: str, seconds: float = 60) -> None
 
 
 def ended(recording: subprocess.Popen[str]) -> dict[str, Any]:
-    out, errors = recording.communicate(timeout=60)
+    out, errors = recording.communicate(timeout=120)
     assert recording.returncode == 0, errors
     return dict(json.loads(out))
 
@@ -185,7 +185,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield site
     finally:
         stream.send_signal(signal.SIGTERM)
-        stream.communicate(timeout=60)
+        stream.communicate(timeout=120)
 
 
 @pytest.fixture(scope="module")

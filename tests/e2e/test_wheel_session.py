@@ -37,15 +37,15 @@ def project(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     home = tmp_path_factory.mktemp("newcomer")
     subprocess.run([sys.executable, "-m", "venv", home / "venv"], check=True)
     shell = Shell(home, path=f"{home / 'venv' / 'bin'}:/usr/bin:/bin")
-    shell.run("pip", "install", "-q", f"{wheel}[frames]", "pytest", seconds=300)
+    shell.run("pip", "install", "-q", f"{wheel}[frames]", "pytest", seconds=500)
     assert shell.run("sh", "-c", "command -v go || echo none").out.strip() == "none"
     created = shell.run("ds-runner", "new", "my-flights", "--example", "flights", "--no-input")
     assert re.search(r"created my-flights/ \(\d+ files\)\. You edit my_flights/science\.py\.", created.out)
     shell.cd("my-flights")
     program = shell.folder / "program.yaml"
     program.write_text(program.read_text().replace("port: 8080", f"port: {free_port()}"))
-    shell.run("pip", "install", "-q", "-e", ".", seconds=300)
-    shell.run("ds-runner", "train", seconds=120)
+    shell.run("pip", "install", "-q", "-e", ".", seconds=500)
+    shell.run("ds-runner", "train")
     yield shell
 
 
@@ -72,7 +72,7 @@ def test_check_says_what_it_found(project: Shell) -> None:
 
 
 def test_train_beats_the_mean_and_saves_a_new_version(project: Shell) -> None:
-    out = project.run("ds-runner", "train", seconds=120).out
+    out = project.run("ds-runner", "train").out
     match = re.search(
         r"fit ([\d,]+) rows in [\d.]+ s, validation rmse ([\d.]+) \(mean baseline ([\d.]+)\), "
         r"saved models/my-flights/(\d+) \(latest -> (\d+)\)",
@@ -123,7 +123,7 @@ def test_score_batch_scores_the_whole_history(project: Shell) -> None:
 
 
 def test_evaluate_models_config_and_doctor_answer(project: Shell) -> None:
-    assert "rmse" in project.run("ds-runner", "evaluate", seconds=120).out
+    assert "rmse" in project.run("ds-runner", "evaluate").out
     assert "latest" in project.run("ds-runner", "models", "list").out
     assert "sha256" in project.run("ds-runner", "models", "show", "1").out
     project.run("ds-runner", "models", "alias", "champion", "1")
@@ -133,7 +133,7 @@ def test_evaluate_models_config_and_doctor_answer(project: Shell) -> None:
 
 def test_the_programs_own_cli_has_the_same_commands(project: Shell) -> None:
     assert "score-stream" in project.run("my-flights", "--help").out
-    assert "rmse" in project.run("my-flights", "evaluate", seconds=120).out
+    assert "rmse" in project.run("my-flights", "evaluate").out
 
 
 def test_a_command_of_the_users_own(project: Shell) -> None:
@@ -161,7 +161,7 @@ def test_what_programs_read_is_json(project: Shell) -> None:
         ("check", "--json"),
         ("version", "--json"),
     ):
-        json.loads(project.run("ds-runner", *command, seconds=120).out)
+        json.loads(project.run("ds-runner", *command).out)
 
 
 def test_a_version_can_be_pinned(project: Shell) -> None:
@@ -223,7 +223,7 @@ class TestWhileItRuns:
         def estimates() -> int:
             return len(up.run("ds-runner", "tail", "estimates", "-n", "2000").out.splitlines())
 
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while estimates() < 1000 - cancelled and time.monotonic() < deadline:
             time.sleep(0.2)
         assert estimates() == 1000 - cancelled
@@ -244,7 +244,7 @@ class TestWhileItRuns:
             f"{up.url}/predict", data=json.dumps({**ROW, "dep_delay": "twelve"}).encode()
         )
         with pytest.raises(urllib.error.HTTPError) as error:
-            urllib.request.urlopen(request, timeout=10)
+            urllib.request.urlopen(request, timeout=60)
         assert error.value.code == 422
         assert error.value.headers["content-type"] == "application/problem+json"
         told = json.loads(error.value.read())
@@ -277,7 +277,11 @@ def test_dead_letters_are_replayed_after_a_fix(project: Shell) -> None:
             assert "ZeroDivisionError" in failed.err
             science = project.folder / "my_flights/science.py"
             science.write_text(science.read_text().replace(bug[1], bug[0]))
-            project.wait_for(lambda: "changed: my_flights/science.py" in project.log())
+            changed = "changed: my_flights/science.py"
+            # Not before workers with the new code are there, which start when the last one with the old code has ended.
+            project.wait_for(
+                lambda: "worker ready" in project.log().partition(changed)[2].partition("draining")[2]
+            )
             project.run("ds-runner", "dead", "replay", "departures.dead", "--all")
             project.wait_for(
                 lambda: project.run("ds-runner", "tail", "estimates").out.count("arr_delay") == 1

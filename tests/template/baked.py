@@ -68,7 +68,7 @@ def bake(folder: Path, example: str, name: str = "my-flights") -> Path:
 
 def borrow(folder: Path) -> Path:
     """A virtual environment that sees this one's packages, editable ones included."""
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True, timeout=60)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True, timeout=300)
     (packages,) = (folder / "lib").glob("python*/site-packages")
     lines = [f"import site; site.addsitedir({place!r})" for place in site.getsitepackages()]
     (packages / "borrowed.pth").write_text("\n".join(lines) + "\n")

@@ -22,7 +22,7 @@ Estimate(arr_delay="late", late=True)
 
 def mypy(path: Path, tmp_path: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "cache"), str(path)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=500)
 
 
 def test_mypy_passes_on_the_example_and_fails_on_each_mistake(tmp_path: Path) -> None:
@@ -53,5 +53,5 @@ def test_pyright_passes_on_the_example(tmp_path: Path) -> None:
     (tmp_path / "pyrightconfig.json").write_text(json.dumps(settings))
     shutil.copy(EXAMPLE, tmp_path)
     command = [str(PYRIGHT), "--pythonpath", sys.executable, "-p", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=110)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stdout

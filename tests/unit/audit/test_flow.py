@@ -44,7 +44,7 @@ def produce(broker: Broker, flow: Flow) -> Tally:
     tally = Tally()
     producer = Producer(lambda: broker, tally, flow, patience=5.0)  # type: ignore[arg-type, return-value]
     producer.start()
-    producer.join(20)
+    producer.join(90)
     if producer.failure:
         raise producer.failure
     return tally

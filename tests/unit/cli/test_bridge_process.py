@@ -121,7 +121,7 @@ def test_it_dies_with_a_parent_that_is_killed(options: Options, tmp_path: Path) 
             "-c",
             "import sys, time; from pathlib import Path; from pyrunner.bridge import Options, start\n"
             f"start(Options(program=Path('p'), commands=[], state=Path({str(options.state)!r})))\n"
-            "time.sleep(60)",
+            "time.sleep(600)",
         ],
         cwd=Path(__file__).parents[3],
     )
@@ -150,7 +150,7 @@ def test_the_version_is_what_the_binary_says(binary: Path) -> None:
     assert bridge.version_of(binary) == "ds-bridge 9.9.9"
 
 
-def _until(condition: object, seconds: float = 10) -> None:
+def _until(condition: object, seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while not condition():  # type: ignore[operator]
         assert time.monotonic() < end, "did not happen"

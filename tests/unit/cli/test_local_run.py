@@ -31,7 +31,7 @@ class Workers:
 
     def run(self) -> int:
         self.running.set()
-        assert self.stopped.wait(20)
+        assert self.stopped.wait(120)
         return 0
 
     def stop(self) -> None:

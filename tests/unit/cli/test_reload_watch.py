@@ -29,11 +29,11 @@ def test_a_change_a_new_file_and_a_removed_one_are_told(tmp_path: Path) -> None:
     told: Queue[list[Path]] = Queue()
     with Watch(tmp_path, told.put, interval=0.02):
         science.write_text("changed = True")
-        assert told.get(timeout=10) == [science]
+        assert told.get(timeout=60) == [science]
         new = _write(tmp_path / "new.py")
-        assert told.get(timeout=10) == [new]
+        assert told.get(timeout=60) == [new]
         new.unlink()
-        assert told.get(timeout=10) == [new]
+        assert told.get(timeout=60) == [new]
     assert told.empty()
 
 

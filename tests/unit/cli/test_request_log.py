@@ -54,11 +54,11 @@ def test_requests_are_logged_to_a_stream(tmp_path: Path) -> None:
     with serving(tmp_path) as url:
         body = json.dumps([{"card": "4929-1", "amount": 2}, {"card": "4929-2", "amount": "two"}])
         asked = urllib.request.Request(
-            f"{url}/predict", body.encode(), {"X-Request-Id": "r-17", "Request-Timeout": "20s"}
+            f"{url}/predict", body.encode(), {"X-Request-Id": "r-17", "Request-Timeout": "60s"}
         )
-        with urllib.request.urlopen(asked, timeout=30) as answer:
+        with urllib.request.urlopen(asked, timeout=90) as answer:
             assert json.load(answer)["predictions"] == [{"score": 4.0, "twin": "4929-1"}, None]
-        record = until(lambda: tailed(tmp_path), seconds=30)
+        record = until(lambda: tailed(tmp_path), seconds=90)
     assert record.pop("time") and record.pop("latency_ms") > 0
     assert record == {
         "request": "r-17",
@@ -78,17 +78,17 @@ def serving(folder: Path) -> Iterator[str]:
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen([*CLI, "serve-api"], cwd=folder, stdout=log, stderr=log)
     try:
-        yield until(lambda: ready(folder), seconds=60)
+        yield until(lambda: ready(folder), seconds=120)
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(90)
 
 
 def ready(folder: Path) -> str | None:
     try:
         found = json.loads((folder / ".ds-runner" / "bridge.json").read_text())
         url = f"http://{found['http']}"
-        with urllib.request.urlopen(f"{url}/readyz", timeout=5):
+        with urllib.request.urlopen(f"{url}/readyz", timeout=30):
             return url
     except (OSError, ValueError, KeyError):
         return None
@@ -96,7 +96,7 @@ def ready(folder: Path) -> str | None:
 
 def tailed(folder: Path) -> dict[str, Any] | None:
     said = subprocess.run(
-        [*CLI, "tail", "requests", "--from", "start"], cwd=folder, capture_output=True, text=True, timeout=60
+        [*CLI, "tail", "requests", "--from", "start"], cwd=folder, capture_output=True, text=True, timeout=120
     )
     return json.loads(said.stdout.splitlines()[0]) if said.stdout else None
 

@@ -316,7 +316,7 @@ def test_what_only_exists_in_a_script_or_notebook_is_refused(tmp_path: Path) -> 
     folder = tmp_path / "payload"
     folder.mkdir()
     done = subprocess.run(
-        [sys.executable, str(script), str(folder)], capture_output=True, text=True, timeout=60, cwd=Path(__file__).parents[3],
+        [sys.executable, str(script), str(folder)], capture_output=True, text=True, timeout=300, cwd=Path(__file__).parents[3],
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
     )  # fmt: skip
     assert "Line is defined in a script or notebook (__main__)" in done.stdout, done.stderr
@@ -359,7 +359,7 @@ def test_writers_at_the_same_time_take_different_numbers(store: ModelStore) -> N
     for t in threads:
         t.start()
     for t in threads:
-        t.join(timeout=60)
+        t.join(timeout=300)
     assert errors == []
     assert [v.version for v in store.list("line")] == [str(n) for n in range(1, 9)]
     assert sorted(store.load("line", v.version, Line).model.slope_ for v in store.list("line")) == list(

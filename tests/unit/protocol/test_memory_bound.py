@@ -54,10 +54,10 @@ def test_T25_T26_a_hostile_frame_is_refused_within_bounds(name, codec):
         [sys.executable, "-c", SCRIPT, HOSTILE[name], codec],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=True,
     )
     measured = json.loads(done.stdout)
     assert measured["refused"]
     assert measured["grown"] < 32 * MIB
-    assert measured["seconds"] < 2
+    assert measured["seconds"] < 5

@@ -61,7 +61,7 @@ def _serves(url: str) -> bool:
 
 
 def _wait(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while not condition():
         assert time.monotonic() < deadline, f"timed out waiting for {what}"
         time.sleep(0.05)
@@ -108,7 +108,7 @@ def test_nothing_is_left_of_servers_whose_holder_ends_by(how: str, temporary: Pa
 
     if how == "SIGKILL":
         holder.kill()
-    holder.communicate(timeout=30)
+    holder.communicate(timeout=90)
 
     _wait(lambda: not any(map(_serves, urls)), "the servers to end")
     _wait(lambda: not _processes_below(temporary), "the last process")
@@ -121,7 +121,7 @@ def test_a_holder_that_is_killed_while_it_starts_leaves_nothing(temporary: Path)
     holder = _start("hold", "postgres", "redis", env={"TMPDIR": str(temporary), "DS_PROVIDER": "process"})
     _wait(lambda: len(list(temporary.iterdir())) == 2 or holder.poll() is not None, "the first folders")
     holder.kill()
-    holder.communicate(timeout=30)
+    holder.communicate(timeout=90)
     _wait(lambda: not _processes_below(temporary), "the last process")
     _wait(lambda: not list(temporary.iterdir()), "the folders to be removed")
     temporary.rmdir()
@@ -136,7 +136,7 @@ def test_a_holder_kills_and_restarts_on_demand() -> None:
     assert _serves(url)
     assert _say(holder, "tickle redis").startswith("error: 'tickle redis' is not one of kill|restart")
     assert _say(holder, "kill kafka").startswith("error: ")
-    holder.communicate(timeout=30)
+    holder.communicate(timeout=90)
     assert holder.returncode == 0
 
 
@@ -145,13 +145,13 @@ def test_a_holder_hands_on_what_runs_already(tmp_path: Path) -> None:
     file.write_text('{\n"redis": {"url": "redis://there:1"}}')
     holder = _start("hold", "redis", env={"DS_PROVIDERS": str(file)})
     assert json.loads(_read(holder)) == {"redis": {"url": "redis://there:1"}}
-    holder.communicate(timeout=30)
+    holder.communicate(timeout=90)
 
 
 def test_a_command_runs_with_servers_and_its_code_is_told() -> None:
     program = "import json, os, sys; print(list(json.load(open(os.environ['DS_PROVIDERS'])))); sys.exit(7)"
     runner = _start("run", "redis", "registry", "--", sys.executable, "-c", program)
-    out, _ = runner.communicate(timeout=60)
+    out, _ = runner.communicate(timeout=120)
     assert (out.strip(), runner.returncode) == ("['redis', 'registry']", 7)
 
 
@@ -159,7 +159,7 @@ def test_an_interrupt_ends_holder_and_servers() -> None:
     holder = _start("hold", "redis", start_new_session=True)
     url = json.loads(_read(holder))["redis"]["url"]
     os.killpg(holder.pid, signal.SIGINT)
-    holder.communicate(timeout=30)
+    holder.communicate(timeout=90)
     assert holder.returncode == 130
     _wait(lambda: not _serves(url), "redis to end")
 
@@ -178,6 +178,6 @@ def test_an_interrupt_ends_holder_and_servers() -> None:
 )
 def test_a_wrong_call_is_answered_with_what_is_right(arguments: list[str], said: str) -> None:
     holder = _start(*arguments, stderr=subprocess.PIPE)
-    _, err = holder.communicate(timeout=30)
+    _, err = holder.communicate(timeout=90)
     assert holder.returncode != 0
     assert said in err and "Traceback" not in err

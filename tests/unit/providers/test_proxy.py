@@ -44,7 +44,7 @@ def echo() -> Iterator[int]:
 
 
 def _connect(link: ToxicProxy) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", link.port), 5)
+    return socket.create_connection(("127.0.0.1", link.port), 60)
 
 
 def _read(sock: socket.socket, size: int) -> bytes:
@@ -57,6 +57,12 @@ def _read(sock: socket.socket, size: int) -> bytes:
 def _round_trip(sock: socket.socket, data: bytes = b"ping") -> float:
     """Seconds until all of `data` is back."""
     start = time.monotonic()
+    if (
+        len(data) < 1_000
+    ):  # what a socket takes at once: an error of its connection is told here, and not to a thread
+        sock.sendall(data)
+        assert _read(sock, len(data)) == data
+        return time.monotonic() - start
     sender = threading.Thread(target=sock.sendall, args=(data,))
     sender.start()
     assert _read(sock, len(data)) == data
@@ -73,9 +79,9 @@ def test_without_toxics_everything_passes_and_both_ends_close_in_order(echo: int
 
 
 def test_latency_is_added_in_each_direction_and_does_not_throttle(echo: int) -> None:
-    with ToxicProxy(echo, latency=0.15) as link, _connect(link) as sock:
-        assert 0.3 <= _round_trip(sock)
-        assert _round_trip(sock, DATA) < 2, "chunks wait side by side"
+    with ToxicProxy(echo, latency=1.0) as link, _connect(link) as sock:
+        assert 2 <= _round_trip(sock)
+        assert _round_trip(sock, DATA) < 15, "chunks wait side by side: one after the other it takes 19 s"
 
 
 def test_jitter_keeps_the_order(echo: int) -> None:
@@ -85,7 +91,7 @@ def test_jitter_keeps_the_order(echo: int) -> None:
 
 def test_bandwidth_bounds_the_rate(echo: int) -> None:
     with ToxicProxy(echo, bandwidth=100_000, direction="down") as link, _connect(link) as sock:
-        assert 0.45 <= _round_trip(sock, DATA[:50_000]) < 5
+        assert 0.45 <= _round_trip(sock, DATA[:50_000])
 
 
 def test_slices_arrive_one_by_one(echo: int) -> None:
@@ -106,7 +112,7 @@ def test_a_black_hole_keeps_the_connection_and_its_bytes(echo: int) -> None:
         with pytest.raises(TimeoutError):
             sock.recv(1)
         link.heal()
-        sock.settimeout(5)
+        sock.settimeout(60)
         assert _read(sock, 5) == b"later"
 
 
@@ -149,7 +155,7 @@ def test_a_reset_also_frees_a_sender_that_nobody_reads(echo: int) -> None:
         with pytest.raises(TimeoutError):
             sock.sendall(bytes(64 << 20))  # comes back, and is not read
         link.reset()
-        sock.settimeout(5)
+        sock.settimeout(60)
         with pytest.raises(OSError, match=r"reset|Broken pipe"):
             while True:
                 sock.sendall(bytes(1 << 20))
@@ -191,7 +197,7 @@ def test_the_end_of_the_proxy_is_the_end_of_its_connections(echo: int) -> None:
     for sock in socks:
         with sock, pytest.raises(ConnectionResetError):
             sock.recv(1)
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while threading.active_count() > before and time.monotonic() < deadline:
         time.sleep(0.01)
     assert threading.active_count() <= before
