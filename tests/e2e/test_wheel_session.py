@@ -15,7 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from .shell import Shell, free_port, terminate
+from tests.providers.ports import free_port
+
+from .shell import Shell, terminate
 
 ROOT = Path(__file__).parents[2]
 ROW = {"flight_id": "1", "carrier": "UA", "origin": "JFK", "distance": 1400, "dep_delay": 12}

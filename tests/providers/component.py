@@ -24,7 +24,7 @@ class Component(abc.ABC):
 
     name: str
     port: int  # 0 until it is started
-    patience: float = 60.0  # seconds until a server that is not ready is given up
+    patience: float = 180.0  # seconds until a server that is not ready is given up
 
     @property
     @abc.abstractmethod

@@ -15,8 +15,8 @@ def _answers(exchange: Callable[[socket.socket], bool]) -> Probe:
 
     def probe(port: int) -> bool:
         try:
-            with socket.create_connection(("127.0.0.1", port), 1) as sock:
-                sock.settimeout(2)
+            with socket.create_connection(("127.0.0.1", port), 5) as sock:
+                sock.settimeout(5)
                 return exchange(sock)
         except (OSError, EOFError, struct.error):
             return False
@@ -66,7 +66,7 @@ def _postgres(sock: socket.socket) -> bool:
 
 def _http(path: str) -> Probe:
     def probe(port: int) -> bool:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
         try:
             connection.request("GET", path)
             return connection.getresponse().status < 500

@@ -18,7 +18,7 @@ def url(port: int) -> str:
 
 def make_bucket(port: int) -> None:
     """Makes the bucket; one that is there already is kept."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     connection.request("PUT", f"/{BUCKET}", headers=_signed("PUT", f"/{BUCKET}", f"127.0.0.1:{port}"))
     response = connection.getresponse()
     body = response.read().decode(errors="replace")

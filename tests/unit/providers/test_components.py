@@ -39,7 +39,7 @@ def test_a_stopped_server_comes_back_at_the_same_address(own_component: Own, nam
 def test_a_paused_server_takes_connections_and_says_nothing(own_component: Own, name: str) -> None:
     server = own_component(name)
     server.pause()
-    with socket.create_connection(("127.0.0.1", server.port), 2):
+    with socket.create_connection(("127.0.0.1", server.port), 60):
         assert server.alive() and not server.ready()
     server.resume()
     server.wait_ready()
@@ -97,7 +97,7 @@ def test_a_server_that_dies_at_its_start_shows_its_log(own_component: Own) -> No
 def _named_broker(port: int) -> int:
     """The port of the first broker that Kafka's metadata, version 1, names."""
     request = struct.pack(">hhihi", 3, 1, 7, -1, 0)
-    with socket.create_connection(("127.0.0.1", port), 5) as sock, sock.makefile("rb") as stream:
+    with socket.create_connection(("127.0.0.1", port), 60) as sock, sock.makefile("rb") as stream:
         sock.sendall(struct.pack(">i", len(request)) + request)
         stream.read(4 + 4 + 4 + 4)  # length, correlation, number of brokers, node
         stream.read(*struct.unpack(">h", stream.read(2)))
@@ -106,11 +106,11 @@ def _named_broker(port: int) -> int:
 
 def _redis(redis: Component, command: bytes) -> bytes:
     """The first line of the answer to an inline command."""
-    with socket.create_connection(("127.0.0.1", redis.port), 5) as sock, sock.makefile("rb") as stream:
+    with socket.create_connection(("127.0.0.1", redis.port), 60) as sock, sock.makefile("rb") as stream:
         sock.sendall(command + b"\r\n")
         return stream.readline().strip()
 
 
 def _http(method: str, url: str, body: bytes | None = None) -> bytes:
-    with urllib.request.urlopen(urllib.request.Request(url, body, method=method), timeout=5) as response:
+    with urllib.request.urlopen(urllib.request.Request(url, body, method=method), timeout=60) as response:
         return bytes(response.read())
