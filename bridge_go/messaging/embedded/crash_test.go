@@ -318,7 +318,11 @@ func damaged(t *testing.T, settings string, index bool, damage func(data []byte)
 	src, err := c.Source(ctx, messaging.SourceConfig{Topic: "a", Group: "g"})
 	for err == nil {
 		var some []messaging.Record
-		short, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
+		patience := 200 * time.Millisecond // for what should not come
+		if len(got)+int(counted(c.(*connection).lost)+counted(c.(*connection).gaps)) < 1000 {
+			patience = 30 * time.Second
+		}
+		short, cancel := context.WithTimeout(ctx, patience)
 		some, err = src.Read(short, messaging.Limit{Events: 100, Bytes: 1 << 20})
 		cancel()
 		got = append(got, some...)

@@ -79,7 +79,7 @@ func TestKilledAndStartedAgainEveryOutputIsThereOnce(t *testing.T) {
 			for done < kills && !copyFor(t, dir, out, time.Duration(5+rand.IntN(25))*time.Millisecond) {
 				done++
 			}
-			if !copyFor(t, dir, out, time.Minute) {
+			if !copyFor(t, dir, out, 5*time.Minute) {
 				t.Fatal("the last run did not end")
 			}
 			got := readAll(t, connectTo(t, dir, ""), messaging.SourceConfig{Topic: out})
