@@ -1,7 +1,6 @@
 package formats
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -9,7 +8,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/sr"
 
@@ -84,9 +82,7 @@ func TestASchemaThatLeadsOnAndOnIsAskedForOnceAndNoResultsFault(t *testing.T) {
 			t.Fatalf("%v, %+v, asked %d times", err, records[0].Fault, asked.Load())
 		}
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-	defer cancel()
-	_, err := s.Encode(ctx, []byte("1"))
+	_, err := s.Encode(once(t, s), []byte("1"))
 	var mistake *Mistake
 	if err == nil || errors.As(err, &mistake) || !strings.Contains(err.Error(), "leads to more than") {
 		t.Fatal(err)
