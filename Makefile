@@ -102,7 +102,7 @@ format: setup ## gofmt and ruff, in place
 
 .PHONY: go-test
 go-test: setup ## go test, with the race detector where a C compiler is found
-	$(WITH_SERVERS) go test $(RACE) -timeout 10m $(RACE_PACKAGES)
+	$(WITH_SERVERS) go test $(RACE) -timeout 20m $(RACE_PACKAGES)
 
 .PHONY: pytest
 pytest: build $(CLIENTS)/.installed ## pytest, all of it
@@ -114,7 +114,7 @@ test-containers: build ## the connectors once more, with servers in containers (
 
 .PHONY: connectors
 connectors: build ## the connectors and the servers that they are tested with
-	$(WITH_SERVERS) go test -timeout 10m $(CONNECTORS)
+	$(WITH_SERVERS) go test -timeout 20m $(CONNECTORS)
 	$(WITH_SERVERS) pytest -n $(JOBS) --dist loadscope tests/unit/providers
 
 .PHONY: faults
