@@ -25,7 +25,7 @@ func to(t testing.TB, c *kfake.Cluster, settings map[string]string) *connection 
 
 func TestAWriteToABrokerThatDoesNotAnswerEnds(t *testing.T) {
 	stand := cluster(t)
-	c := to(t, stand, map[string]string{"write_timeout": "300ms"})
+	c := to(t, stand, map[string]string{"write_timeout": "2s"})
 	s, err := c.Sink(within(t), messaging.SinkConfig{Topic: "here"})
 	must(t, err)
 	must(t, s.Write(within(t), numbered(0, 1)))
@@ -39,14 +39,14 @@ func TestAWriteToABrokerThatDoesNotAnswerEnds(t *testing.T) {
 	if !errors.As(err, &failed) || len(failed.Failed) != 3 || failed.Failed[0].Permanent {
 		t.Errorf("got %v, want three failures that may be tried again", err)
 	}
-	if took := time.Since(began); took > 10*time.Second {
+	if took := time.Since(began); took > 30*time.Second {
 		t.Errorf("that took %s", took)
 	}
 }
 
 func TestAWriteGoesOnWhenTheBrokerDoes(t *testing.T) {
 	stand := cluster(t)
-	c := to(t, stand, map[string]string{"write_timeout": "200ms"})
+	c := to(t, stand, map[string]string{"write_timeout": "1s"})
 	s, err := c.Sink(within(t), messaging.SinkConfig{Topic: "here"})
 	must(t, err)
 	cut := true
@@ -83,7 +83,7 @@ func TestT10ALimitThatWasLoweredIsFoundRecordByRecord(t *testing.T) {
 	if !errors.As(err, &refused) || len(refused.Failed) != 1 || refused.Failed[0].Index != 1 || !refused.Failed[0].Permanent {
 		t.Fatalf("got %v, want the second record refused for good", err)
 	}
-	if got := stored(t, c, topic); fmt.Sprint(got) != "[0 1]" {
+	if got := without(stored(t, c, topic), probe); fmt.Sprint(got) != "[0 1]" {
 		t.Errorf("stored %v", got)
 	}
 }
@@ -125,7 +125,7 @@ func TestKeysGoWhereJavaSendsThem(t *testing.T) {
 
 func TestAClusterThatIsGoneHoldsNobodyUp(t *testing.T) {
 	stand := cluster(t)
-	c := to(t, stand, map[string]string{"write_timeout": "300ms"})
+	c := to(t, stand, map[string]string{"write_timeout": "2s"})
 	publish(t, c, "here", numbered(0, 3)...)
 	s := sourceOf(t, c, messaging.SourceConfig{Topic: "here", Group: group})
 	records := read(t, s, 3)
@@ -140,7 +140,7 @@ func TestAClusterThatIsGoneHoldsNobodyUp(t *testing.T) {
 	}
 	s.Close(context.Background())
 	c.Close(context.Background())
-	if took := time.Since(began); took > 12*time.Second {
+	if took := time.Since(began); took > 40*time.Second {
 		t.Errorf("that took %s", took)
 	}
 }
