@@ -66,7 +66,7 @@ class Auditor:
         *options: str,
         program: str | None = None,
         broker: Component | None = None,
-        seconds: float = 170,
+        seconds: float = 540,
         environment: Mapping[str, str] | None = None,
     ) -> Audit:
         """On the program's route, or the embedded broker's; with a `broker` that may be killed."""
@@ -122,6 +122,6 @@ def _in_reach(broker: Component, folder: Path) -> Iterator[list[str]]:
         yield ["--broker-kill", ask.format("kill"), "--broker-start", ask.format("restart")]
     finally:
         asked.write_text("end\n")
-        server.join(10)
+        server.join(60)
         for pipe in (asked, told):
             pipe.unlink()
