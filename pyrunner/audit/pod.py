@@ -23,7 +23,7 @@ from typing import Any
 from pyrunner.bridge import Unavailable, die_with_parent, find_bridge, last_words
 from pyrunner.client.control import ControlClient
 
-PATIENCE = 30.0  # seconds for a part to end when it is asked to
+PATIENCE = 60.0  # seconds for a part to end when it is asked to
 _PORTS = range(15_000, 32_000)
 
 
@@ -152,13 +152,13 @@ class Pod:
         """A client of the bridge: as often as it is started, the same address."""
         return ControlClient(f"tcp://127.0.0.1:{self.port}", self.token)
 
-    def call(self, method: str, *arguments: object, seconds: float = 30.0) -> Any:
+    def call(self, method: str, *arguments: object, seconds: float = PATIENCE) -> Any:
         """A control call that is tried again until the bridge is there."""
         deadline = time.monotonic() + seconds
         while True:
             try:
                 with self.control() as client:
-                    return client.call(method, *arguments, deadline=10.0)
+                    return client.call(method, *arguments, deadline=30.0)
             except (OSError, EOFError, TimeoutError) as error:
                 if time.monotonic() > deadline:
                     raise Unavailable(f"{method}: the bridge did not answer: {error}") from error

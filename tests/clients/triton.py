@@ -333,7 +333,7 @@ def grpc_async() -> None:
             "readings", three_readings(triton_grpc), lambda result, error: came.put(error or result)
         )
     for _ in range(20):
-        answers_to_three(came.get(timeout=30))
+        answers_to_three(came.get(timeout=120))
 
 
 def grpc_one_tensor_of_numbers() -> None:

@@ -93,7 +93,7 @@ def up() -> Iterator[tuple[Running, int]]:
         yield ready(process), process.pid
     finally:
         process.send_signal(signal.SIGINT)
-        code = process.wait(60)
+        code = process.wait(120)
     if code not in (0, 130):
         raise RuntimeError(f"ds-runner up ended with {code}:\n{(SCRATCH / 'up.log').read_text()}")
 
@@ -107,7 +107,7 @@ def ready(process: subprocess.Popen[bytes]) -> Running:
         found = discover(PROJECT / ".ds-runner")
         return found is not None and scrape(found.metrics).total("ds_workers_ready") == 3
 
-    wait_for("two workers for the stream and one for the API", has_workers, 60)
+    wait_for("two workers for the stream and one for the API", has_workers, 180)
     found = discover(PROJECT / ".ds-runner")
     assert found is not None
     return found
@@ -150,7 +150,7 @@ def publish(file: str, *options: str) -> int:
 
 def fated(bridge: Running, events: int) -> None:
     """Wait until so many events have their fate."""
-    wait_for(f"{events:,} fates", lambda: sum(fates(scrape(bridge.metrics)).values()) >= events, 120)
+    wait_for(f"{events:,} fates", lambda: sum(fates(scrape(bridge.metrics)).values()) >= events, 300)
 
 
 def settled(bridge: Running, events: int) -> None:
@@ -162,7 +162,7 @@ def settled(bridge: Running, events: int) -> None:
         now = scrape(bridge.metrics)
         return all(now.total(name, command="score-stream") == 0 for name in gauges)
 
-    wait_for("an end of what is on its way", is_quiet, 30)
+    wait_for("an end of what is on its way", is_quiet, 120)
 
 
 def fates(metrics: Metrics) -> dict[str, int]:
@@ -180,7 +180,7 @@ def ask(bridge: Running) -> None:
     """The API must say what `ds-runner predict` says."""
     say(f"curl {bridge.http}/predict -d '{json.dumps(ROW)}'")
     with urllib.request.urlopen(
-        f"http://{bridge.http}/predict", json.dumps(ROW).encode(), timeout=10
+        f"http://{bridge.http}/predict", json.dumps(ROW).encode(), timeout=60
     ) as answer:
         served = json.loads(answer.read())
     print(f"  {json.dumps(served)}")

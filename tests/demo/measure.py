@@ -56,7 +56,7 @@ def parse(text: str) -> Metrics:
 
 def scrape(address: str) -> Metrics:
     """What /metrics says now."""
-    with urllib.request.urlopen(f"http://{address}/metrics", timeout=5) as answer:
+    with urllib.request.urlopen(f"http://{address}/metrics", timeout=60) as answer:
         return parse(answer.read().decode())
 
 

@@ -115,7 +115,7 @@ class Rig(Pod):
                 ]
                 try:
                     with self.control() as client:
-                        client.call("publish", "numbers", records, deadline=10.0)
+                        client.call("publish", "numbers", records, deadline=60.0)
                 except (OSError, EOFError, TimeoutError):
                     attempt += 1
                     time.sleep(0.05)
@@ -145,7 +145,7 @@ class Rig(Pod):
     def metrics(self) -> str:
         """The bridge's metrics, as a scraper gets them."""
         found = json.loads((self.folder / "state" / "bridge.json").read_text())
-        with urllib.request.urlopen(f"http://{found['metrics']}/metrics", timeout=10) as page:
+        with urllib.request.urlopen(f"http://{found['metrics']}/metrics", timeout=60) as page:
             return str(page.read().decode())
 
     def metric(self, name: str, **labels: str) -> float:

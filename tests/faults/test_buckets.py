@@ -186,7 +186,7 @@ def test_a_download_goes_on_where_a_killed_bridge_has_cut_it(
             pod.bridge.wait()
 
     with reached(pod) as ctx, pytest.raises(DataError):
-        ctx.objects("models").download("big/one", tmp_path / "copy", timeout=3, on_bytes=killing)
+        ctx.objects("models").download("big/one", tmp_path / "copy", timeout=10, on_bytes=killing)
     assert not (tmp_path / "copy").exists() and 24 << 20 < sum(came) < stored.size
 
     pod.start_bridge()
@@ -223,7 +223,7 @@ def test_an_upload_that_its_bridge_does_not_survive_leaves_what_was_there(
             return bytes(size) if self.parts < 20 else b""
 
     with reached(pod) as ctx, pytest.raises(DataError):
-        ctx.objects("models").put("k", Killing(), timeout=3)  # type: ignore[arg-type]
+        ctx.objects("models").put("k", Killing(), timeout=10)  # type: ignore[arg-type]
     pod.start_bridge()
     pod.await_bridge()
     with reached(pod) as ctx:

@@ -79,7 +79,7 @@ class Curious(Model[Number, Answer]):
 def kept(pod: Rig, ids: list[str]) -> list[bytes | None]:
     """The values that the models have written."""
     with pod.control() as client:
-        return list(client.call("kv.get", "features", ids, deadline=10.0))
+        return list(client.call("kv.get", "features", ids, deadline=60.0))
 
 
 def test_every_answer_has_its_write_and_no_other_while_workers_and_bridge_are_killed(
@@ -169,5 +169,5 @@ def test_T40_the_search_of_logs_finds_tokens_passwords_and_payloads() -> None:
 def values_of(pod: Rig) -> list[bytes]:
     """The answers, from the beginning."""
     with pod.control() as client:
-        records, _ = client.call("tail", "answers", "", 5000, 0, deadline=10.0)
+        records, _ = client.call("tail", "answers", "", 5000, 0, deadline=60.0)
     return [record[4] for record in records]

@@ -28,7 +28,7 @@ LATE_MS = 3000.0
 def connections(pod: Service, count: int) -> Iterator[list[socket.socket]]:
     with ExitStack() as open:
         yield [
-            open.enter_context(socket.create_connection(("127.0.0.1", pod.http_port), 30))
+            open.enter_context(socket.create_connection(("127.0.0.1", pod.http_port), 60))
             for _ in range(count)
         ]
 

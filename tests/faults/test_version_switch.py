@@ -52,7 +52,7 @@ def versions(pod: Service) -> dict[str, dict[str, Any]]:
 
 def answered_by(pod: Service, key: str = "a-1") -> str:
     request = urllib.request.Request(pod.url, json.dumps({"id": key, "n": 1}).encode())
-    with urllib.request.urlopen(request, timeout=30) as answer:
+    with urllib.request.urlopen(request, timeout=90) as answer:
         return str(answer.headers["X-Model-Version"])
 
 

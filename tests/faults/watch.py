@@ -34,7 +34,7 @@ class WatchedRig(Rig):
         self.kills += killed
         return killed
 
-    def call(self, method: str, *arguments: object, seconds: float = 30.0) -> Any:
+    def call(self, method: str, *arguments: object, seconds: float = 60.0) -> Any:
         if method != "tail":
             return super().call(method, *arguments, seconds=seconds)
         records, after = self._tail(*arguments)
@@ -44,7 +44,7 @@ class WatchedRig(Rig):
 
     def _tail(self, *arguments: object) -> Any:
         """Reading moves nothing: it is tried again when the way to the broker is what the test broke."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while True:
             try:
                 return super().call("tail", *arguments)

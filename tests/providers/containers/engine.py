@@ -35,7 +35,7 @@ def _is_here(engine: str) -> bool:
 
 def answers(engine: str) -> bool:
     """Whether the engine at that address is up."""
-    connection = EngineConnection(engine, timeout=3)
+    connection = EngineConnection(engine, timeout=15)
     try:
         connection.request("GET", "/_ping")
         return connection.getresponse().status == 200
