@@ -19,7 +19,7 @@ type Plan struct {
 // ReadPlan reads the "columns" object of a HELLO's describe. It is nil where there is none.
 //
 // An error means that the plan has something that this version does not know or that cannot be: then events of the worker have to go
-// as they are, since a constraint that is passed over would let through what the worker refuses.
+// as payloads, since a constraint that is passed over would let through what the worker refuses.
 func ReadPlan(describe []byte) (*Plan, error) {
 	if len(describe) == 0 {
 		return nil, nil

@@ -2,7 +2,6 @@ package server
 
 import (
 	"errors"
-	"fmt"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -26,22 +25,22 @@ type composer struct {
 	frame   wire.Columns // its slices are used again
 }
 
-// readPlan gives a connection its composer if its worker wants columns. The error is the reason for a refusal.
-func (c *conn) readPlan() error {
+// readPlan gives a connection its composer if its worker wants columns. A plan that this bridge does not understand, of a later version or
+// by a mistake of either side, costs time and nothing else: the worker's events go as payloads, and the log says why.
+func (c *conn) readPlan() {
 	if c.minor < columnsSince || c.hello.Wants&wire.WantColumns == 0 {
-		return nil
+		return
 	}
 	plan, err := columns.ReadPlan(c.hello.Describe)
 	if err != nil {
-		return fmt.Errorf("HELLO.describe: %w", err)
+		c.server.Log.Warn("wire: no columns for this worker, its events go as payloads", c.attrs("reason", err.Error())...)
 	}
-	if plan == nil {
-		return nil
+	if plan == nil || err != nil {
+		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.composer = &composer{plan: plan, builder: columns.NewBuilder(plan)}
-	return nil
 }
 
 // encode appends a frame. Batches become columns where they can.

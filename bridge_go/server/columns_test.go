@@ -6,12 +6,14 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"log/slog"
 	"math"
 	"strings"
 	"testing"
 	"time"
 
 	"ds-runner.dev/ds-runner/bridge_go/dispatch"
+	"ds-runner.dev/ds-runner/bridge_go/server"
 	"ds-runner.dev/ds-runner/bridge_go/server/servertest"
 	"ds-runner.dev/ds-runner/bridge_go/wire"
 )
@@ -177,30 +179,52 @@ func TestColumnsTakeNoMemoryWhileTheyWait(t *testing.T) {
 	}
 }
 
-func TestAPlanThatDoesNotParseIsRefusedByItsPlace(t *testing.T) {
-	r := start(t, nil)
+func TestAPlanThatIsNotUnderstoodIsToldOfOnceAndItsEventsGoAsPayloads(t *testing.T) {
 	for describe, place := range map[string]string{
-		`{"columns": {"unknown": "keep", "fields": []}}`:                                              "unknown",
-		`{"columns": {"unknown": "skip", "fields": [{"name": "a", "wire": "a", "kind": "complex"}]}}`: `"a"`,
-		`{"columns": 7}`: "plan",
-		`{"columns": {"unknown": "skip", "fields": [{"name": "a", "wire": "a", "kind": "float", "within": 3}]}}`: "within",
-		`{"columns"`: "describe",
+		`{"columns": {"unknown": "keep", "fields": []}}`:                                              "unknown is",
+		`{"columns": {"unknown": "skip", "fields": [{"name": "a", "wire": "a", "kind": "complex"}]}}`: "complex",
+		`{"columns": 7}`: "the plan",
+		`{"columns": {"unknown": "skip", "fields": [{"name": "a", "wire": "a", "kind": "float", "within": 3}]}}`:     "within",
+		`{"columns": {"unknown": "skip", "fields": [{"name": "a", "wire": "a", "kind": "str", "pattern": "(?<a"}]}}`: "regexp",
+		`{"columns"`: "no JSON",
 	} {
-		c, err := servertest.Dial(t, r.address, token, wire.RoleEvents)
-		if err != nil {
-			t.Fatal(err)
-		}
-		hello := servertest.Hello("p", "c", "w")
-		hello.Wants, hello.Describe = wire.WantColumns, []byte(describe)
-		c.Send(hello)
-		bye := c.ExpectBye(wire.ByeRefused)
-		if !strings.HasPrefix(bye.Reason, "HELLO.describe: ") || !strings.Contains(bye.Reason, place) {
-			t.Errorf("%s: the reason is %q", describe, bye.Reason)
+		t.Run(place, func(t *testing.T) {
+			log := &safeLog{}
+			r := start(t, func(c *server.Config) { c.Log = slog.New(slog.NewTextHandler(log, nil)) })
+			c, w := r.columnar("w", describe, 100, 1<<20)
+			for n := range uint64(2) {
+				w.Send(batch(n+1, `{"a": 1}`))
+				servertest.Expect[*wire.Batch](c)
+			}
+			said := log.lines("no columns")
+			if len(said) != 1 || !strings.Contains(said[0], place) || !strings.Contains(said[0], "level=WARN") {
+				t.Errorf("%s: the log says %q", describe, said)
+			}
+			if n := r.metric("ds_wire_events_total", "form=payload"); n != 2 {
+				t.Errorf("%v events as payloads", n)
+			}
+		})
+	}
+}
+
+// lines are those of the log that have the text.
+func (l *safeLog) lines(text string) (found []string) {
+	for line := range strings.Lines(l.String()) {
+		if strings.Contains(line, text) {
+			found = append(found, line)
 		}
 	}
-	if n := r.pool.Count("Join"); n != 0 {
-		t.Errorf("%d workers have joined", n)
-	}
+	return found
+}
+
+func TestAWorkerWithoutAPlanThatIsUnderstoodMayNotAnswerByColumns(t *testing.T) {
+	r := start(t, nil)
+	c, w := r.columnar("w", `{"columns": 7}`, 100, 1<<20)
+	sent := batch(7, `{"distance": 1}`, `{"distance": 2}`)
+	w.Send(sent)
+	servertest.Expect[*wire.Batch](c)
+	c.Send(delays(sent.Lease))
+	c.ExpectBye(wire.ByeOrder)
 }
 
 func TestAWorkerThatDoesNotAskGetsPayloadsWhateverItsPlan(t *testing.T) {

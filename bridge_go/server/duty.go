@@ -73,9 +73,7 @@ func (w *worker) Send(b *wire.Batch) {
 }
 
 func (w *worker) greet() (wire.Welcome, error) {
-	if err := w.conn.readPlan(); err != nil {
-		return wire.Welcome{}, err
-	}
+	w.conn.readPlan()
 	w.conn.sent = w.conn.server.metrics.form(w.conn.hello.Program, w.conn.hello.Command)
 	return w.pool.Join(w)
 }
