@@ -27,6 +27,7 @@ type deadline struct {
 	want  time.Time // as its owner has it; zero for none
 	armed time.Time // as the connection was told, not behind want; zero for none
 	spent bool      // armed is long past: it was to interrupt somebody
+	naps  nap
 }
 
 // set takes over a deadline. The connection is told of it only if it would be woken too late.
@@ -34,19 +35,28 @@ func (d *deadline) set(t time.Time) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.want = t
+	if past(t) && d.naps.rouse() {
+		return nil
+	}
 	if t.IsZero() || !d.armed.IsZero() && !t.Before(d.armed) {
 		return nil
 	}
-	d.spent = t.Before(begun)
+	d.spent = past(t)
 	return d.tell(t)
 }
+
+func past(t time.Time) bool { return !t.IsZero() && t.Before(begun) }
 
 // ready is called before waiting.
 func (d *deadline) ready() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.spent && (d.want.IsZero() || d.want.After(begun)) {
+	switch interrupted := past(d.want); {
+	case d.spent && !interrupted:
 		d.again()
+	case interrupted && !d.spent: // whoever napped was told, and not the connection
+		d.spent = true
+		d.tell(d.want)
 	}
 }
 
@@ -84,6 +94,9 @@ func (d *deadline) tell(t time.Time) error {
 
 // Read implements net.Conn.
 func (c *slotted) Read(p []byte) (int, error) {
+	if len(p) == 1 && !c.reads.sleep() {
+		return 0, os.ErrDeadlineExceeded
+	}
 	c.reads.ready()
 	for {
 		n, err := c.Conn.Read(p)

@@ -2,6 +2,7 @@ package listen
 
 import (
 	"errors"
+	"io"
 	"net"
 	"os"
 	"sync"
@@ -106,7 +107,7 @@ func TestADeadlineSetMeanwhileWakesWhoWaits(t *testing.T) {
 			if !errors.Is(err, os.ErrDeadlineExceeded) {
 				t.Errorf("%s: %v", name, err)
 			}
-		case <-time.After(10 * time.Second):
+		case <-time.After(time.Minute):
 			t.Fatalf("%s: waits on", name)
 		}
 	}
@@ -142,6 +143,68 @@ func TestAConnectionGoesOnAfterAnInterruption(t *testing.T) {
 	}
 }
 
+// asleep waits until the reader of a connection sleeps.
+func asleep(t *testing.T, s *slotted) {
+	for until := in(time.Minute); ; time.Sleep(50 * time.Microsecond) {
+		s.reads.mu.Lock()
+		sleeps := s.reads.naps.asleep
+		s.reads.mu.Unlock()
+		switch {
+		case sleeps:
+			return
+		case time.Now().After(until):
+			t.Fatal("nobody sleeps")
+		}
+	}
+}
+
+func TestWhoSleepsIsInterruptedWithoutTheConnection(t *testing.T) {
+	s, c, other := pair(t)
+	buffer := make([]byte, 8)
+	for i := range 50 {
+		behind := waits(s)
+		asleep(t, s)
+		_ = s.SetReadDeadline(time.Unix(1, 0))
+		if err := <-behind; !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatalf("round %d: %v", i, err)
+		}
+		_ = s.SetReadDeadline(time.Time{})
+		_, _ = other.Write([]byte("request"))
+		if n, err := s.Read(buffer); n != 7 || err != nil {
+			t.Fatalf("round %d: %d %v", i, n, err)
+		}
+	}
+	if c.told > 10 { // where the bell rang just then
+		t.Errorf("told %d deadlines in 50 requests", c.told)
+	}
+}
+
+func TestAnInterruptionThatWokeASleeperStopsOtherReadsToo(t *testing.T) {
+	s, _, _ := pair(t)
+	behind := waits(s)
+	asleep(t, s)
+	_ = s.SetReadDeadline(time.Unix(1, 0))
+	<-behind
+	if _, err := s.Read(make([]byte, 8)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error(err)
+	}
+}
+
+func TestAClientThatLeavesIsNoticedByWhoSlept(t *testing.T) {
+	s, _, other := pair(t)
+	behind := waits(s)
+	asleep(t, s)
+	other.Close()
+	select {
+	case err := <-behind:
+		if !errors.Is(err, io.EOF) {
+			t.Error(err)
+		}
+	case <-time.After(time.Minute):
+		t.Fatal("sleeps on")
+	}
+}
+
 func TestInterruptionsAndReadersMayRace(t *testing.T) {
 	s, _, _ := pair(t)
 	for range 2000 {
@@ -153,7 +216,7 @@ func TestInterruptionsAndReadersMayRace(t *testing.T) {
 		_ = s.SetReadDeadline(time.Unix(1, 0))
 		select {
 		case <-ended:
-		case <-time.After(10 * time.Second):
+		case <-time.After(time.Minute):
 			t.Fatal("an interrupted read waits on")
 		}
 	}
