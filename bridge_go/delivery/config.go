@@ -25,7 +25,7 @@ type Config struct {
 	Order       Order
 	Batch       Room  // one frame; 256 events, 256 KiB
 	Most        Room  // what a frame may grow to while it is answered quickly, see size.go; it does not when this is nothing
-	Quick       int64 // how long a frame that grows may take; 20 ms, of the deadline a thousandth at most
+	Quick       int64 // how long a frame that grows may take; 50 ms, of the deadline a 500th at most
 	Linger      int64 // how long an idle worker waits for a batch to fill; 0
 	Adaptive    bool  // an idle worker waits for as long as the pace makes worth it, see pace.go; for closed loops, never for streams
 	OneInFlight bool  // one frame a worker
@@ -84,7 +84,7 @@ func (c Config) withDefaults() Config {
 	or(&c.MaxEvent, 15<<20)
 	or(&c.Lanes, 4096)
 	c.Most.Events = min(c.Most.Events, maxBatchEvents)
-	or(&c.Quick, min(20*milliseconds, c.Deadline/1000))
+	or(&c.Quick, min(50*milliseconds, c.Deadline/500))
 	c.laneFollows = c.LaneCap == 0
 	or(&c.LaneCap, lanesShare*c.Batch.Events)
 	or(&c.Verdict, 500*milliseconds)

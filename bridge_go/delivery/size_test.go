@@ -2,9 +2,9 @@ package delivery
 
 import "testing"
 
-// growing is a stage with frames of 4 events that grow to 32 while they are answered within 20 ms.
+// growing is a stage with frames of 4 events that grow to 32 while they are answered within 20 ms, of a deadline of 10 s.
 func growing(t *testing.T, cfg Config) *drama {
-	cfg.Batch, cfg.Most = Room{4, 40}, Room{32, 320}
+	cfg.Batch, cfg.Most, cfg.Deadline = Room{4, 40}, Room{32, 320}, 10*second
 	return stage(t, cfg)
 }
 
@@ -201,4 +201,11 @@ func TestALaneHasHalfOfWhatAWorkerIsGiven(t *testing.T) {
 	}
 	p.want("grown", p.sizing.frame.Events > 4, true)
 	p.want("events out", w.used.Events, 2*p.sizing.frame.Events)
+}
+
+func TestWhatIsQuickIsFiftyMillisecondsAndAPartOfTheDeadline(t *testing.T) {
+	p := stage(t, Config{})
+	p.want("of 30 s", p.cfg.Quick, 50*ms)
+	p = stage(t, Config{Deadline: second})
+	p.want("of a second", p.cfg.Quick, 2*ms)
 }

@@ -93,7 +93,7 @@ class Batch(_Strict):
     """How many events go into one call of the model."""
 
     events: is_.Events | None = None
-    """Most events in one call of the model. auto: 256; a stream's grow up to 4096 while a worker is busy and answers them within 20 ms."""
+    """Most events in one call of the model. auto: 256; a stream's grow up to 4096 while a worker is busy and answers them within 50 ms."""
     bytes: is_.BatchBytes | None = None
     """Most bytes in one call of the model; a larger event comes alone. auto: 1 KiB for each of the events, from 256 KiB to 4 MiB."""
     linger: is_.Time | None = None
