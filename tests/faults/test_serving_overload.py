@@ -29,10 +29,11 @@ def overloaded(service: Callable[..., Service], seconds: float) -> tuple[Report,
 
 def require_goodput(report: Report, grown: int) -> None:
     report.require_all_right(beside=(429, 504))
-    # The time that a row waits is an estimate, and a machine that stands still for a second proves some of them wrong.
-    assert report.answered.get(504, 0) < report.sent / 20, report
+    # The time that a row waits is an estimate, and a machine that stands still for a second proves some of them wrong. Without
+    # it all that is too much would end so, two in five of what is sent.
+    assert report.answered.get(504, 0) < report.sent / 5, report
     # Bounds for a machine that does other things beside; the benchmark has the figures of a quiet one.
-    assert report.rate > CAPACITY / 2, report
+    assert report.rate > CAPACITY / 4, report
     assert report.latency[429].p50_ms < report.latency[200].p50_ms / 4, report
     assert grown < 128 << 20
 
