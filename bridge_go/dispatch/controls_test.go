@@ -31,7 +31,7 @@ func storm(t *testing.T, seeded bool) dispatchtest.Audit {
 		}
 		r := start(t, log, func(c *dispatch.Config) { c.Outlet = outlet })
 		dispatchtest.Hire(r, "w", 1, dispatchtest.Echo)
-		time.Sleep(time.Duration(2+kills%9+kills/20) * time.Millisecond) // longer and longer: where the machine is slow, it ends too
+		time.Sleep(time.Duration(2+kills%9+kills/5) * time.Millisecond) // longer and longer: where the machine is slow, it ends too
 		kill()
 		r.cancel()
 		r.end()

@@ -339,7 +339,7 @@ func TestT1ABridgeThatIsKilledAgainAndAgainLosesNothing(t *testing.T) {
 	for kills := 0; book.Events() < 30_000; kills++ {
 		r := start(t, log, func(c *dispatch.Config) { c.Outlet, c.Order = book, delivery.ByKey })
 		dispatchtest.Hire(r, "w", 1, dispatchtest.Echo)
-		time.Sleep(time.Duration(1+kills%10+kills/20) * time.Millisecond) // longer and longer: where the machine is slow, it ends too
+		time.Sleep(time.Duration(1+kills%10+kills/5) * time.Millisecond) // longer and longer: where the machine is slow, it ends too
 		r.cancel()
 		if err := r.end(); !errors.Is(err, context.Canceled) && err != nil {
 			t.Fatal(err)
