@@ -125,7 +125,9 @@ def test_T40_no_python_process_knows_the_password_of_a_connection(
 
     said = [json.loads(value)["said"] for value in values_of(pod)]
     assert all("warehouse" in text and SECRET not in text for text in said), said
-    wait_until(lambda: len(pod.workers()) == 2, seconds=60, what="two workers")
+    wait_until(
+        lambda: len(pod.status()["workers"]) == 2, seconds=60, what="two workers, with all that they know"
+    )
     assert pod.bridge is not None and pod.runner is not None
     for pid in pod.workers():
         assert found_in(pid, SECRET.encode()) == []
