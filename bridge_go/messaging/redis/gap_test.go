@@ -37,7 +37,7 @@ func (r *reader) fails() *messaging.GapError {
 	r.Helper()
 	var gap *messaging.GapError
 	for range 3 {
-		ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(r.Context(), 30*time.Second)
 		got, err := r.s.Read(ctx, messaging.Limit{Events: 100, Bytes: 1 << 20})
 		cancel()
 		if !errors.As(err, &gap) {
@@ -147,7 +147,7 @@ func TestAReaderAtWorkHearsOfTheDeadsTrimmedEntries(t *testing.T) {
 	dead.die()
 	trimTo(t, topic, 4)
 	living.nothing(silence / 3)
-	for end := time.Now().Add(10 * time.Second); ; {
+	for end := time.Now().Add(time.Minute); ; {
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		_, err := living.s.Read(ctx, messaging.Limit{Events: 1, Bytes: 1})
 		cancel()
@@ -240,7 +240,7 @@ func TestATopicThatWasMadeAgainIsReadFromItsStartAndIsAnother(t *testing.T) {
 	}
 	server(t).run(t, "DEL", topic)
 	write(t, topic, 5, 3)
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	if got, err := r.s.Read(ctx, messaging.Limit{Events: 1, Bytes: 1}); err == nil || ctx.Err() != nil {
 		t.Fatalf("got %d records and %v of a group that is gone", len(got), err)

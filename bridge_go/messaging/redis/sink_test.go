@@ -75,13 +75,13 @@ func TestAWriteThatIsRefusedByTheServerMayBeTriedAgain(t *testing.T) {
 }
 
 func TestIDsAreForgottenAfterTheirTime(t *testing.T) {
-	c, topic := open(t, providers.URL(t, "redis"), "", map[string]string{"dedup": "100ms"}), newTopic(t)
+	c, topic := open(t, providers.URL(t, "redis"), "", map[string]string{"dedup": "2s"}), newTopic(t)
 	for range 2 {
 		if err := c.write(t, topic, outgoing(3)...); err != nil {
 			t.Fatal(err)
 		}
 	}
-	time.Sleep(150 * time.Millisecond)
+	time.Sleep(2100 * time.Millisecond)
 	if err := c.write(t, topic, outgoing(3)...); err != nil {
 		t.Fatal(err)
 	}
