@@ -149,7 +149,7 @@ func (b *bench) valuesOf(topic string) (all []string) {
 	}
 	b.must(err)
 	for next := messaging.Oldest; !next.Reached(end); {
-		ctx, cancel := context.WithTimeout(b.ctx, 500*time.Millisecond)
+		ctx, cancel := context.WithTimeout(b.ctx, 3*time.Second)
 		some, after, err := b.conn.Browse(ctx, topic, next, 100)
 		cancel()
 		b.must(err)
