@@ -160,6 +160,7 @@ func asleep(t *testing.T, s *slotted) {
 
 func TestWhoSleepsIsInterruptedWithoutTheConnection(t *testing.T) {
 	s, c, other := pair(t)
+	s.reads.naps.bell = &bell{every: time.Hour}
 	buffer := make([]byte, 8)
 	for i := range 50 {
 		behind := waits(s)
@@ -174,7 +175,7 @@ func TestWhoSleepsIsInterruptedWithoutTheConnection(t *testing.T) {
 			t.Fatalf("round %d: %d %v", i, n, err)
 		}
 	}
-	if c.told > 10 { // where the bell rang just then
+	if c.told > 0 {
 		t.Errorf("told %d deadlines in 50 requests", c.told)
 	}
 }

@@ -15,18 +15,19 @@ const bellEvery = 50 * time.Millisecond
 
 // A bell wakes all who sleep at once. It costs nothing while nobody does.
 type bell struct {
+	every time.Duration
 	mu    sync.Mutex
 	rings chan struct{} // closed when it rings; nil while nobody waits for it
 }
 
-var bells bell // of all connections
+var bells = bell{every: bellEvery} // of all connections
 
 func (b *bell) next() <-chan struct{} {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.rings == nil {
 		b.rings = make(chan struct{})
-		time.AfterFunc(bellEvery, b.ring)
+		time.AfterFunc(b.every, b.ring)
 	}
 	return b.rings
 }
@@ -42,6 +43,15 @@ func (b *bell) ring() {
 type nap struct {
 	asleep bool
 	roused chan struct{} // one token, for a sleeper that is interrupted
+	bell   *bell         // nil for that of all connections
+}
+
+// rings is closed when the bell rings next.
+func (n *nap) rings() <-chan struct{} {
+	if n.bell != nil {
+		return n.bell.next()
+	}
+	return bells.next()
 }
 
 // rouse interrupts whoever sleeps; false when nobody does.
@@ -70,7 +80,7 @@ func (d *deadline) sleep() bool {
 	select {
 	case <-d.naps.roused:
 		return false
-	case <-bells.next():
+	case <-d.naps.rings():
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
