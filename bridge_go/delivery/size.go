@@ -101,10 +101,17 @@ func (c *Core) halved(size Room) Room {
 	return Room{max(size.Events/2, c.cfg.Batch.Events), max(size.Bytes/2, c.cfg.Batch.Bytes)}
 }
 
-// most is the largest size: of what may be read and not settled, each worker can have its four frames.
+// most is the largest size: of what may be read and not settled, each worker can have its four frames, and each takes as much.
 func (c *Core) most() Room {
 	n := framesAhead * max(1, c.ReadyWorkers())
-	return Room{min(c.cfg.Most.Events, c.cfg.Intake.Events/n), min(c.cfg.Most.Bytes, c.cfg.Intake.Bytes/n)}
+	most := Room{min(c.cfg.Most.Events, c.cfg.Intake.Events/n), min(c.cfg.Most.Bytes, c.cfg.Intake.Bytes/n)}
+	for _, w := range c.workers {
+		if w.usable() {
+			most.Events = min(most.Events, w.granted.Events/framesAhead)
+			most.Bytes = min(most.Bytes, w.granted.Bytes/framesAhead)
+		}
+	}
+	return most
 }
 
 // cautious goes back to the first size when a worker has died of a frame, or had no memory for it, since it was last asked.

@@ -146,6 +146,15 @@ func TestSeveralWorkersShareWhatMayBeRead(t *testing.T) {
 	p.wantSize("64 events, two workers, four frames each", 8)
 }
 
+func TestFramesAreNoLargerThanAQuarterOfWhatEachWorkerTakes(t *testing.T) {
+	p := growing(t, Config{})
+	w := p.hire("w", 1000)
+	p.hire("v", 40)
+	p.offer(300)
+	p.busy(w, 60, ms)
+	p.wantSize("of 40", 8)
+}
+
 func TestADeathMakesFramesSmall(t *testing.T) {
 	p := growing(t, Config{})
 	w := p.hire("w", 1000)

@@ -93,15 +93,14 @@ class Batch(_Strict):
     """How many events go into one call of the model."""
 
     events: is_.Events | None = None
-    """Most events in one call of the model. auto: 256; a stream's grow up to 4096 while a worker is busy and answers them within 50 ms."""
+    """Most events in one call of the model. auto: 256; a stream's grow while a worker is busy and answers them within 50 ms, up to 1024, by columns 4096."""
     bytes: is_.BatchBytes | None = None
     """Most bytes in one call of the model; a larger event comes alone. auto: 1 KiB for each of the events, from 256 KiB to 4 MiB."""
     linger: is_.Time | None = None
     """How long to wait for a fuller batch while a worker is free."""
 
-    def most(self, *, grows: bool) -> tuple[int, int]:
-        """The events and bytes that one call may come to have. As in the bridge: program.Batch.Most."""
-        auto = 4096 if grows else 256
+    def most(self, auto: int = 256) -> tuple[int, int]:
+        """The events and bytes that one call may come to have, by this number of events where it says auto."""
         events = self.events if isinstance(self.events, int) else auto
         if self.bytes is None or self.bytes == "auto":
             return events, min(max(events * 1024, 256 * 1024), 4 * 1024 * 1024)

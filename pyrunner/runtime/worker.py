@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from pyrunner.scoring import Scorer
 
 _UNKNOWN_EVERY = 16  # batches: the first that has them is told at once
+# What a batch of a stream may grow to: by payloads (False), where the objects of more than 1,024 events leave the processor's cache, and by columns.
+_GROWN = {False: 1024, True: 4096}
 _BATCHES_AHEAD = 4  # the window, in batches: one scored, one on its way, two to balance bridge and model
 
 
@@ -121,7 +123,8 @@ class _Loaded:
         answered = scorer.warm_up(trained.sample)
         command = project.program.command(options.command)
         kept = kind_of(command.name, command.kind or "") != "serve-api"
-        events, size = (command.batch or Batch()).most(grows=kept)
+        grown = _GROWN[scorer.signature.path.plan is not None] if kept else 256
+        events, size = (command.batch or Batch()).most(grown)
         describe = described(scorer.signature.describe(), environment_of(project.folder, trained))
         if not kept:
             describe = with_examples(describe, scorer.signature, trained.sample, answered)
