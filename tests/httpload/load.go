@@ -66,6 +66,7 @@ func run(o options, stop <-chan os.Signal) (*Report, error) {
 		ending()
 	}()
 	if o.rate > 0 {
+		beLight()
 		l.tickets = make(chan time.Time, 1<<16)
 		go schedule(l.tickets, newArrivals(o.rate, o.seed), l.over)
 	}
