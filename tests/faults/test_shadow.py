@@ -124,6 +124,7 @@ def test_whatever_a_shadow_does_the_command_scores_stores_and_commits_everything
     verdict = settled.audit(twice)
     verdict.require_at_least_once()
     assert verdict.dead == 0
+    wait_until(lambda: pod.status()["lag"] == 0, seconds=60, what="the lag to be looked at again")
     now = pod.status()
     assert (now["state"], now["ready"], now["unsettled"], now["lag"]) == ("running", True, 0, 0)
     assert (now["scored"], now["redelivered"], now["worker_deaths"]) == (4_500, 0, 0)
