@@ -76,7 +76,7 @@ class Service(WatchedRig):
         self.await_ready()
 
     def await_ready(self) -> None:
-        wait_until(self.is_ready, seconds=60, what="the front to be ready")
+        wait_until(self.is_ready, seconds=120, what="the front to be ready")
 
     def is_ready(self) -> bool:
         try:
@@ -107,7 +107,7 @@ class Service(WatchedRig):
             link.close()
         return answer.status, json.loads(text) if text.startswith((b"{", b"[")) else text.decode()
 
-    def load(self, *, seconds: float = 60, **options: object) -> AbstractContextManager[Load]:
+    def load(self, *, seconds: float = 600, **options: object) -> AbstractContextManager[Load]:
         """Clients that ask for rows of their own, 64 unless told, and announce 500 answers."""
         options = {"announce": 500, "body": ROW, "want": ANSWER, **options}
         url = f"grpc://127.0.0.1:{self.grpc_port}/rig" if options.get("protocol") == "grpc" else self.url
@@ -138,7 +138,7 @@ class Posted(threading.Thread):
         except OSError as error:
             self._answer = error
 
-    def answer(self, seconds: float = 60) -> tuple[int, Any]:
+    def answer(self, seconds: float = 120) -> tuple[int, Any]:
         self.join(seconds)
         assert isinstance(self._answer, tuple), f"no answer to {self._rows}: {self._answer!r}"
         return self._answer

@@ -37,11 +37,11 @@ def test_T46_a_stream_that_is_moved_to_its_start_is_scored_once_more(
     pod.start_bridge()
     pod.start_runner()
     pod.publish(numbers(0, 1_000))
-    pod.wait_settled(seconds=90)
+    pod.wait_settled(seconds=150)
     assert pod.call("seek", "numbers", "", ["oldest"], False)
-    wait_until(lambda: how_often(pod).total() >= 2_000, seconds=60, what="all events to be scored again")
+    wait_until(lambda: how_often(pod).total() >= 2_000, seconds=120, what="all events to be scored again")
     pod.publish(numbers(1_000, 1_100))
-    wait_until(lambda: how_often(pod).total() >= 2_100, seconds=60, what="the events behind them")
+    wait_until(lambda: how_often(pod).total() >= 2_100, seconds=120, what="the events behind them")
     found = how_often(pod)
     assert {found[str(event["id"])] for event in numbers(0, 1_000)} == {2}
     assert {found[str(event["id"])] for event in numbers(1_000, 1_100)} == {1}
@@ -57,8 +57,8 @@ def test_T46_a_second_command_on_the_same_output_has_results_of_its_own_on_each_
     pod.start_bridge()
     pod.start_runner()
     pod.publish(numbers(0, 100))
-    pod.wait_settled(seconds=90)
+    pod.wait_settled(seconds=150)
     pod.stop_runner()
     pod.start_runner(command_name="again")
-    wait_until(lambda: how_often(pod).total() >= 200, seconds=60, what="each event to be scored by both")
+    wait_until(lambda: how_often(pod).total() >= 200, seconds=120, what="each event to be scored by both")
     assert set(how_often(pod).values()) == {2}

@@ -43,13 +43,13 @@ def test_an_audit_that_is_cut_short_leaves_no_process(tmp_path: Path, cut: signa
         stderr=subprocess.DEVNULL,
     )
     try:
-        wait_until(lambda: len(below(audit.pid)) >= 4, seconds=60, what="bridge, runner and two workers")
+        wait_until(lambda: len(below(audit.pid)) >= 4, seconds=120, what="bridge, runner and two workers")
         started = below(audit.pid)
         audit.send_signal(cut)
         assert audit.wait(120) == (-cut if cut == signal.SIGKILL else 130)
         wait_until(
             lambda: not any(map(lives, started)),
-            seconds=60,
+            seconds=120,
             what=f"the end of {started}, started by the audit",
         )
     finally:

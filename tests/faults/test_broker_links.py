@@ -109,4 +109,4 @@ def test_T15_a_link_to_the_broker_that_misbehaves_loses_nothing(
 def progress(pod: WatchedRig, before: str) -> None:
     """Wait until results come again."""
     scored = pod.status()["scored"]
-    wait_until(lambda: pod.status()["scored"] > scored, seconds=60, what=f"results before {before}")
+    wait_until(lambda: pod.status()["scored"] > scored, seconds=120, what=f"results before {before}")

@@ -145,7 +145,7 @@ def test_a_pod_gets_the_model_that_another_has_trained_and_none_whose_hash_is_wr
     fresh.start_bridge()
     fresh.start_runner()
     fresh.publish({"id": f"a-{n}", "n": n} for n in range(100))
-    wait_until(lambda: len(fresh.collect().results) >= 100, seconds=60, what="the answers")
+    wait_until(lambda: len(fresh.collect().results) >= 100, seconds=120, what="the answers")
     assert set(fresh.ledger.results) == {(f"a-{n}", 3.0 * n) for n in range(100)}
 
     with reached(fresh) as ctx:
@@ -157,7 +157,7 @@ def test_a_pod_gets_the_model_that_another_has_trained_and_none_whose_hash_is_wr
     deceived.start_bridge()
     deceived.start_runner()
     wait_until(
-        lambda: "is not the file that was trained" in deceived.log("runner"), seconds=60, what="the refusal"
+        lambda: "is not the file that was trained" in deceived.log("runner"), seconds=120, what="the refusal"
     )
     assert not list(deceived.folder.rglob("*.pickle"))
 

@@ -53,7 +53,7 @@ def test_T1_T2_T8_T9_kills_and_poisons_lose_nothing_by_columns(rig: Callable[...
         if part == 2:
             pod.kill_bridge()
         else:
-            wait_until(lambda: pod.kill_worker(rng), seconds=60, what="a worker to kill")
+            wait_until(lambda: pod.kill_worker(rng), seconds=120, what="a worker to kill")
 
     verdict = pod.wait_settled(seconds=120).audit(twice)
 
@@ -71,8 +71,8 @@ def test_T9_T45_misfits_are_dead_lettered_alone_with_pythons_reason(rig: Callabl
         [value, b"a"] for pair in zip(around[::2], MISFITS, around[1::2], strict=True) for value in pair
     ]
     pod.call("publish", "numbers", records)
-    wait_until(lambda: pod.status()["in"] == len(records), seconds=60, what="the events to be read")
-    wait_until(lambda: pod.status()["unsettled"] == 0, seconds=60, what="the events to be settled")
+    wait_until(lambda: pod.status()["in"] == len(records), seconds=120, what="the events to be read")
+    wait_until(lambda: pod.status()["unsettled"] == 0, seconds=120, what="the events to be settled")
 
     answers = [json.loads(value) for value in pod._values("answers")]
     assert [answer["id"] for answer in answers] == [f"a-{n}" for n in range(len(around))]

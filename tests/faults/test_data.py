@@ -99,7 +99,7 @@ def test_every_answer_has_its_write_and_no_other_while_workers_and_bridge_are_ki
             pod.kill_worker(rng)
         time.sleep(0.2)
 
-    verdict = pod.wait_settled(seconds=90).audit(twice)
+    verdict = pod.wait_settled(seconds=150).audit(twice)
 
     verdict.require_at_least_once()
     answers = dict(pod.ledger.results)
@@ -121,12 +121,12 @@ def test_T40_no_python_process_knows_the_password_of_a_connection(
         del pod.environment["DS_TEST_PASSWORD"]
     pod.start_runner()
     pod.publish({"id": f"a-{n}", "n": n} for n in range(20))
-    pod.wait_settled(seconds=90).audit(twice).require_at_least_once()
+    pod.wait_settled(seconds=150).audit(twice).require_at_least_once()
 
     said = [json.loads(value)["said"] for value in values_of(pod)]
     assert all("warehouse" in text and SECRET not in text for text in said), said
     wait_until(
-        lambda: len(pod.status()["workers"]) == 2, seconds=60, what="two workers, with all that they know"
+        lambda: len(pod.status()["workers"]) == 2, seconds=120, what="two workers, with all that they know"
     )
     assert pod.bridge is not None and pod.runner is not None
     for pid in pod.workers():

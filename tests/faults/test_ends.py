@@ -38,7 +38,7 @@ def test_a_runner_ends_within_seconds_while_its_bridge_is_away(rig: Callable[...
     pod.start_bridge()
     pod.start_runner()
     pod.publish({"id": f"a-{n}", "n": n} for n in range(100))
-    wait_until(lambda: pod.status()["scored"] == 100, seconds=60, what="100 scored")
+    wait_until(lambda: pod.status()["scored"] == 100, seconds=120, what="100 scored")
     assert pod.bridge is not None and pod.runner is not None
     os.kill(pod.bridge.pid, away)
 

@@ -90,13 +90,15 @@ def test_a_primary_that_stands_still_and_a_secondary_that_is_killed_lose_and_dou
 
     def scored(n: int, what: str) -> None:
         wait_until(
-            lambda: len({id for id, _ in pod.collect().results}) >= n, seconds=60, what=f"{n} results, {what}"
+            lambda: len({id for id, _ in pod.collect().results}) >= n,
+            seconds=120,
+            what=f"{n} results, {what}",
         )
 
     def active(side: str, times: int) -> None:
         told = f'"active":"{side}"'
         wait_until(
-            lambda: pod.log("bridge").count(told) >= times, seconds=60, what=f"the {side} to be active"
+            lambda: pod.log("bridge").count(told) >= times, seconds=120, what=f"the {side} to be active"
         )
 
     producers.write(range(2000))
@@ -127,7 +129,7 @@ def test_a_primary_that_stands_still_and_a_secondary_that_is_killed_lose_and_dou
     producers.write(range(8000, 9000))
     scored(9000, "all alive again")
 
-    verdict = pod.wait_settled(seconds=90).audit(twice)
+    verdict = pod.wait_settled(seconds=150).audit(twice)
     print(verdict)
     verdict.require_at_least_once()
     assert verdict.duplicates == 0, verdict

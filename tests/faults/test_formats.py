@@ -191,7 +191,7 @@ def test_avro_is_scored_and_answered_in_avro_and_what_does_not_decode_is_a_dead_
     pod.call("publish", "bytes_in", [[b, b"broken", ["trace", b"t"]] for b in broken])
     pod.start_runner()
     wait_until(lambda: len(tail(pod, "bytes_out")) >= 99, seconds=90, what="the answers")
-    wait_until(lambda: len(tail(pod, "flights.dead")) >= 6, seconds=60, what="the dead letters")
+    wait_until(lambda: len(tail(pod, "flights.dead")) >= 6, seconds=120, what="the dead letters")
 
     answers = [answer(r[4]) for r in tail(pod, "bytes_out")]
     ids = got(registry.url, f"/subjects/answers-{number}-value/versions/latest")["id"]
@@ -230,11 +230,11 @@ def test_a_registry_that_is_away_is_waited_for_and_blames_no_event(
     pod = started(rig, text)
     pod.start_runner()
     pod.call("publish", "bytes_in", [[flight(schema, n, delay=1.0), b"k"] for n in range(50)])
-    wait_until(lambda: "waiting for the schema registry" in pod.log("bridge"), seconds=60, what="the wait")
+    wait_until(lambda: "waiting for the schema registry" in pod.log("bridge"), seconds=120, what="the wait")
     assert tail(pod, "bytes_out") == [] and tail(pod, "flights.dead") == []
     registry.restart()
     wait_until(lambda: len(tail(pod, "bytes_out")) >= 49, seconds=90, what="the answers")
-    wait_until(lambda: len(tail(pod, "flights.dead")) > 0, seconds=60, what="the dead letter")
+    wait_until(lambda: len(tail(pod, "flights.dead")) > 0, seconds=120, what="the dead letter")
     assert len(tail(pod, "flights.dead")) == 1, "the one whose answer does not fit"
     assert "planted-pw-77" not in pod.log("bridge")
 
@@ -251,8 +251,8 @@ def test_an_id_that_the_registry_does_not_know_is_waited_for(
     with pytest.raises(urllib.error.HTTPError):
         got(registry.url, f"/schemas/ids/{coming}")
     pod.call("publish", "bytes_in", [[flight(coming, 1, delay=1.0), b"k"]])
-    wait_until(lambda: f"schema {coming}" in pod.log("bridge"), seconds=60, what="the wait")
+    wait_until(lambda: f"schema {coming}" in pod.log("bridge"), seconds=120, what="the wait")
     assert tail(pod, "flights.dead") == []
     renamed = FLIGHT.replace('"Flight"', f'"Flight{number}"')
     assert post(registry.url, f"/subjects/later-{number}/versions", {"schema": renamed})["id"] == coming
-    wait_until(lambda: len(tail(pod, "bytes_out")) == 1, seconds=60, what="the answer")
+    wait_until(lambda: len(tail(pod, "bytes_out")) == 1, seconds=120, what="the answer")

@@ -39,20 +39,20 @@ def test_T6_partitions_of_a_bridge_that_is_stopped_move_and_what_it_commits_afte
         one.start_runner()
     with publishing(other, pause=0.1):
         for one in (pod, other):
-            wait_until(lambda one=one: scores(one), seconds=60, what="both bridges to have a share")  # type: ignore[misc]
+            wait_until(lambda one=one: scores(one), seconds=120, what="both bridges to have a share")  # type: ignore[misc]
         assert pod.bridge is not None
         for _ in range(2):
             before = other.status()["in"]
             os.kill(pod.bridge.pid, signal.SIGSTOP)
             time.sleep(9)  # half as much again as the session
-            wait_until(lambda: other.status()["in"] > before, seconds=60, what="the other to take over")  # noqa: B023
+            wait_until(lambda: other.status()["in"] > before, seconds=120, what="the other to take over")  # noqa: B023
             os.kill(pod.bridge.pid, signal.SIGCONT)
             wait_until(
                 lambda: pod.status()["state"] == "running", seconds=30, what="the stopped one to come back"
             )
             time.sleep(2)
 
-    verdict = other.wait_settled(seconds=90).audit(twice)
+    verdict = other.wait_settled(seconds=150).audit(twice)
     print(verdict)
     verdict.require_at_least_once()
     refused = pod.metric("ds_kafka_stale_positions_total") + pod.metric("ds_commit_errors_total")
@@ -86,7 +86,7 @@ def test_T14_a_bridge_that_is_added_or_removed_every_ten_seconds_loses_nothing_a
                 leave(others.pop(rng.randrange(len(others))), killed=change % 3 == 0)
             time.sleep(max(0.0, 10 - (time.monotonic() - began)))
 
-    verdict = pod.wait_settled(seconds=90).audit(twice)
+    verdict = pod.wait_settled(seconds=150).audit(twice)
     print(verdict)
     verdict.require_at_least_once()
     assert verdict.inversions == 0, verdict
@@ -96,7 +96,7 @@ def join(pod: WatchedRig) -> None:
     """The runner is up before anybody asks it to end."""
     pod.start_bridge()
     pod.start_runner()
-    wait_until(lambda: pod.status()["workers"], seconds=60, what="its worker")
+    wait_until(lambda: pod.status()["workers"], seconds=120, what="its worker")
 
 
 def leave(pod: WatchedRig, *, killed: bool) -> None:

@@ -114,13 +114,13 @@ def test_events_that_were_answered_have_a_fate_though_bridge_and_workers_are_kil
     rng = random.Random(SEED)
     senders = Senders(pod, port, threads=16)
     with senders.at_work():
-        wait_until(lambda: senders.statuses.get(200, 0) > 50, seconds=60, what="fifty answers")
+        wait_until(lambda: senders.statuses.get(200, 0) > 50, seconds=120, what="fifty answers")
         for round in range(6):
             answered = senders.statuses[200]
             pod.kill_bridge() if round % 2 else pod.kill_worker(rng)
-            wait_until(lambda n=answered: senders.statuses[200] > n + 50, seconds=60, what="more answers")  # type: ignore[misc]
+            wait_until(lambda n=answered: senders.statuses[200] > n + 50, seconds=120, what="more answers")  # type: ignore[misc]
     print(senders.statuses, len(senders.unanswered), "cut off")
-    verdict = pod.wait_settled(seconds=90).audit(twice)
+    verdict = pod.wait_settled(seconds=150).audit(twice)
     print(verdict)
     verdict.require_at_least_once()
 
@@ -138,14 +138,14 @@ def test_a_bridge_that_is_told_to_stop_answers_every_request(rig: Callable[..., 
             answered = senders.statuses.get(200, 0)
             wait_until(
                 lambda n=answered: senders.statuses.get(200, 0) > n + 50,  # type: ignore[misc]
-                seconds=60,
+                seconds=120,
                 what="more answers",
             )
             pod.stop_bridge()
             pod.start_bridge()
     print(senders.statuses)
     assert senders.unanswered == []
-    verdict = pod.wait_settled(seconds=90).audit(twice)
+    verdict = pod.wait_settled(seconds=150).audit(twice)
     print(verdict)
     verdict.require_at_least_once()
 
@@ -218,9 +218,9 @@ def test_an_endpoint_in_bad_moods_gets_every_output_once_by_its_id(rig: Callable
     pod.start_runner()
     pod.poisons.add(7777)  # refused for good
     pod.publish({"id": f"p{n % 50}-{n}", "n": n} for n in range(7000, 9000))
-    wait_until(lambda: len(endpoint.answers) > 300, seconds=60, what="300 outputs at the endpoint")
+    wait_until(lambda: len(endpoint.answers) > 300, seconds=120, what="300 outputs at the endpoint")
     pod.kill_bridge()
-    wait_until(lambda: len(endpoint.answers) > 800, seconds=60, what="800 outputs at the endpoint")
+    wait_until(lambda: len(endpoint.answers) > 800, seconds=120, what="800 outputs at the endpoint")
     endpoint.bad = False
 
     def stored() -> set[str]:
@@ -229,7 +229,7 @@ def test_an_endpoint_in_bad_moods_gets_every_output_once_by_its_id(rig: Callable
     try:
         wait_until(
             lambda: pod.status()["unsettled"] == 0 and len(stored() - {"p27-7777"}) == 1999,
-            seconds=60,
+            seconds=120,
             what="all outputs at the endpoint",
         )
         letters = [json.loads(record[4]) for record in pod.call("tail", "numbers.dead", "", 5000, 0)[0]]

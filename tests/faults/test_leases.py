@@ -66,11 +66,11 @@ def test_T28_results_of_no_lease_or_of_one_answered_are_counted_and_dropped(rig:
         settled += len((batch := liar.batch()).payloads)
         liar.answer(batch)
 
-    verdict = pod.wait_settled(seconds=90).audit(twice)
+    verdict = pod.wait_settled(seconds=150).audit(twice)
 
     verdict.require_at_least_once()
     assert (verdict.out, verdict.duplicates) == (10, 0), verdict
-    wait_until(lambda: pod.metric("ds_results_dropped_total") == 4, seconds=60, what="four results dropped")
+    wait_until(lambda: pod.metric("ds_results_dropped_total") == 4, seconds=120, what="four results dropped")
     assert pod.metric("ds_results_dropped_total", reason="other_bridge") == 1
 
 
@@ -87,7 +87,7 @@ def test_T28_a_result_before_its_turn_ends_the_worker_and_loses_nothing(rig: Cal
     assert lost.bye is not None and lost.bye.code == ByeCode.ORDER
 
     pod.start_runner()
-    verdict = pod.wait_settled(seconds=90).audit(twice)
+    verdict = pod.wait_settled(seconds=150).audit(twice)
     verdict.require_at_least_once()
     assert (verdict.out, verdict.dead, verdict.duplicates) == (2_000, 0, 0), verdict
 
@@ -102,10 +102,10 @@ def test_T31_a_worker_that_grants_nothing_gets_nothing_and_keeps_nobody_waiting(
     pod.start_runner()
     pod.publish({"id": f"a-{n}", "n": n} for n in range(2_000))
 
-    verdict = pod.wait_settled(seconds=90).audit(twice)
+    verdict = pod.wait_settled(seconds=150).audit(twice)
 
     verdict.require_at_least_once()
     assert (verdict.out, verdict.duplicates) == (2_000, 0), verdict
-    wait_until(lambda: len(pod.status()["workers"]) == 2, seconds=60, what="both workers")
+    wait_until(lambda: len(pod.status()["workers"]) == 2, seconds=120, what="both workers")
     with contextlib.closing(miser.connection):
         assert miser.connection.receive(0.2) is None

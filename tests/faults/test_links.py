@@ -29,12 +29,12 @@ def behind(rig: Callable[..., Rig], link: ToxicProxy, pod: Rig) -> None:
     """Bridge and runner with the link between them, and the first events scored."""
     pod.start_runner(port=link.port)
     numbers(pod, 0, 500)
-    wait_until(lambda: pod.status()["scored"] == 500, seconds=60, what="500 scored")
+    wait_until(lambda: pod.status()["scored"] == 500, seconds=120, what="500 scored")
 
 
 def unharmed(pod: Rig, events: int) -> Verdict:
     """All came out once and in order, and nobody was blamed."""
-    verdict = pod.wait_settled(seconds=90).audit(twice)
+    verdict = pod.wait_settled(seconds=150).audit(twice)
     print(verdict)
     verdict.require_at_least_once()
     assert (verdict.out, verdict.duplicates, verdict.dead, verdict.inversions) == (events, 0, 0, 0), verdict
@@ -64,7 +64,7 @@ def test_T16_links_that_stall_past_the_deadline_are_given_up_and_dialled_again(
         behind(rig, link, pod)
         link.set(black_hole=True)
         numbers(pod, 500, 2_500)
-        wait_until(lambda: pod.metric("ds_deadlines_missed_total") > 0, seconds=60, what="a missed deadline")
+        wait_until(lambda: pod.metric("ds_deadlines_missed_total") > 0, seconds=120, what="a missed deadline")
         link.set(black_hole=False)
         numbers(pod, 2_500, 3_000)
         unharmed(pod, 3_000)
@@ -110,7 +110,7 @@ def test_T16_connections_that_are_cut_within_a_frame_are_dialled_again(
         link.set(cut_after=20_011, direction=direction)
         for part in range(10):
             numbers(pod, 500 + 500 * part, 1_000 + 500 * part)
-            wait_until(lambda: pod.status()["unsettled"] < 500, seconds=60, what="most to be settled")
+            wait_until(lambda: pod.status()["unsettled"] < 500, seconds=120, what="most to be settled")
         unharmed(pod, 5_500)
         assert link.broken >= 5
 
@@ -121,11 +121,11 @@ def dying_links(rig: Callable[..., Rig], seed: int, links: int) -> None:
     pod.start_bridge()
     with ToxicProxy(pod.port, rng=random.Random(seed), lifetime=(0.5, 1.5)) as link:
         pod.start_runner(port=link.port)
-        wait_until(lambda: pod.status()["state"] == "running", seconds=60, what="the first worker")
+        wait_until(lambda: pod.status()["state"] == "running", seconds=120, what="the first worker")
         published = 0
         while link.broken < links:
             numbers(pod, published, published := published + 500)
-            wait_until(lambda: pod.status()["unsettled"] < 2_000, seconds=60, what="most to be settled")
+            wait_until(lambda: pod.status()["unsettled"] < 2_000, seconds=120, what="most to be settled")
         print(f"seed {seed}, {link.broken} links broken")
         unharmed(pod, published)
     assert pod.log("bridge").count('"level":"ERROR"') == 0

@@ -27,20 +27,20 @@ def test_T39_a_model_whose_file_has_changed_is_refused_and_the_one_that_serves_g
     pod.start_bridge()
     pod.start_runner()
     pod.publish({"id": f"a-{n}", "n": n} for n in range(100))
-    pod.wait_settled(seconds=90)
+    pod.wait_settled(seconds=150)
     files = [f for f in (pod.folder / "models").rglob("*") if f.is_file() and f.suffix not in (".json", "")]
     for file in files:
         file.write_bytes(file.read_bytes()[:-1] + b"?")
     pod.publish({"id": f"a-{n}", "n": n} for n in range(100, 200))
 
-    verdict = pod.wait_settled(seconds=90).audit(twice)
+    verdict = pod.wait_settled(seconds=150).audit(twice)
     verdict.require_at_least_once()
     assert (verdict.out, verdict.dead) == (200, 0), verdict
 
     pod.stop_runner()
     pod.start_runner()
     assert pod.runner is not None
-    wait_until(lambda: "could not load its model" in pod.log("runner"), seconds=60, what="the refusal")
+    wait_until(lambda: "could not load its model" in pod.log("runner"), seconds=120, what="the refusal")
     assert pod.status()["state"] == "waiting"
 
 
@@ -61,7 +61,7 @@ def test_T40_no_log_and_no_metric_holds_the_token_or_a_payload(rig: Callable[...
     pod.call("publish", "numbers", [[b'{"id": "payload4711-999", "n": "not a number"}', b"k"]])
     pod.ledger.attempted.add("payload4711-999")
     pod.ledger.poisons.add("payload4711-999")
-    pod.wait_settled(seconds=90).audit(twice).require_at_least_once()
+    pod.wait_settled(seconds=150).audit(twice).require_at_least_once()
     metrics = pod.metrics()
     dead: Any = pod.call("tail", "numbers.dead", "", 100, 0)[0]  # type: ignore[index]
     letters = repr([record[5] for record in dead])  # their values are the payloads, and meant to be
@@ -81,7 +81,7 @@ def test_T46_a_stream_that_is_made_again_is_read_from_its_start(rig: Callable[..
     pod.start_bridge()
     pod.start_runner()
     pod.publish({"id": f"a-{n}", "n": n} for n in range(100))
-    pod.wait_settled(seconds=90)
+    pod.wait_settled(seconds=150)
     pod.stop_bridge()
     for folder in (pod.folder / "state").rglob("numbers"):
         if folder.is_dir():
@@ -90,7 +90,7 @@ def test_T46_a_stream_that_is_made_again_is_read_from_its_start(rig: Callable[..
     pod.await_bridge()
     pod.publish({"id": f"b-{n}", "n": n} for n in range(100))
 
-    verdict = pod.wait_settled(seconds=90).audit(twice)
+    verdict = pod.wait_settled(seconds=150).audit(twice)
 
     verdict.require_at_least_once()
     assert (verdict.out, verdict.dead, verdict.duplicates) == (200, 0, 0), verdict
@@ -102,10 +102,10 @@ def test_T46_a_second_command_on_the_same_output_has_results_of_its_own(rig: Cal
     pod.start_bridge()
     pod.start_runner()
     pod.publish({"id": f"a-{n}", "n": n} for n in range(100))
-    pod.wait_settled(seconds=90)
+    pod.wait_settled(seconds=150)
     pod.stop_runner()
     pod.start_runner(command_name="again")
-    wait_until(lambda: _results(pod) == 200, seconds=60, what="each event to be scored by both")
+    wait_until(lambda: _results(pod) == 200, seconds=120, what="each event to be scored by both")
 
 
 def _results(pod: Rig) -> int:

@@ -77,7 +77,7 @@ def test_T8_a_dead_letter_tells_position_cause_and_attempts(rig: Callable[..., R
     pod.start_bridge()
     pod.start_runner()
     pod.publish({"id": f"a-{n}", "n": n} for n in range(1_200, 1_300))
-    pod.wait_settled(seconds=90)
+    pod.wait_settled(seconds=150)
 
     records, _ = pod.call("tail", "numbers.dead", "", 10, 0)
     (record,) = records
@@ -181,4 +181,4 @@ def test_T13_an_event_that_always_hangs_is_dead_after_a_bounded_number_of_tries_
     tries = (pod.folder / "hangs").read_text().split()
     assert 3 <= len(tries) <= 20 and tries[-2:] == ["1", "1"], tries
     assert pod.log("runner").count("in hold") >= 3, "each hang leaves its stack"
-    wait_until(lambda: pod.status()["lag"] == 0, seconds=60, what="the lag to be gone")
+    wait_until(lambda: pod.status()["lag"] == 0, seconds=120, what="the lag to be gone")

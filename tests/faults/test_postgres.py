@@ -157,13 +157,13 @@ def end_by_turns(pod: WatchedRig, server: Component, steps: Sequence[str]) -> No
         for step in steps:
             end_at(pod, step, rng.randint(2, 6))
             pod.start_bridge()
-            wait_until(lambda: pod.status()["scored"] > 0, seconds=60, what="results")
+            wait_until(lambda: pod.status()["scored"] > 0, seconds=120, what="results")
             pod.kill_worker(rng)
             server.kill()
             server.restart()
             pod.kills += 1
             pod.kill_bridge()
-            wait_until(lambda: pod.status()["scored"] > 0, seconds=60, what="results")
+            wait_until(lambda: pod.status()["scored"] > 0, seconds=120, what="results")
             assert pod.bridge is not None
             pod.bridge.kill()
             pod.bridge.wait()

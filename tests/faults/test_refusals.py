@@ -71,7 +71,7 @@ def test_T9_what_raises_or_answers_what_cannot_be_is_dead_lettered_and_its_neigh
     pod.start_runner()
     pod.publish({"id": f"p{n % 20}-{n}", "n": n} for n in range(3_000))
 
-    verdict = pod.wait_settled(seconds=90).audit(twice)
+    verdict = pod.wait_settled(seconds=150).audit(twice)
 
     verdict.require_at_least_once()
     assert (verdict.out, verdict.dead, verdict.duplicates) == (3_000 - len(poisons), len(poisons), 0), verdict
@@ -114,7 +114,7 @@ def test_T10_a_result_above_the_limit_of_its_sink_is_dead_lettered_once_and_not_
     pod.start_runner()
     pod.publish({"id": f"p{n % 20}-{n}", "n": n} for n in range(1_000))
 
-    verdict = pod.wait_settled(seconds=90).audit(twice)
+    verdict = pod.wait_settled(seconds=150).audit(twice)
 
     verdict.require_at_least_once()
     assert (verdict.out, verdict.dead, verdict.duplicates) == (995, 5, 0), verdict
@@ -159,12 +159,12 @@ def test_T11_nothing_is_committed_past_a_poison_while_the_dead_letters_have_nowh
     pod.start_bridge()
     pod.start_runner()
     pod.publish({"id": f"p{n % 20}-{n}", "n": n} for n in range(1_000))
-    pod.wait_settled(seconds=90)
+    pod.wait_settled(seconds=150)
 
     letters.kill()
     pod.publish({"id": f"p{n % 20}-{n}", "n": n} for n in range(1_000, 3_000))
     wait_until(
-        lambda: pod.metric("ds_sink_retries_total") > 3, seconds=60, what="the letter to be tried again"
+        lambda: pod.metric("ds_sink_retries_total") > 3, seconds=120, what="the letter to be tried again"
     )
     (moved,) = pod.call("seek", "numbers", "", ["newest"], True)[2]  # type: ignore[index]
     first = moved[3] - 3_000  # the offset of number 0
@@ -174,8 +174,8 @@ def test_T11_nothing_is_committed_past_a_poison_while_the_dead_letters_have_nowh
 
     letters.restart()
     wait_until(
-        lambda: pod.metric("ds_events_total", fate="dead") == 1, seconds=60, what="the letter to be stored"
+        lambda: pod.metric("ds_events_total", fate="dead") == 1, seconds=120, what="the letter to be stored"
     )
-    verdict = pod.wait_settled(seconds=90).audit(twice)
+    verdict = pod.wait_settled(seconds=150).audit(twice)
     verdict.require_at_least_once()
     assert (verdict.out, verdict.dead, verdict.duplicates, verdict.inversions) == (2_999, 1, 0, 0), verdict

@@ -32,14 +32,14 @@ def test_T36_twenty_rolling_restarts_under_load_lose_and_repeat_nothing(
     pod.start_runner()
     with publishing(pod):
         for _ in range(ROUNDS):
-            wait_until(lambda: works(pod), seconds=60, what="results")
+            wait_until(lambda: works(pod), seconds=120, what="results")
             pod.stop_bridge()
             pod.start_bridge()
-            wait_until(lambda: works(pod), seconds=60, what="results of the new bridge")
+            wait_until(lambda: works(pod), seconds=120, what="results of the new bridge")
             pod.stop_runner()
             pod.start_runner()
 
-    verdict = pod.wait_settled(seconds=90).audit(twice)
+    verdict = pod.wait_settled(seconds=150).audit(twice)
     print(verdict)
     verdict.require_at_least_once()
     assert (verdict.duplicates, verdict.dead, verdict.inversions) == (0, 0, 0), verdict

@@ -125,7 +125,7 @@ def test_T52_lists_of_ten_thousand_rows_give_way_to_single_rows(service: Service
     keys = ", request_timeout: 60s, queue: {rows: 65536}"
     pod = service(resting(20), model="Resting", workers=1, keys=keys).start()
     before = pod.memory.bridge
-    with pod.load(seconds=60, rows=10_000, connections=2, announce=1) as lists:
+    with pod.load(seconds=600, rows=10_000, connections=2, announce=1) as lists:
         lists.await_answers()
         report = innocents(pod, seconds=5, rate=20)
         others = lists.end()
@@ -141,8 +141,8 @@ def test_T53_what_clients_that_have_gone_asked_for_costs_the_others_nothing(serv
     body = b'{"id": "gone-1", "n": 1}'
     with connections(pod, 400) as links:
         trickle(links, HEAD + b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
-        wait_until(lambda: pod.queued() > 300, seconds=60, what="the rows to be taken")
-    wait_until(lambda: pod.queued() == 0, seconds=60, what="the rows to be given up")
+        wait_until(lambda: pod.queued() > 300, seconds=120, what="the rows to be taken")
+    wait_until(lambda: pod.queued() == 0, seconds=120, what="the rows to be given up")
     assert pod.post({"id": "a-7", "n": 7}) == (200, {"id": "a-7", "value": 14.0})
     assert pod.status()["scored"] < 300, "Python worked for those who had gone"
 
@@ -160,7 +160,7 @@ def test_T53_clients_that_come_and_go_for_a_minute_leave_nothing_behind(service:
         report = load.end()
     require_unharmed(pod, report, before)
     wait_until(
-        lambda: pod.queued() == 0 and pod.metric("ds_http_connections") < 5, seconds=60, what="nothing left"
+        lambda: pod.queued() == 0 and pod.metric("ds_http_connections") < 5, seconds=120, what="nothing left"
     )
 
 

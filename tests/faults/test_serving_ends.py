@@ -84,4 +84,4 @@ def test_T49_twenty_ends_under_load_lose_nothing(service: Services, protocol: st
     for _ in range(20):
         ended_under_load(pod, protocol, tell_the_bridge).require_all_right()
         pod.start_bridge()
-        wait_until(pod.is_ready, seconds=60, what="the front to be ready again")
+        wait_until(pod.is_ready, seconds=120, what="the front to be ready again")

@@ -22,12 +22,12 @@ DIE, HANG, RAISE, SWELL = -1, -2, -3, -4  # of science.ORDERED
 def killed_again_and_again(pod: Service, rng: random.Random, times: int) -> None:
     """A worker each time, once all of them are there again."""
     for _ in range(times):
-        wait_until(lambda: len(pod.status()["workers"]) == 2, seconds=60, what="both workers")
+        wait_until(lambda: len(pod.status()["workers"]) == 2, seconds=120, what="both workers")
         deaths = pod.metric("ds_worker_deaths_total")
         assert pod.kill_worker(rng)
         wait_until(
             lambda deaths=deaths: pod.metric("ds_worker_deaths_total") > deaths,  # type: ignore[misc]
-            seconds=60,
+            seconds=120,
             what="the death to be seen",
         )
 
@@ -76,7 +76,7 @@ def test_T51_a_row_that_takes_its_worker_with_it_fails_alone(
     service: Services, order: int, statuses: set[int]
 ) -> None:
     pod = service(ORDERED, model="Ordered", workers=2, deadline="3s", keys=", request_timeout: 100s").start()
-    with pod.load(connections=16, seconds=120) as load:
+    with pod.load(connections=16) as load:
         load.await_answers()
         status, said = pod.post({"id": "bad", "n": order}, seconds=120)
         report = load.end()
@@ -101,7 +101,7 @@ def test_T51_a_row_that_kills_leaves_its_list_and_its_neighbours_their_answers(s
 
 def test_T51_a_row_that_does_not_fit_into_memory_fails_alone(service: Services) -> None:
     pod = service(LIMITED, model="Ordered", workers=2, keys=", request_timeout: 60s").start()
-    with pod.load(connections=16, seconds=120) as load:
+    with pod.load(connections=16) as load:
         load.await_answers()
         status, said = pod.post({"id": "bad", "n": SWELL}, seconds=90)
         report = load.end()

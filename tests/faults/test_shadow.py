@@ -82,8 +82,8 @@ def shadow(pod: Rig) -> dict[str, Any]:
 def test_a_shadow_says_how_often_and_how_far_it_differs(rig: Callable[..., Rig]) -> None:
     pod = shadowed(rig, 2.5)
     pod.publish(numbers(1_000))
-    pod.wait_settled(seconds=90).audit(twice).require_at_least_once()
-    wait_until(lambda: shadow(pod)["compared"] == 1_000, seconds=60, what="all to be compared")
+    pod.wait_settled(seconds=150).audit(twice).require_at_least_once()
+    wait_until(lambda: shadow(pod)["compared"] == 1_000, seconds=120, what="all to be compared")
 
     told = shadow(pod)
     assert (told["model"], told["models"], told["workers"]) == ("1", ["1"], 1)
@@ -106,7 +106,7 @@ def test_a_shadow_says_how_often_and_how_far_it_differs(rig: Callable[..., Rig])
     wait_until(
         lambda: shadow(pod)["compared"] >= 100, seconds=30, what="the shadow to come back to a new bridge"
     )
-    pod.wait_settled(seconds=90).audit(twice).require_at_least_once()
+    pod.wait_settled(seconds=150).audit(twice).require_at_least_once()
 
 
 @pytest.mark.parametrize("mood", ["crashing", "hanging", "slow", "unloadable"])
@@ -114,17 +114,17 @@ def test_whatever_a_shadow_does_the_command_scores_stores_and_commits_everything
     rig: Callable[..., Rig], mood: str
 ) -> None:
     pod = shadowed(rig, 2.0, mood, queue=200)
-    wait_until(lambda: pod.status()["ready"], seconds=60, what="the command to be ready")
+    wait_until(lambda: pod.status()["ready"], seconds=120, what="the command to be ready")
     began = time.monotonic()
     for _ in range(3):  # one after the other, so that the shadow has had its time to be in the way
         pod.publish(numbers(1_500))
         time.sleep(0.3)
-    settled = pod.wait_settled(seconds=90)
+    settled = pod.wait_settled(seconds=150)
     took = time.monotonic() - began
     verdict = settled.audit(twice)
     verdict.require_at_least_once()
     assert verdict.dead == 0
-    wait_until(lambda: pod.status()["lag"] == 0, seconds=60, what="the lag to be looked at again")
+    wait_until(lambda: pod.status()["lag"] == 0, seconds=120, what="the lag to be looked at again")
     now = pod.status()
     assert (now["state"], now["ready"], now["unsettled"], now["lag"]) == ("running", True, 0, 0)
     assert (now["scored"], now["redelivered"], now["worker_deaths"]) == (4_500, 0, 0)
@@ -148,8 +148,8 @@ def test_a_shadow_whose_workers_are_killed_comes_back_and_the_command_notices_no
         pod.publish({"id": f"{round}-{n}", "n": n} for n in range(500))
         killed = other_worker(pod, killed)
         os.kill(killed, signal.SIGKILL)
-    pod.wait_settled(seconds=90).audit(twice).require_at_least_once()
-    wait_until(lambda: shadow(pod)["compared"] == 1_500, seconds=60, what="all to be compared")
+    pod.wait_settled(seconds=150).audit(twice).require_at_least_once()
+    wait_until(lambda: shadow(pod)["compared"] == 1_500, seconds=120, what="all to be compared")
     assert shadow(pod)["differing"] == 0
     assert pod.status()["worker_deaths"] == 0
 
@@ -157,8 +157,8 @@ def test_a_shadow_whose_workers_are_killed_comes_back_and_the_command_notices_no
 def test_what_a_shadow_writes_goes_nowhere(rig: Callable[..., Rig]) -> None:
     pod = shadowed(rig, 2.0, "writing")
     pod.publish(numbers(500))
-    verdict = pod.wait_settled(seconds=90).audit(twice)
-    wait_until(lambda: shadow(pod)["compared"] == 500, seconds=60, what="all to be compared")
+    verdict = pod.wait_settled(seconds=150).audit(twice)
+    wait_until(lambda: shadow(pod)["compared"] == 500, seconds=120, what="all to be compared")
     assert shadow(pod)["dropped_writes"] > 0
     verdict = pod.collect().audit(twice)
     verdict.require_at_least_once()
@@ -177,7 +177,7 @@ def test_what_a_shadow_writes_goes_nowhere(rig: Callable[..., Rig]) -> None:
 
 def other_worker(pod: Rig, than: int) -> int:
     """The process of the shadow's worker, when it is another."""
-    wait_until(lambda: bool(set(shadow_pids(pod)) - {than}), seconds=60, what="a worker of the shadow")
+    wait_until(lambda: bool(set(shadow_pids(pod)) - {than}), seconds=120, what="a worker of the shadow")
     return next(iter(set(shadow_pids(pod)) - {than}))
 
 

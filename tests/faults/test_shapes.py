@@ -42,7 +42,7 @@ def test_T43_rows_out_of_place_are_refused_and_no_answer_moves(rig: Callable[...
     pod.poisons = {77}
     pod.publish({"id": f"a-{n}", "n": n} for n in range(200))
 
-    verdict = pod.wait_settled(seconds=90).audit(twice)
+    verdict = pod.wait_settled(seconds=150).audit(twice)
 
     verdict.require_at_least_once()
     assert (verdict.out, verdict.dead, verdict.duplicates) == (199, 1, 0), verdict
@@ -92,8 +92,8 @@ def test_T45_smuggled_events_die_and_no_neighbours_answer_moves(rig: Callable[..
     wanted = {f"a-{n}" for n in range(6)}
     pod.ledger.attempted = pod.ledger.acknowledged = wanted
 
-    wait_until(lambda: pod.status()["in"] == len(values), seconds=60, what="the events to be read")
-    wait_until(lambda: pod.status()["unsettled"] == 0, seconds=60, what="the events to be settled")
+    wait_until(lambda: pod.status()["in"] == len(values), seconds=120, what="the events to be read")
+    wait_until(lambda: pod.status()["unsettled"] == 0, seconds=120, what="the events to be settled")
     dead = [record[4] for record in pod.call("tail", "numbers.dead", "", 100, 0)[0]]
     answers, _ = pod.call("tail", "answers", "", 100, 0)
     results = {json.loads(record[4])["id"]: json.loads(record[4])["value"] for record in answers}

@@ -93,8 +93,8 @@ def test_T32_events_of_any_size_are_byte_exact_or_dead_letters(
             refused += 1
     assert refused >= 1, "a value above the limit was taken"
 
-    wait_until(lambda: len(records(pod, "answers")) >= len(good), seconds=60, what="all results")
-    wait_until(lambda: len(records(pod, "numbers.dead")) >= len(bad), seconds=60, what="all dead letters")
+    wait_until(lambda: len(records(pod, "answers")) >= len(good), seconds=120, what="all results")
+    wait_until(lambda: len(records(pod, "numbers.dead")) >= len(bad), seconds=120, what="all dead letters")
     answers = {
         json.loads(record[4])["id"]: json.loads(record[4])["digest"] for record in records(pod, "answers")
     }
@@ -115,8 +115,8 @@ def test_T32_an_event_that_fits_in_no_frame_is_dead_and_its_neighbours_are_not(
     add(redis.url, topic, event(1, 64 << 20))
     pod.call("publish", "numbers", [[neighbours[1], b"k"]])
 
-    wait_until(lambda: len(records(pod, "answers")) >= 2, seconds=60, what="the neighbours' results")
-    wait_until(lambda: len(records(pod, "numbers.dead")) >= 1, seconds=60, what="the dead letter")
+    wait_until(lambda: len(records(pod, "answers")) >= 2, seconds=120, what="the neighbours' results")
+    wait_until(lambda: len(records(pod, "numbers.dead")) >= 1, seconds=120, what="the dead letter")
     (letter,) = records(pod, "numbers.dead")
     assert json.loads(letter[4])["bytes"] == 64 << 20
     assert {json.loads(record[4])["id"] for record in records(pod, "answers")} == {"a-0", "a-2"}
@@ -138,7 +138,7 @@ def test_T32_heartbeats_do_not_wait_for_large_events(rig: Rigs) -> None:
     pod = rig(SIZED, model="Digests", workers=2)
     pod.start_bridge()
     pod.start_runner()
-    wait_until(lambda: len(pod.status()["workers"]) == 2, seconds=60, what="two workers")
+    wait_until(lambda: len(pod.status()["workers"]) == 2, seconds=120, what="two workers")
     quiet = lateness(pod)
     over = threading.Event()
 

@@ -153,7 +153,7 @@ class Soak:
     def restart_the_runner(self) -> None:
         self.pod.stop_runner()
         self.pod.start_runner(port=self.link.port)
-        wait_until(lambda: bool(self.pod.status()["workers"]), seconds=60, what="the new runner's workers")
+        wait_until(lambda: bool(self.pod.status()["workers"]), seconds=120, what="the new runner's workers")
 
     def _stopped(self, pid: int) -> None:
         os.kill(pid, signal.SIGSTOP)
@@ -217,7 +217,7 @@ def test_T41_random_faults_for_minutes_lose_nothing_and_leave_nothing_behind(rig
     with ToxicProxy(pod.port, rng=random.Random(SEED)) as link:
         pod.start_runner(port=link.port)
         soak = Soak(pod, link, SEED)
-        wait_until(lambda: pod.status()["scored"] > 500, seconds=60, what="results")
+        wait_until(lambda: pod.status()["scored"] > 500, seconds=120, what="results")
         try:
             looks = [Held.by(pod) for _ in soak.run(soak.gentle(), SECONDS)]
             for _ in soak.run(soak.harsh(), SECONDS):

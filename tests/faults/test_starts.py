@@ -22,14 +22,16 @@ def test_T3_a_bridge_that_starts_while_its_broker_is_down_waits_for_it(
     pod = rig(DOUBLE, workers=1, program=program(server.url, settings=create))
     server.kill()
     pod.start_bridge()
-    wait_until(lambda: "waiting for" in pod.log("bridge"), seconds=60, what="the bridge to say that it waits")
+    wait_until(
+        lambda: "waiting for" in pod.log("bridge"), seconds=120, what="the bridge to say that it waits"
+    )
     assert pod.bridge is not None and pod.bridge.poll() is None
 
     server.restart()
 
     pod.start_runner()
     pod.publish({"id": f"a-{n}", "n": n} for n in range(100))
-    pod.wait_settled(seconds=90).audit(twice).require_at_least_once()
+    pod.wait_settled(seconds=150).audit(twice).require_at_least_once()
 
 
 def test_T3_a_bridge_that_waits_for_its_broker_ends_in_order_when_it_is_asked_to(
@@ -39,5 +41,7 @@ def test_T3_a_bridge_that_waits_for_its_broker_ends_in_order_when_it_is_asked_to
     pod = rig(DOUBLE, workers=1, program=program(server.url))
     server.kill()
     pod.start_bridge()
-    wait_until(lambda: "waiting for" in pod.log("bridge"), seconds=60, what="the bridge to say that it waits")
+    wait_until(
+        lambda: "waiting for" in pod.log("bridge"), seconds=120, what="the bridge to say that it waits"
+    )
     pod.stop_bridge()

@@ -59,7 +59,7 @@ def end_at(pod: WatchedRig, step: str, n: int) -> None:
     if pod.runner is None:
         pod.start_runner()
     if step == "draining":
-        wait_until(lambda: pod.status()["scored"] > 0, seconds=60, what="results")
+        wait_until(lambda: pod.status()["scored"] > 0, seconds=120, what="results")
         pod.bridge.terminate()
     try:
         assert pod.bridge.wait(120) == -signal.SIGKILL

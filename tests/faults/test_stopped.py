@@ -17,24 +17,24 @@ def test_T5_the_late_result_of_a_worker_that_was_stopped_is_dropped(rig: Callabl
     pod.start_bridge()
     pod.start_runner()
     pod.publish({"id": f"a-{n}", "n": n} for n in range(500))
-    wait_until(lambda: pod.status()["scored"] == 500, seconds=60, what="500 scored")
+    wait_until(lambda: pod.status()["scored"] == 500, seconds=120, what="500 scored")
     assert pod.runner is not None
-    wait_until(lambda: len(pod.status()["workers"]) == 2, seconds=60, what="two workers")
+    wait_until(lambda: len(pod.status()["workers"]) == 2, seconds=120, what="two workers")
     os.kill(pod.runner.pid, signal.SIGSTOP)
     stopped = pod.workers()[0]
     os.kill(stopped, signal.SIGSTOP)
     pod.publish({"id": f"a-{n}", "n": n} for n in range(500, 5_000))
-    wait_until(lambda: pod.metric("ds_deadlines_missed_total") > 0, seconds=60, what="its leases to end")
+    wait_until(lambda: pod.metric("ds_deadlines_missed_total") > 0, seconds=120, what="its leases to end")
 
     os.kill(stopped, signal.SIGCONT)  # before the bridge closes its connection, 5 s behind the deadline
     wait_until(
         lambda: pod.metric("ds_results_dropped_total", reason="ended") > 0,
-        seconds=60,
+        seconds=120,
         what="the late result to be counted",
     )
     os.kill(pod.runner.pid, signal.SIGCONT)
 
-    verdict = pod.wait_settled(seconds=90).audit(twice)
+    verdict = pod.wait_settled(seconds=150).audit(twice)
     verdict.require_at_least_once()
     assert (verdict.out, verdict.dead, verdict.duplicates) == (5_000, 0, 0), verdict
 
@@ -44,7 +44,7 @@ def test_T6_a_bridge_that_was_stopped_past_the_deadline_blames_nobody(rig: Calla
     pod.start_bridge()
     pod.start_runner()
     pod.publish({"id": f"a-{n}", "n": n} for n in range(500))
-    wait_until(lambda: pod.status()["scored"] == 500, seconds=60, what="500 scored")
+    wait_until(lambda: pod.status()["scored"] == 500, seconds=120, what="500 scored")
     assert pod.bridge is not None
     for start in range(500, 10_500, 2_500):
         pod.publish({"id": f"a-{n}", "n": n} for n in range(start, start + 2_500))
@@ -52,7 +52,7 @@ def test_T6_a_bridge_that_was_stopped_past_the_deadline_blames_nobody(rig: Calla
         time.sleep(5)  # past the deadline
         os.kill(pod.bridge.pid, signal.SIGCONT)
 
-    verdict = pod.wait_settled(seconds=90).audit(twice)
+    verdict = pod.wait_settled(seconds=150).audit(twice)
     verdict.require_at_least_once()
     assert (verdict.out, verdict.dead, verdict.duplicates) == (10_500, 0, 0), verdict
     assert (pod.status()["suspects"], pod.status()["worker_deaths"]) == (0, 0)
@@ -64,7 +64,7 @@ def test_T13_a_hang_that_holds_the_interpreter_is_cut_with_its_stack(rig: Callab
     pod.start_runner()
     pod.publish({"id": f"a-{n}", "n": n} for n in range(2_000))
 
-    verdict = pod.wait_settled(seconds=90).audit(twice)
+    verdict = pod.wait_settled(seconds=150).audit(twice)
 
     verdict.require_at_least_once()
     assert (verdict.out, verdict.dead) == (2_000, 0), verdict
@@ -78,10 +78,10 @@ def test_T13_a_worker_that_hangs_while_the_bridge_is_killed_is_ended_by_its_pare
     pod.start_bridge()
     pod.start_runner()
     pod.publish({"id": f"a-{n}", "n": n} for n in range(2_000))
-    wait_until((pod.folder / "held").exists, seconds=60, what="the hang")
+    wait_until((pod.folder / "held").exists, seconds=120, what="the hang")
     pod.kill_bridge()
 
-    verdict = pod.wait_settled(seconds=90).audit(twice)
+    verdict = pod.wait_settled(seconds=150).audit(twice)
 
     verdict.require_at_least_once()
     assert (verdict.out, verdict.dead) == (2_000, 0), verdict

@@ -51,19 +51,19 @@ def test_T18_a_full_disk_is_loud_acknowledges_nothing_that_is_not_stored_and_los
     try:
         time.sleep(0.3)
         resource.prlimit(pod.bridge.pid, resource.RLIMIT_FSIZE, (256 << 10, before[1]))
-        wait_until(lambda: len(refusals) > 5, seconds=60, what="publishing to be refused")
-        wait_until(lambda: pod.metric("ds_sink_retries_total") > 0, seconds=60, what="results to be refused")
+        wait_until(lambda: len(refusals) > 5, seconds=120, what="publishing to be refused")
+        wait_until(lambda: pod.metric("ds_sink_retries_total") > 0, seconds=120, what="results to be refused")
         resource.prlimit(pod.bridge.pid, resource.RLIMIT_FSIZE, before)
         said = len(refusals)
         acked = len(pod.ledger.acknowledged)
-        wait_until(lambda: len(pod.ledger.acknowledged) > acked + 500, seconds=60, what="the store to go on")
+        wait_until(lambda: len(pod.ledger.acknowledged) > acked + 500, seconds=120, what="the store to go on")
     finally:
         stop.set()
         publisher.join(30)
     assert any("file too large" in text for text in refusals[:said]), refusals[:3]
     assert "file too large" in pod.log("bridge")
 
-    verdict = pod.wait_settled(seconds=90).audit(twice)
+    verdict = pod.wait_settled(seconds=150).audit(twice)
     verdict.require_at_least_once()
     assert verdict.duplicates == 0, verdict
 
@@ -91,7 +91,7 @@ def test_T19_what_the_embedded_store_lost_while_it_was_down_is_counted_and_told(
     pod.publish({"id": f"q{n % 50}-{n}", "n": n} for n in range(5_000, 5_100))
     wait_until(
         lambda: {f"q{n % 50}-{n}" for n in range(5_000, 5_100)} <= {id for id, _ in pod.collect().results},
-        seconds=60,
+        seconds=120,
         what="what was published afterwards",
     )
     verdict = pod.ledger.audit(twice)
@@ -113,9 +113,9 @@ def test_T34_a_bridge_that_was_away_for_longer_than_ids_are_remembered_tells_wha
         end_at(pod, "after-produce", 5)
         time.sleep(2.5)
         pod.start_bridge()
-        wait_until(lambda: pod.status()["scored"] > 0, seconds=60, what="results")
+        wait_until(lambda: pod.status()["scored"] > 0, seconds=120, what="results")
     told = pod.metric("ds_window_exceeded_total")
-    verdict = pod.wait_settled(seconds=90).audit(twice)
+    verdict = pod.wait_settled(seconds=150).audit(twice)
     print(verdict)
     verdict.require_at_least_once()
     if away == "shorter":
@@ -131,7 +131,7 @@ def passed_by(pod: WatchedRig) -> None:
     pod.start_bridge()
     pod.start_runner()
     pod.publish({"id": f"p-{n}", "n": n} for n in range(100))
-    pod.wait_settled(seconds=90)
+    pod.wait_settled(seconds=150)
     pod.call("pause", "numbers")
     pod.publish({"id": f"p-{n}", "n": n} for n in range(100, 30_000))
     pod.call("resume", "numbers")
@@ -166,7 +166,7 @@ def test_T35_a_reader_that_may_go_on_behind_what_retention_dropped_counts_it(rig
         seconds=90,
         what="the rest to be read or counted as missing",
     )
-    wait_until(lambda: pod.status()["unsettled"] == 0, seconds=60, what="the rest to be settled")
+    wait_until(lambda: pod.status()["unsettled"] == 0, seconds=120, what="the rest to be settled")
     assert pod.metric("ds_embedded_gap_records_total") > 0
     verdict = pod.collect().audit(twice)
     assert not verdict.wrong and not verdict.unexpected and not verdict.dead, verdict

@@ -36,7 +36,7 @@ def storm(pod: WatchedRig, kills: list[Kill], record: Callable[..., None]) -> Ve
     pod.start_runner()
     recoveries = []
     with publishing(pod):
-        wait_until(lambda: pod.status()["scored"] > 0, seconds=60, what="the first result")
+        wait_until(lambda: pod.status()["scored"] > 0, seconds=120, what="the first result")
         for kill in kills:
             threading.Event().wait(rng.random() * 0.3)
             kill(rng)

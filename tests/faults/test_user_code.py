@@ -19,7 +19,7 @@ def test_T7_a_batch_that_does_not_fit_into_memory_comes_again_in_parts(rig: Call
     pod.publish({"id": f"a{n % 7}-{n}", "n": n} for n in range(500))
     pod.start_runner()
 
-    verdict = pod.wait_settled(seconds=90).audit(twice)
+    verdict = pod.wait_settled(seconds=150).audit(twice)
 
     verdict.require_at_least_once()
     assert (verdict.out, verdict.dead, verdict.duplicates) == (500, 0, 0), verdict
@@ -32,7 +32,7 @@ def test_T37_user_code_that_prints_forks_and_closes_descriptors_harms_nobody(rig
     pod.start_runner()
     pod.publish({"id": f"a{n % 7}-{n}", "n": n} for n in range(3_000))
 
-    verdict = pod.wait_settled(seconds=90).audit(twice)
+    verdict = pod.wait_settled(seconds=150).audit(twice)
 
     verdict.require_at_least_once()
     assert (verdict.out, verdict.dead, verdict.duplicates) == (3_000, 0, 0), verdict
@@ -75,7 +75,7 @@ def test_T7_a_worker_that_the_kernel_kills_for_memory_loses_nothing_and_is_named
     small_memory(pod.runner.pid)  # before it has started its workers
     pod.publish({"id": f"a{n % 7}-{n}", "n": n} for n in range(3_000))
 
-    verdict = pod.wait_settled(seconds=90).audit(twice)
+    verdict = pod.wait_settled(seconds=150).audit(twice)
 
     verdict.require_at_least_once()
     assert (verdict.out, verdict.dead, verdict.duplicates) == (3_000, 0, 0), verdict
@@ -94,11 +94,11 @@ def test_T7_an_event_that_fits_into_no_memory_is_told_of_and_never_dead(rig: Cal
     pod.start_runner()
     pod.publish({"id": f"a{n}-{n}", "n": n} for n in range(50))
     wait_until(
-        lambda: pod.metric("ds_out_of_memory_total", size="one") >= 2, seconds=60, what="two tries alone"
+        lambda: pod.metric("ds_out_of_memory_total", size="one") >= 2, seconds=120, what="two tries alone"
     )
     assert "does not fit into a worker's memory even alone" in pod.log("bridge")
     assert '"offset":41' in pod.log("bridge")
-    wait_until(lambda: len(pod.collect().results) == 49, seconds=60, what="the others to be answered")
+    wait_until(lambda: len(pod.collect().results) == 49, seconds=120, what="the others to be answered")
     assert pod.ledger.dead == [], "it waits"
 
 

@@ -63,7 +63,7 @@ def switched(pod: Service, times: int) -> None:
         for n in range(times):
             version = str(1 + n % 3)
             give(pod, **{f"v{version}": 1})
-            wait_until(lambda version=version: set(versions(pod)) == {version}, seconds=60, what="the end")  # type: ignore[misc]
+            wait_until(lambda version=version: set(versions(pod)) == {version}, seconds=120, what="the end")  # type: ignore[misc]
         report = load.end()
     print(report)
     report.require_all_right()
@@ -86,7 +86,7 @@ def test_T60_weights_of_the_program_give_each_version_its_share_and_a_key_its_ve
     service: Services,
 ) -> None:
     pod = serving(service, "2", "2", keys=", versions: {1: 50, 2: 50}, route_header: X-User")
-    wait_until(lambda: {v["state"] for v in versions(pod).values()} == {"ready"}, seconds=60, what="both")
+    wait_until(lambda: {v["state"] for v in versions(pod).values()} == {"ready"}, seconds=120, what="both")
     first = {key: answered_by(pod, key) for key in (f"k-{n}" for n in range(40))}
     with pod.load(connections=8) as load:
         load.await_answers()
@@ -100,11 +100,11 @@ def test_T60_a_bridge_that_begins_anew_gives_requests_out_as_they_were(service: 
     pod = serving(service, "2", "2")
     assert answered_by(pod) == "2"
     give(pod, v1=1)
-    wait_until(lambda: set(versions(pod)) == {"1"}, seconds=60, what="the end of the other")
+    wait_until(lambda: set(versions(pod)) == {"1"}, seconds=120, what="the end of the other")
     pod.kill_bridge()
     pod.await_bridge()
     pod.await_ready()
-    wait_until(lambda: set(versions(pod)) == {"1"}, seconds=60, what="the version that was given all")
+    wait_until(lambda: set(versions(pod)) == {"1"}, seconds=120, what="the version that was given all")
     assert answered_by(pod) == "1"
 
 
@@ -144,7 +144,9 @@ def test_T61_a_version_that_dies_of_every_row_fails_no_more_than_its_share(servi
         load.await_answers()
         give(pod, v2=90, v1=10)
         wait_until(
-            lambda: pod.metric("ds_worker_deaths_total", command="serve-api@1") > 2, seconds=60, what="deaths"
+            lambda: pod.metric("ds_worker_deaths_total", command="serve-api@1") > 2,
+            seconds=120,
+            what="deaths",
         )
         assert pod.is_ready()
         give(pod, v2=1)
@@ -169,12 +171,12 @@ def test_T61_requests_of_a_version_that_dies_of_every_row_do_not_wait_for_their_
 
 def test_a_shadow_scores_beside_what_is_answered_over_http(service: Services) -> None:
     pod = serving(service, "3", "2", keys=", shadow: 1, shadow_tolerance: 0.5")
-    wait_until(lambda: json.loads(pod.call("shadow"))["serve-api"]["ready"], seconds=60, what="the shadow")
+    wait_until(lambda: json.loads(pod.call("shadow"))["serve-api"]["ready"], seconds=120, what="the shadow")
     with pod.load(connections=8) as load:
         load.await_answers()
         load.end().require_all_right()
     wait_until(
-        lambda: json.loads(pod.call("shadow"))["serve-api"]["compared"] > 100, seconds=60, what="answers"
+        lambda: json.loads(pod.call("shadow"))["serve-api"]["compared"] > 100, seconds=120, what="answers"
     )
     shadow = json.loads(pod.call("shadow"))["serve-api"]
     assert shadow["model"] == "1" and shadow["fields"][0]["field"] == "value"
@@ -211,7 +213,7 @@ def test_T49_what_was_accepted_for_a_model_beside_is_answered_at_the_end(service
     pod = with_guest(service, 2.0, host="0.0.0.0", keys=", drain_delay: 500ms")
     url = pod.url.replace("/predict", "/models/thrice/predict")
     shape = {"announce": 500, "body": ROW, "want": ANSWER, "connections": 32, "until_refused": True}
-    with loading(pod._loader, url, seconds=60, **shape) as load:
+    with loading(pod._loader, url, seconds=600, **shape) as load:
         load.await_answers()
         pod.stop_bridge()
         report = load.report()

@@ -60,7 +60,7 @@ def serve(pod: Rig, events: int) -> None:
     pod.start_bridge()
     pod.start_runner()
     pod.publish({"id": f"a-{n}", "n": n} for n in range(1, events + 1))
-    wait_until(lambda: len(answered(pod)) == events, seconds=60, what="all to be answered")
+    wait_until(lambda: len(answered(pod)) == events, seconds=120, what="all to be answered")
 
 
 def answered(pod: Rig) -> dict[str, tuple[str, float]]:
@@ -117,7 +117,7 @@ def test_T39_a_model_that_is_replaced_under_load_answers_with_its_version_and_lo
     def answer(event: str) -> float:
         return int(event.rsplit("-", 1)[1]) * factors[made[event]]
 
-    pod.wait_settled(seconds=90)
+    pod.wait_settled(seconds=150)
     made |= {event: version for event, (version, _) in answered(pod).items()}
     verdict = pod.collect().audit(answer)
     print(verdict)
@@ -132,6 +132,6 @@ def replace(pod: Rig, version: str) -> None:
     old = pod.runner
     assert old is not None
     pod.start_runner()
-    wait_until(lambda: len(pod.status()["workers"]) == 2, seconds=60, what=f"version {version} to be ready")
+    wait_until(lambda: len(pod.status()["workers"]) == 2, seconds=120, what=f"version {version} to be ready")
     old.send_signal(signal.SIGTERM)
     assert old.wait(90) == 0

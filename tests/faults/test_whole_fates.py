@@ -98,7 +98,7 @@ def storm(pod: Rig, kills: list[Callable[[random.Random], object]], *, events: i
     publisher = threading.Thread(target=publish, daemon=True)
     publisher.start()
     for kill in kills:
-        wait_until(lambda: pod.status()["scored"] > 0, seconds=60, what="results of this life")
+        wait_until(lambda: pod.status()["scored"] > 0, seconds=120, what="results of this life")
         threading.Event().wait(rng.random() * 0.3)
         kill(rng)
     over.set()
