@@ -11,6 +11,9 @@ func (f *Front) predict(w http.ResponseWriter, r *http.Request, start time.Time)
 	if r.Method != http.MethodPost {
 		return f.notAllowed(w, http.MethodPost)
 	}
+	if p := f.hopeless(r, start); p != nil {
+		return f.fail(w, p)
+	}
 	body, p := f.body(w, r)
 	if p != nil {
 		return f.fail(w, p)

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"ds-runner.dev/ds-runner/bridge_go/dispatch"
@@ -46,7 +47,7 @@ type request struct {
 
 	taken         int // rows that the route has got
 	settled       int
-	waiting, live bool // in the line; counted
+	waiting, live bool     // in the line; counted
 	cut           *problem // why it ended without its answers
 	before, after *request // all that are live
 }
@@ -77,8 +78,9 @@ type queue struct {
 	closed bool
 	calm   chan struct{} // made by idle, closed when nothing is live
 
-	wake chan struct{} // of the one reader
-	pool sync.Pool
+	refusing atomic.Bool   // what came last was refused, for there is too much
+	wake     chan struct{} // of the one reader
+	pool     sync.Pool
 }
 
 // A row is one event of a request.
@@ -131,11 +133,16 @@ func (q *queue) admit(r *request) refusal {
 	case n > q.maxRows || r.bytes() > q.maxBytes:
 		return tooMany
 	case q.rows+n > q.maxRows || q.bytes+r.bytes() > q.maxBytes:
+		q.refusing.Store(true)
 		return full
 	case q.tooLate(n, r.bytes(), time.Until(r.deadline)):
+		q.refusing.Store(true)
 		return late
 	case !q.budget.take(r.bytes()):
 		return full
+	}
+	if q.refusing.Load() {
+		q.refusing.Store(false)
 	}
 	q.rows, q.bytes = q.rows+n, q.bytes+r.bytes()
 	r.live = true
