@@ -180,7 +180,7 @@ func failures(answers []answer, failed [][]byte) *problem {
 			told = append(told, fmt.Sprintf("row %d has %d outputs; ask for the output %s, which takes any number", i, len(a.outputs), eventTensor))
 			continue
 		}
-		told = append(told, fmt.Sprintf("row %d: %s%s", i, reasonOf(a), a.detail))
+		told = append(told, fmt.Sprintf("row %d: %s", i, reasonOf(a)))
 	}
 	if told == nil {
 		return nil

@@ -84,7 +84,7 @@ func TestRowsThatFailHaveErrorsWhereTheseAreAskedFor(t *testing.T) {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 	_, p = answered(t, `,"outputs":[{"name":"number"}]`, answers...)
-	if want := `row 1: cancelled flight; row 2: 1 field is wrong[{"field":"x","got":"two","expected":"number"}]; ` +
+	if want := `row 1: cancelled flight; row 2: 1 field is wrong; ` + // no detail: it may be the model's traceback
 		`row 3: ValueError: no; row 4 has 2 outputs; ask for the output event, which takes any number`; p == nil || p.status != 400 || p.text != want {
 		t.Errorf("%v", p)
 	}
