@@ -37,6 +37,9 @@ func TestEveryProblemIsProblemJSON(t *testing.T) {
 		{"POST", "/v2/models/flights/infer", `{}`, `{"error":`, 400},
 		{"GET", "/v2/models/trains", ``, `{"error":"no model trains here`, 404},
 		{"GET", "/v2/models/a&b>c", ``, `{"error":"no model a&b>c here`, 404}, // it was spelt with \u003e
+		{"POST", "/models/trains/predict", `{}`, `{"error":"no model trains here`, 404},
+		{"POST", "/models/flights/drive", `{}`, `{"error":"no page drive of a model, but predict`, 404},
+		{"POST", "/models/flights/predict", `{`, `{"error":"malformed JSON`, 400},
 	} {
 		status, h, text := r.ask(c.method, c.path, c.body)
 		r.plain(status, h, text)

@@ -42,7 +42,7 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		page = pagePredict
 		status = f.predict(out, r, start)
 	default:
-		page, status = f.other(out, r, start)
+		page, status = f.answerAs(out, r, start)
 	}
 }
 

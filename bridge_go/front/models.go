@@ -12,7 +12,7 @@ import (
 // Several models behind one listener: each is a front of its own, with lanes, limits, types and metrics of its own, but for what belongs to
 // the listener (connections, TLS, tokens, the end), which is the host's. By path a request comes to the front of its model:
 //
-//	/models/NAME/predict           as /predict
+//	/models/NAME/predict           as /predict; of the program's own model, too
 //	/v2/models/NAME/...            as ever
 //
 // and by the name in the message over gRPC. The program's own model answers at both /predict and /v2/models/PROGRAM.
@@ -62,7 +62,10 @@ func (f *Front) answerAs(w http.ResponseWriter, r *http.Request, start time.Time
 	}
 	if rest, ok := strings.CutPrefix(r.URL.Path, modelsPath); ok {
 		name, page, _ := strings.Cut(rest, "/")
-		if f.guests[name] == nil {
+		if name == f.cfg.Program && page == "predict" {
+			return pagePredict, f.predict(w, r, start)
+		}
+		if f.guests[name] == nil && name != f.cfg.Program {
 			return pageOther, f.fail(w, f.noModel(name))
 		}
 		return pageOther, f.fail(w, &problem{http.StatusNotFound, "not_found", "no page " + page + " of a model, but predict"})
