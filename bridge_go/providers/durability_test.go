@@ -37,7 +37,7 @@ func TestWhatWasAcknowledgedIsThereAfterAKill(t *testing.T) {
 		"s3":       {put, object},
 	} {
 		t.Run(name, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 			defer cancel()
 			server := providers.Own(t, name)
 			if err := visit.write(ctx, server.URL); err != nil {
@@ -53,7 +53,7 @@ func TestWhatWasAcknowledgedIsThereAfterAKill(t *testing.T) {
 }
 
 func TestTransactionsOfKafkaCommitOnOneNode(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	seeds, topic := host(providers.URL(t, "kafka")), fmt.Sprintf("transactions-%d", time.Now().UnixNano())
 	client, err := kgo.NewClient(kgo.SeedBrokers(seeds), kgo.TransactionalID(topic))

@@ -41,7 +41,7 @@ func write(t testing.TB, c *connection, topic string, records ...messaging.Outgo
 func readerOf(t testing.TB, c *connection, topic, group string) messaging.Source {
 	t.Helper()
 	s, err := c.Source(ctx, messaging.SourceConfig{Topic: topic, Group: group})
-	for deadline := time.Now().Add(10 * time.Second); away(err) && time.Now().Before(deadline); { // a server that was just started
+	for deadline := time.Now().Add(time.Minute); away(err) && time.Now().Before(deadline); { // a server that was just started
 		time.Sleep(20 * time.Millisecond)
 		s, err = c.Source(ctx, messaging.SourceConfig{Topic: topic, Group: group})
 	}
@@ -54,7 +54,7 @@ func readerOf(t testing.TB, c *connection, topic, group string) messaging.Source
 
 func read(t testing.TB, s messaging.Source, n int) (all []messaging.Record) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	for len(all) < n {
 		some, err := s.Read(ctx, messaging.Limit{Events: n - len(all), Bytes: 1 << 20})
@@ -82,6 +82,20 @@ func wants(t testing.TB, got []messaging.Record, from, n int) {
 	}
 	if len(got) != n {
 		t.Fatalf("%d records, want %d", len(got), n)
+	}
+}
+
+// endOf is where a topic ends, as soon as its server, which may have been started just now, says so.
+func endOf(t testing.TB, c *connection, topic string) messaging.Cursor {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+		_, end, err := c.Browse(ctx, topic, messaging.Newest, 0)
+		if err == nil {
+			return end
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
 	}
 }
 
@@ -116,7 +130,7 @@ func consumerOf(t *testing.T, c *connection, topic, group string) *natsjs.Consum
 // writeAll writes until all is acknowledged, as the dispatcher does: what failed again, with the same ids.
 func writeAll(t *testing.T, s messaging.Sink, records []messaging.Outgoing) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); ; {
+	for deadline := time.Now().Add(2 * time.Minute); ; {
 		err := s.Write(ctx, records)
 		var failed *messaging.WriteError
 		switch {
@@ -142,7 +156,7 @@ func writeAll(t *testing.T, s messaging.Sink, records []messaging.Outgoing) {
 func TestT3WhatWasAcknowledgedSurvivesAServerThatIsKilledWhileItIsWritten(t *testing.T) {
 	const kills, each = 5, 4000
 	s := startServer(t)
-	c := connectTo(t, s, "", "timeout=1s")
+	c := connectTo(t, s, "", "timeout=3s")
 	name := topicName()
 	sink, err := c.Sink(ctx, messaging.SinkConfig{Topic: name})
 	if err != nil {
@@ -166,14 +180,14 @@ func TestT3WhatWasAcknowledgedSurvivesAServerThatIsKilledWhileItIsWritten(t *tes
 	for _, r := range got {
 		seen[string(r.Value)] = true
 	}
-	if _, end, _ := c.Browse(ctx, name, messaging.Newest, 0); len(seen) != kills*each || end != messaging.CursorAt(kills*each+1) {
+	if end := endOf(t, c, name); len(seen) != kills*each || end != messaging.CursorAt(kills*each+1) {
 		t.Fatalf("%d different of %d, the stream ends at %s", len(seen), kills*each, end)
 	}
 }
 
 func TestT3AReaderGoesOnWhenTheServerWasKilled(t *testing.T) {
 	s := startServer(t)
-	c := connectTo(t, s, t.TempDir(), "timeout=1s&takeover=1s&ack_wait=2s")
+	c := connectTo(t, s, t.TempDir(), "timeout=3s&takeover=2s&ack_wait=3s")
 	name := topicName()
 	write(t, c, name, numbered(0, 1000)...)
 	src := readerOf(t, c, name, "g")
@@ -193,7 +207,7 @@ func TestT3AReaderGoesOnWhenTheServerWasKilled(t *testing.T) {
 		}
 		src.Commit(ctx, []messaging.Position{{Offset: got[len(got)-1].Offset}}) // which may fail: the server was just started
 	}
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		short, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
 		src.Read(short, messaging.Limit{Events: 1000, Bytes: 1 << 20})
 		cancel()
@@ -207,13 +221,13 @@ func TestT3AReaderGoesOnWhenTheServerWasKilled(t *testing.T) {
 }
 
 func TestT12NothingIsDeliveredAgainToAModelSlowerThanTheAckWait(t *testing.T) {
-	for _, settings := range []string{"ack_wait=500ms", "ack_wait=500ms&shared=true"} {
+	for _, settings := range []string{"ack_wait=2s", "ack_wait=2s&shared=true"} {
 		c := connectTo(t, startServer(t), "", settings)
 		name := topicName()
 		write(t, c, name, numbered(0, 50)...)
 		s := readerOf(t, c, name, "g")
 		got := read(t, s, 50)
-		slow, cancel := context.WithTimeout(ctx, 2500*time.Millisecond)
+		slow, cancel := context.WithTimeout(ctx, 5*time.Second)
 		more, err := s.Read(slow, messaging.Limit{Events: 10, Bytes: 1 << 20})
 		cancel()
 		if len(more) > 0 || !errors.Is(err, context.DeadlineExceeded) {
@@ -269,18 +283,18 @@ func TestAConsumerThatWouldLoseMessagesIsRefused(t *testing.T) {
 
 func TestT33DuplicatesWithinTheWindowAreCountedAndOutsideTheyAreNotKnown(t *testing.T) {
 	s := startServer(t)
-	c := connectTo(t, s, "", "duplicates=1s")
+	c := connectTo(t, s, "", "duplicates=10s")
 	name := topicName()
 	write(t, c, name, numbered(0, 100)...)
 	s.restart()
-	c = connectTo(t, s, "", "duplicates=1s")
+	c = connectTo(t, s, "", "duplicates=10s")
 	write(t, c, name, numbered(50, 100)...)
 	if n := counted(c.duplicates); n != 50 {
 		t.Fatalf("counted %v", n)
 	}
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(100 * time.Millisecond) { // T34
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(100 * time.Millisecond) { // T34
 		write(t, c, name, numbered(0, 1)...)
-		if _, end, _ := c.Browse(ctx, name, messaging.Newest, 0); end != messaging.CursorAt(151) {
+		if end := endOf(t, c, name); end != messaging.CursorAt(151) {
 			return
 		}
 		if time.Now().After(deadline) {
@@ -300,7 +314,7 @@ func TestT35AStreamThatIsDeletedAndMadeAgainIsReadFromItsStart(t *testing.T) {
 	if err := c.js.DeleteStream(ctx, found.stream); err != nil {
 		t.Fatal(err)
 	}
-	short, cancel := context.WithTimeout(ctx, 10*time.Second)
+	short, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	if _, err := s.Read(short, messaging.Limit{Events: 1, Bytes: 1}); !errors.Is(err, messaging.ErrNoTopic) {
 		t.Fatalf("reading a stream that is gone: %v", err)
@@ -323,7 +337,7 @@ func TestT35WhatRetentionDroppedUnreadIsAGap(t *testing.T) {
 		s := readerOf(t, c, name, "g")
 		commit(t, s, read(t, s, 5)[4])
 		write(t, c, name, numbered(10, 50)...) // 6 to 40 are gone, and the reader is open
-		short, cancel := context.WithTimeout(ctx, 5*time.Second)
+		short, cancel := context.WithTimeout(ctx, time.Minute)
 		got, err := s.Read(short, messaging.Limit{Events: 100, Bytes: 1 << 20})
 		cancel()
 		var gap *messaging.GapError
@@ -353,12 +367,12 @@ func (c *connection) die() {
 
 func TestAReaderOnStandbyTakesOverInOrderFromTheCommit(t *testing.T) {
 	server := startServer(t)
-	one, two := connectTo(t, server, t.TempDir(), "takeover=1s"), connectTo(t, server, t.TempDir(), "takeover=1s")
+	one, two := connectTo(t, server, t.TempDir(), "takeover=3s"), connectTo(t, server, t.TempDir(), "takeover=3s")
 	name := topicName()
 	write(t, one, name, numbered(0, 100)...)
 	first, second := readerOf(t, one, name, "g"), readerOf(t, two, name, "g")
 	commit(t, first, read(t, first, 60)[29])
-	short, cancel := context.WithTimeout(ctx, 1500*time.Millisecond)
+	short, cancel := context.WithTimeout(ctx, 4*time.Second)
 	defer cancel()
 	if got, err := second.Read(short, messaging.Limit{Events: 10, Bytes: 1 << 20}); len(got) > 0 {
 		t.Fatalf("the standby got %d records, %v", len(got), err)
@@ -366,7 +380,7 @@ func TestAReaderOnStandbyTakesOverInOrderFromTheCommit(t *testing.T) {
 	one.die()
 	began := time.Now()
 	wants(t, read(t, second, 70), 30, 70)
-	if took := time.Since(began); took > 10*time.Second {
+	if took := time.Since(began); took > 30*time.Second {
 		t.Fatalf("after %s: it waited for more than takeover", took)
 	}
 	if commit(t, second, messaging.Record{Offset: 100, Epoch: 0}); consumerOf(t, two, name, "g").AckFloor.Stream != 100 {
@@ -385,7 +399,7 @@ func TestABridgeThatWasKilledTakesItsPartitionBackAtOnce(t *testing.T) {
 	c.die()
 	began := time.Now()
 	wants(t, read(t, readerOf(t, connectTo(t, server, state, "takeover=1m"), name, "g"), 10), 10, 10)
-	if took := time.Since(began); took > 5*time.Second {
+	if took := time.Since(began); took > 30*time.Second {
 		t.Fatalf("it took %s", took)
 	}
 }
@@ -493,14 +507,14 @@ func TestT10ARecordAboveTheServersLimitIsRefusedForGood(t *testing.T) {
 
 func TestAWriteToAServerThatIsAwayFailsInTime(t *testing.T) {
 	server := startServer(t)
-	c := connectTo(t, server, "", "timeout=500ms")
+	c := connectTo(t, server, "", "timeout=2s")
 	s, err := c.Sink(ctx, messaging.SinkConfig{Topic: topicName()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	server.kill()
 	began := time.Now()
-	if err := s.Write(ctx, numbered(0, 10)); err == nil || time.Since(began) > 5*time.Second {
+	if err := s.Write(ctx, numbered(0, 10)); err == nil || time.Since(began) > 20*time.Second {
 		t.Fatalf("%v after %s", err, time.Since(began))
 	}
 	server.start()

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"ds-runner.dev/ds-runner/bridge_go/providers"
 )
 
 // A natsServer is a real server in a process of its own, which may be killed and started again.
@@ -23,12 +25,7 @@ type natsServer struct {
 
 func startServer(t testing.TB, more ...string) *natsServer {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &natsServer{t: t, dir: t.TempDir(), port: l.Addr().(*net.TCPAddr).Port, more: more}
-	l.Close()
+	s := &natsServer{t: t, dir: t.TempDir(), port: providers.FreePort(t), more: more}
 	s.start()
 	t.Cleanup(s.kill)
 	return s
@@ -47,7 +44,7 @@ func (s *natsServer) start() {
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		if c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", s.port)); err == nil {
 			c.Close()
 			return
