@@ -72,7 +72,9 @@ def test_T7_a_worker_that_the_kernel_kills_for_memory_loses_nothing_and_is_named
     pod.start_bridge()
     pod.start_runner()
     assert pod.runner is not None
-    small_memory(pod.runner.pid)  # before it has started its workers
+    small_memory(pod.runner.pid)
+    for pid in pod.workers():  # which it may have started before
+        small_memory(pid)
     pod.publish({"id": f"a{n % 7}-{n}", "n": n} for n in range(3_000))
 
     verdict = pod.wait_settled(seconds=150).audit(twice)
