@@ -119,7 +119,8 @@ class EventDecoder:
         """As `all`, but unknown fields are no error: the first event's are counted for all.
 
         A skipped text is not decoded, so that UTF-8 is looked at here, over all bytes at once: they are ASCII, or each
-        payload is decoded as text.
+        payload is decoded as text. A skipped number is not converted: one beyond float64 (1e999) is an error only in the
+        first event, as PROTOCOL.md says in section 6.
         """
         self._rest -= 1
         assert self._lenient is not None

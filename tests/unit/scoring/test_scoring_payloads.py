@@ -252,6 +252,39 @@ class TestUnknownFields:
         ]  # fmt: skip
         assert len(scored.split()) == 9
 
+    @pytest.mark.parametrize(
+        "skipped",
+        [
+            "NaN",
+            "-Infinity",
+            "01",
+            "1.",
+            '"\\ud800"',
+            '{"\\ud800": 1}',
+            '"\\x"',
+            '"\x01"',
+            "[" * 2000 + "]" * 2000,
+        ],
+    )
+    def test_sampling_holds_what_is_skipped_to_the_syntax_of_json(self, scorer: Scorer, skipped: str) -> None:
+        """PROTOCOL.md, One verdict: all but the range of a skipped number, see below."""
+        batch = [flight(gate="B7")] * 8
+        for _ in range(3):
+            scorer.score(batch)
+        scored = scorer.score([*batch, flight(gate="B7").replace(b'"B7"', skipped.encode())])
+        assert [(e.index, e.code) for e in scored.errors] == [(8, "invalid_event")]
+
+    def test_sampling_looks_at_the_range_of_skipped_numbers_in_the_first_event_alone(
+        self, scorer: Scorer
+    ) -> None:
+        """The one verdict that may differ by the way an event went: to look at all would cost what columns save."""
+        good, far = flight(gate="B7"), flight(gate="B7").replace(b'"B7"', b"1e999")
+        assert the_error(scorer, far).code == "invalid_event"
+        for _ in range(3):
+            scorer.score([good] * 8)
+        assert scorer.score([good, far]).errors == []
+        assert [(e.index, e.code) for e in scorer.score([far, good]).errors] == [(0, "invalid_event")]
+
     def test_a_class_that_holds_itself_is_strict_below(self) -> None:
         scorer = Scorer(Trees())
         scored = scorer.score(
