@@ -1,8 +1,9 @@
 """Rows of columns: what a worker pays for an event that a model takes as arrays or in a frame, over the real bridge.
 
 `arrays` and `frame5` name five of the twelve fields, all floats, so the bridge projects; `frame12` names all, of mixed types. The floor is
-the model's own predict on a container that is there already, in this process: what nobody could take away. Peers are smaller batches, and
-the same class asked for payloads, of the same run.
+the model's own predict on a container that is there already, in this process: what nobody could take away. The row is measured as a program
+has it that says nothing of batches; peers are batches of sizes that are told, the same class asked for payloads, and both sides together beside those of the
+typed model of stream_python_us_typed, all of the same run.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 from .cpu import median, spread
 from .row import Row
 from .stream import PRELOADED, PROGRAM, Measured, StreamBench
+from .stream import measure as measure_typed
 
 HEAD = """\
 from typing import Literal
@@ -75,8 +77,8 @@ class Scorer(Model[Click, Score]):
         return 1 / (1 + np.exp(0.4 - z))
 """,
 }
-BATCH = 4096  # events: what is paid for a batch hardly depends on its size
-SMALLER = (256, 1024)  # the first is what a program has that says nothing
+LARGEST = 4096  # events: what a batch by columns grows to
+TOLD = (256, 1024, LARGEST)
 GOALS = {"arrays": 0.12, "frame5": 0.2, "frame12": 1.5}
 #: The same class by payloads: a constraint that only Python judges keeps it from going as columns.
 _RAW = "\n\nFive.__post_init__ = Click.__post_init__ = lambda self: None\n"
@@ -85,42 +87,49 @@ _RAW = "\n\nFive.__post_init__ = Click.__post_init__ = lambda self: None\n"
 def rows(rounds: int, quick: bool) -> Iterator[Row]:
     events = 200_000 if quick else 1_000_000
     for name, goal in GOALS.items():
-        ours, raw, floors = [], [], []
-        smaller: dict[int, list[float]] = {size: [] for size in SMALLER}
+        ours, raw, typed, floors = [], [], [], []
+        told: dict[int, list[float]] = {size: [] for size in TOLD}
         for _ in range(rounds):
             ours.append(measure(name, events))
             raw.append(measure(name, events // 5, columns=False))
+            typed.append(measure_typed(events // 5))
             floors.append(floor_us(name))
-            for size, found in smaller.items():
+            for size, found in told.items():
                 found.append(measure(name, events // 2, batch=size).python_us)
-        python = [m.python_us for m in ours]
+        python, both, beside = [m.python_us for m in ours], [_sum(m) for m in ours], [_sum(m) for m in typed]
         yield Row(
             f"stream_python_us_columns_{name}", median(python), "us/event", rounds, floor=median(floors), spread=spread(python),
             peers={
-                **{f"batches of {size}": median(found) for size, found in smaller.items()},
+                **{f"batches of {size}": median(found) for size, found in told.items()},
                 "by payloads": median([m.python_us for m in raw]),
                 "the bridge's share": median([m.bridge_us for m in ours]),
                 "the bridge's share by payloads": median([m.bridge_us for m in raw]),
+                "both sides": median(both),
+                "both sides, typed": median(beside),
             },
-            goal=f"<= {goal} us", met=median(python) <= goal,
+            goal=f"<= {goal} us, both sides < typed", met=median(python) <= goal and median(both) < median(beside),
         )  # fmt: skip
+
+
+def _sum(measured: Measured) -> float:
+    return measured.python_us + measured.bridge_us
 
 
 def science(name: str, *, columns: bool = True) -> str:
     return HEAD + MODELS[name] + ("" if columns else _RAW)
 
 
-def measure(name: str, events: int, *, columns: bool = True, batch: int = BATCH) -> Measured:
-    """Stream so many events through a model, as columns or as payloads."""
+def measure(name: str, events: int, *, columns: bool = True, batch: int | None = None) -> Measured:
+    """Stream so many events through a model, as columns or as payloads, in batches of the default or of a size that is told."""
     source = f'preload: "events.jsonl", repeat: "{events // PRELOADED}"'
-    program = PROGRAM.format(source=source).replace(
-        "order: none}", f"order: none, batch: {{events: {batch}, bytes: 4MiB}}}}"
-    )
+    program = PROGRAM.format(source=source)
+    if batch is not None:
+        program = program.replace("order: none}", f"order: none, batch: {{events: {batch}, bytes: 4MiB}}}}")
     with StreamBench.of(program, science=science(name, columns=columns)) as bench:
         return bench.measured(events)
 
 
-def floor_us(name: str, n: int = BATCH, repeats: int = 100) -> float:
+def floor_us(name: str, n: int = LARGEST, repeats: int = 100) -> float:
     """predict alone, for each event of a batch."""
     from pyrunner.scoring import Scorer
 
