@@ -158,7 +158,7 @@ def until(condition: Callable[[], bool], what: str, seconds: float = 120) -> Non
 
 
 def ended(recording: subprocess.Popen[str]) -> dict[str, Any]:
-    out, errors = recording.communicate(timeout=120)
+    out, errors = recording.communicate(timeout=300)
     assert recording.returncode == 0, errors
     return dict(json.loads(out))
 
@@ -185,7 +185,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield site
     finally:
         stream.send_signal(signal.SIGTERM)
-        stream.communicate(timeout=120)
+        stream.communicate(timeout=300)
 
 
 @pytest.fixture(scope="module")
