@@ -8,6 +8,7 @@ at import whether it counts in files, so `count_in_files` comes before user code
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,6 +86,7 @@ class WorkerMetrics:
             registry=to,
         )
         self._unknown_before: dict[str, int] = {}
+        self._looking = threading.Lock()
         self._labels = (program, command)
 
     def failed(self, kind: str, code: str, count: int = 1) -> None:
@@ -92,10 +94,11 @@ class WorkerMetrics:
 
     def unknown(self, fields: Mapping[str, int]) -> None:
         """Count what has been added since the last look."""
-        for field, count in fields.items():
-            if more := count - self._unknown_before.get(field, 0):
-                self._unknown.labels(*self._labels, field).inc(more)
-                self._unknown_before[field] = count
+        with self._looking:
+            for field, count in list(fields.items()):  # other threads may add to it
+                if more := count - self._unknown_before.get(field, 0):
+                    self._unknown.labels(*self._labels, field).inc(more)
+                    self._unknown_before[field] = count
 
 
 class ParentMetrics:

@@ -238,8 +238,9 @@ func loopback(address string) bool {
 func (b *bridge) config(c program.Command) dispatch.Config {
 	return dispatch.Config{
 		Program: b.program.Name(), Command: c.Name, Nonce: b.nonce, Order: orders[c.Order],
-		Batch:    batchOf(c),
-		Deadline: c.Deadline.Std(), Attempts: c.Attempts, Breaker: dispatch.Breaker{Run: c.Breaker.Run, Hold: c.Breaker.Hold.Std()},
+		Batch:       batchOf(c),
+		Concurrency: c.Concurrency,
+		Deadline:    c.Deadline.Std(), Attempts: c.Attempts, Breaker: dispatch.Breaker{Run: c.Breaker.Run, Hold: c.Breaker.Hold.Std()},
 		Log: b.Log, Registerer: b.metrics,
 	}
 }

@@ -13,6 +13,9 @@ type Lease struct {
 	done   int // events that have been answered
 	unit   *unit
 	probe  bool
+
+	since     int64 // when it came among those that its worker has begun
+	bystander bool  // its worker was lost of another one beside it
 }
 
 // Events are those of the batch, in order. The caller does not keep the slice.
@@ -78,10 +81,10 @@ func (c *Core) deserves(w *Worker) bool {
 	}
 	b := c.batch()
 	full := queued >= b.Events || c.waitingBytes() >= b.Bytes
-	if len(w.line) == 0 {
+	if len(w.line) < w.abreast {
 		return full || !c.lingers() && c.idles(w) == 0
 	}
-	return full && !c.cfg.OneInFlight &&
+	return full && w.abreast == 1 && !c.cfg.OneInFlight &&
 		w.window.Events-w.used.Events >= b.Events && w.window.Bytes-w.used.Bytes >= b.Bytes
 }
 
@@ -190,10 +193,10 @@ func (c *Core) send(l *Lease) {
 	w := l.Worker
 	c.leases++
 	l.Batch, l.Epoch, l.Sent = c.leases, c.epoch, c.now
-	if len(w.line) == 0 {
-		w.since = c.now
-	}
 	w.line = append(w.line, l)
+	if len(w.line) <= w.abreast {
+		l.since = c.now
+	}
 	w.used.Events += len(l.events)
 	w.used.Bytes += l.bytes
 	c.out++

@@ -37,12 +37,15 @@ type departure struct {
 	had   bool // a batch, which has been judged
 }
 
-// A loss is the frame that a lost worker had begun. It waits for the cause.
+// A loss is what a lost worker had begun: one frame, or those that it scored beside each other. It waits for the cause.
 type loss struct {
 	worker *Worker
-	lease  *Lease
+	leases []*Lease
 	until  int64
 }
+
+// alone says that a single frame was with its worker, and nothing else: better evidence there is not.
+func (x *loss) alone() bool { return x.leases[0].unit != nil }
 
 // Leave says that a worker's connection has ended and has been read to its end. A clean one is a goodbye.
 func (c *Core) Leave(now int64, w *Worker, clean bool) {
@@ -120,10 +123,11 @@ func (c *Core) handBack(w *Worker) {
 	w.line = nil
 }
 
-// lose takes the leases of a lost worker. Only the oldest frame can have been begun, the others go back as they were.
+// lose takes the leases of a lost worker. Only the oldest frame can have been begun, or as many as it scores beside each other; the
+// others go back as they were.
 func (c *Core) lose(w *Worker) {
 	c.remove(w)
-	line := w.line
+	begun, line := w.begun(), w.line
 	w.line = nil
 	if len(line) == 0 || w.died != "" && w.judgeBy == 0 {
 		c.left = append(c.left, departure{id: w.ID, at: c.now, had: len(line) > 0})
@@ -131,12 +135,12 @@ func (c *Core) lose(w *Worker) {
 	if len(line) == 0 {
 		return
 	}
-	for _, l := range line[1:] {
+	for _, l := range line[len(begun):] {
 		c.blameless(l)
 	}
-	x := &loss{worker: w, lease: line[0], until: c.now + c.cfg.Verdict}
+	x := &loss{worker: w, leases: begun, until: c.now + c.cfg.Verdict}
 	c.losses = append(c.losses, x)
-	if x.lease.unit == nil {
+	if !x.alone() {
 		c.storm = append(c.storm, c.now)
 	}
 	if w.died != "" {
@@ -159,8 +163,11 @@ func (c *Core) condemn(w *Worker, cause, detail string) {
 	c.lose(w)
 }
 
-// malformed takes out a worker that answered what cannot be true.
-func (c *Core) malformed(w *Worker, err error) {
+// malformed takes out a worker that answered what cannot be true, of that lease where it is known.
+func (c *Core) malformed(w *Worker, of *Lease, err error) {
+	for _, l := range w.line {
+		l.bystander = of != nil && l != of
+	}
 	c.stats.Deaths[CauseMalformed]++
 	c.condemn(w, CauseMalformed, err.Error())
 }
@@ -183,7 +190,9 @@ func (c *Core) forgive() {
 		return
 	}
 	for _, w := range c.workers {
-		w.since = min(c.now, max(w.since+late, c.now-c.cfg.Deadline/2))
+		for _, l := range w.begun() {
+			l.since = min(c.now, max(l.since+late, c.now-c.cfg.Deadline/2))
+		}
 		if w.died != "" {
 			w.judgeBy = c.now + settleSocket
 		}
@@ -200,7 +209,7 @@ func (c *Core) expire() {
 		case w.died != "" && w.judgeBy <= c.now:
 			c.effects.Closes = append(c.effects.Closes, Close{w, CloseDead})
 			c.lose(w)
-		case len(w.line) > 0 && w.died == "" && w.since+c.cfg.Deadline <= c.now:
+		case len(w.line) > 0 && w.died == "" && w.line[0].since+c.cfg.Deadline <= c.now:
 			c.overdue(w)
 		}
 	}
@@ -233,7 +242,7 @@ func (c *Core) presumed() string {
 }
 
 // overdue takes a worker's leases at its deadline, and asks its parent to end it. The connection is closed when that
-// does not happen; without a parent at once.
+// does not happen; without a parent at once. What was begun later and scored beside has time left: it is tried again.
 func (c *Core) overdue(w *Worker) {
 	c.stats.Overdue++
 	w.closeAt = c.now
@@ -244,26 +253,38 @@ func (c *Core) overdue(w *Worker) {
 		c.stats.Deaths[CauseHang]++ // with a parent, its word is counted
 	}
 	c.parting = append(c.parting, w)
+	for _, l := range w.line {
+		l.bystander = l.since+c.cfg.Deadline > c.now
+	}
 	c.condemn(w, CauseHang, "no answer within the deadline")
 }
 
-// convict settles what a lost frame's death was.
+// convict settles what the death of a worker with frames was. Those that it had begun are suspect alike, but for the ones that it
+// cannot have died of, unless such a thing has happened to them too often.
 func (c *Core) convict(x *loss, cause string) {
 	c.losses = slices.DeleteFunc(c.losses, func(y *loss) bool { return x == y })
 	if cause == CauseOOM {
 		c.shrink = min(c.shrink+1, 10)
 		c.calmAt = c.now + c.cfg.Calm
 	}
-	events := x.lease.unanswered()
-	for _, e := range events {
-		e.Tries++
+	innocent := c.environment(x, cause)
+	var blamed []*Lease
+	for _, l := range x.leases {
+		events := l.unanswered()
+		for _, e := range events {
+			e.Tries++
+		}
+		if (innocent || l.bystander) && excuse(events, cause) {
+			c.blameless(l)
+			continue
+		}
+		blamed = append(blamed, l)
 	}
-	if c.environment(x, cause) && excuse(events, cause) {
+	if len(blamed) == 0 {
 		c.stats.Excused++
-		c.blameless(x.lease)
 		return
 	}
-	c.suspect(x, cause)
+	c.suspect(x.worker, blamed, cause)
 }
 
 // environment says that a death is not the doing of the events that were being scored.
@@ -274,8 +295,8 @@ func (c *Core) environment(x *loss, cause string) bool {
 	case CauseMalformed, CauseHang:
 		return false
 	}
-	if x.lease.unit != nil {
-		return false // alone with its worker: better evidence there is not
+	if x.alone() {
+		return false
 	}
 	return c.stormy() || c.orphaned != 0 && c.now-c.orphaned <= c.cfg.Storm
 }

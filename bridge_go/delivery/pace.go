@@ -27,10 +27,10 @@ func (c *Core) Pace() Pace {
 		p.Out += w.used.Events
 		switch {
 		case !w.usable():
-		case len(w.line) == 0:
+		case len(w.line) < w.abreast:
 			idle = true
 		default:
-			p.Begun = max(p.Begun, w.line[0].Sent)
+			p.Begun = max(p.Begun, w.line[w.abreast-1].Sent)
 		}
 	}
 	if idle {
@@ -56,13 +56,14 @@ func (c *Core) paced(w *Worker, l *Lease) {
 
 // idles says until when a worker that has just answered should wait for those to come again whose answers are on their way: clients in a
 // closed loop. It pays where a batch of many costs little more than one of few, and costs what a batch takes, so it is a fifth of
-// that at most. A batch of one row says that nobody else was there, and of a quick model there is nothing to gain.
+// that at most. A batch of one row says that nobody else was there, and of a quick model there is nothing to gain; nor is there of one that
+// scores batches beside each other, which waits for others and not for a processor.
 func (c *Core) idles(w *Worker) (until int64) {
 	linger := min(c.pace.Batch/lingerShare, mostLinger)
-	if !c.cfg.Adaptive || linger < leastLinger || c.pace.Last < 2 || w.since == 0 || c.again.n > 0 {
+	if !c.cfg.Adaptive || linger < leastLinger || c.pace.Last < 2 || w.rested == 0 || w.abreast > 1 || c.again.n > 0 {
 		return 0
 	}
-	if until = w.since + linger; c.now >= until || c.fresh.n >= min(c.pace.Last, c.batch().Events) {
+	if until = w.rested + linger; c.now >= until || c.fresh.n >= min(c.pace.Last, c.batch().Events) {
 		return 0
 	}
 	return until

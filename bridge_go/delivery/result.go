@@ -27,7 +27,7 @@ func (c *Core) Result(now int64, w *Worker, r *wire.Result, outputs int) error {
 		err = check(l, r, outputs)
 	}
 	if err != nil {
-		c.malformed(w, err)
+		c.malformed(w, l, err)
 		return err
 	}
 	c.served = append(c.served, Service{now - l.Sent, int(r.Count)})
@@ -90,7 +90,8 @@ func (c *Core) Crowded(now int64, w *Worker, id wire.Lease) (alone *Event) {
 	return alone
 }
 
-// find looks a lease up in its worker's line; (nil, nil) is one that has ended. In order means that only the oldest will do.
+// find looks a lease up in its worker's line; (nil, nil) is one that has ended. In order means that only one that it
+// may have begun will do.
 func (c *Core) find(w *Worker, id wire.Lease, inOrder bool) (*Lease, error) {
 	if id.Nonce != c.cfg.Nonce {
 		c.stats.Dropped["other_bridge"]++
@@ -104,7 +105,7 @@ func (c *Core) find(w *Worker, id wire.Lease, inOrder bool) (*Lease, error) {
 			c.stats.Dropped["epoch"]++
 			return nil, nil
 		}
-		if i > 0 && inOrder {
+		if i >= w.abreast && inOrder {
 			return nil, fmt.Errorf("batch %d was answered before batch %d", id.Batch, w.line[0].Batch)
 		}
 		return l, nil

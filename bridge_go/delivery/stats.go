@@ -95,7 +95,7 @@ func (c *Core) nextWake() int64 {
 	}
 	for _, w := range c.workers {
 		if len(w.line) > 0 {
-			sooner(w.since + c.cfg.Deadline)
+			sooner(w.line[0].since + c.cfg.Deadline)
 		}
 		if w.died != "" {
 			sooner(w.judgeBy)

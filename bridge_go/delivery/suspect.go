@@ -2,7 +2,8 @@ package delivery
 
 import "slices"
 
-// A suspicion is a frame whose worker died of it, as far as anybody can tell. Its events are scored alone until the one
+// A suspicion is a frame whose worker died of it, as far as anybody can tell, or the frames that it scored beside each other, one of
+// which it died of. Their events are scored alone until the one
 // that kills is found: the whole once more, then by halves, on a worker that has nothing else in
 // flight. What passes is kept. For a batch of 256 that is 18 calls at most: the whole, two a level of the bisection, and the
 // culprit once more, since an event is dead only after two deaths alone. Where the cause may be the environment's (killed, out of
@@ -38,26 +39,38 @@ func newUnit(events []*Event) *unit {
 	return &unit{events: events}
 }
 
-// suspect opens a suspicion of a lost frame, or goes on with the one that it belongs to.
-func (c *Core) suspect(x *loss, cause string) {
-	l := x.lease
-	events := c.living(l)
+// suspect opens a suspicion of what a lost worker had begun, or goes on with the one that it belongs to.
+func (c *Core) suspect(w *Worker, leases []*Lease, cause string) {
 	c.stats.Barren++
-	if l.unit == nil {
-		c.close(l)
-		if len(events) == 0 {
-			return
-		}
-		c.stats.Suspects++
-		c.stats.Charged++
-		c.cases = append(c.cases, &suspicion{units: []*unit{newUnit(events)}, last: x.worker.ID, levels: c.cfg.Order == Unordered})
+	if leases[0].unit == nil {
+		c.openCase(w, leases)
 		return
 	}
+	l := leases[0]
+	events := c.living(l)
 	s := c.caseOf(l)
-	s.out, s.last, s.died = nil, x.worker.ID, true
+	s.out, s.last, s.died = nil, w.ID, true
 	deaths := l.unitDeaths(len(events))
 	c.close(l)
-	c.diedAgain(s, events, deaths, failureOfDeath(x.worker, cause))
+	c.diedAgain(s, events, deaths, failureOfDeath(w, cause))
+}
+
+// openCase begins a suspicion: one death, however many frames there were.
+func (c *Core) openCase(w *Worker, leases []*Lease) {
+	s := &suspicion{last: w.ID, levels: c.cfg.Order == Unordered}
+	for _, l := range leases {
+		if events := c.living(l); len(events) > 0 {
+			s.units = append(s.units, newUnit(events))
+		}
+		c.close(l)
+	}
+	if len(s.units) == 0 {
+		return
+	}
+	slices.Reverse(s.units) // the next one last
+	c.stats.Suspects += uint64(len(s.units))
+	c.stats.Charged++
+	c.cases = append(c.cases, s)
 }
 
 // living are the unanswered events of a lost lease that are still ours and whose turn it is in their lanes, now suspects.

@@ -13,11 +13,12 @@ type Worker struct {
 	Model  string // version
 	Handle any    // the caller's own
 
-	window Room // what it is given of what it takes, see size.go
-	used   Room
-	line   []*Lease // unanswered, oldest first
-	since  int64    // when the first of the line became it
-	mine   laneList // lanes that have events out here and more waiting
+	window  Room // what it is given of what it takes, see size.go
+	used    Room
+	line    []*Lease // unanswered, oldest first
+	abreast int      // that it scores beside each other: so many of the line it may have begun
+	rested  int64    // when it answered its oldest last
+	mine    laneList // lanes that have events out here and more waiting
 
 	granted Room // what it takes
 
@@ -41,7 +42,7 @@ func (c *Core) Join(now int64, id string, pid uint64, model string, handle any) 
 		}
 	}
 	c.survived(id, pid)
-	w := &Worker{ID: id, PID: pid, Model: model, Handle: handle}
+	w := &Worker{ID: id, PID: pid, Model: model, Handle: handle, abreast: 1}
 	c.workers = append(c.workers, w)
 	return w
 }
@@ -53,6 +54,23 @@ func (c *Core) Ready(now int64, w *Worker, window Room) {
 	w.window = c.windowOf(w)
 }
 
+// Abreast says that a worker scores so many batches beside each other, and answers them in any order. It is given no more than
+// that, so whatever it has it may have begun. For events that nothing orders; called before Ready.
+func (w *Worker) Abreast(batches int) { w.abreast = max(1, batches) }
+
+// AtOnce is how many batches the ready workers score at a time, all together.
+func (c *Core) AtOnce() (n int) {
+	for _, w := range c.workers {
+		if w.usable() {
+			n += w.abreast
+		}
+	}
+	return n
+}
+
+// begun are the leases that a worker may be scoring, oldest first; the others of its line wait behind them.
+func (w *Worker) begun() []*Lease { return w.line[:min(w.abreast, len(w.line))] }
+
 // Supervised says whether a parent of workers is connected.
 func (c *Core) Supervised(now int64, yes bool) {
 	c.now = now
@@ -62,12 +80,14 @@ func (c *Core) Supervised(now int64, yes bool) {
 	c.supervised = yes
 }
 
-// Done is how many events of the oldest lease have been answered, if that is the one that is meant.
-func (w *Worker) Done(id wire.Lease) (n int, oldest bool) {
-	if len(w.line) == 0 || w.line[0].Batch != id.Batch || w.line[0].Epoch != id.Epoch {
-		return 0, false
+// Done is how many events of a lease have been answered, if it is one that the worker may have begun.
+func (w *Worker) Done(id wire.Lease) (n int, begun bool) {
+	for _, l := range w.begun() {
+		if l.Batch == id.Batch && l.Epoch == id.Epoch {
+			return l.done, true
+		}
 	}
-	return w.line[0].done, true
+	return 0, false
 }
 
 // InFlight is what the worker has not answered.
@@ -77,7 +97,12 @@ func (w *Worker) InFlight() (frames int, used Room) { return len(w.line), w.used
 func (w *Worker) Window() Room { return w.window }
 
 // Since is when its oldest unanswered frame became that.
-func (w *Worker) Since() int64 { return w.since }
+func (w *Worker) Since() int64 {
+	if len(w.line) == 0 {
+		return w.rested
+	}
+	return w.line[0].since
+}
 
 // Workers are those that are there.
 func (c *Core) Workers() []*Worker { return c.workers }
@@ -103,13 +128,16 @@ func (c *Core) remove(w *Worker) {
 	}
 }
 
-// answered takes the oldest frame off the line.
+// answered takes a frame off the line; the next one that waits is then begun.
 func (w *Worker) answered(l *Lease, now int64) {
 	i := slices.Index(w.line, l)
 	w.line = slices.Delete(w.line, i, i+1)
 	w.used.Events -= len(l.events)
 	w.used.Bytes -= l.bytes
 	if i == 0 {
-		w.since = now
+		w.rested = now
+	}
+	if i < w.abreast && len(w.line) >= w.abreast {
+		w.line[w.abreast-1].since = now
 	}
 }

@@ -55,6 +55,7 @@ type Config struct {
 	Breaker     Breaker
 	Bounded     bool // the source ends: no breaker, and an error of the source ends the route
 	OneInFlight bool
+	Concurrency int           // batches that a worker scores beside each other if it says that it can; 1. More need OneInFlight and no order
 	Adaptive    bool          // linger by the pace, see delivery.Config
 	MaxEvent    int           // bytes that fit into a frame
 	Intake      delivery.Room // read and not settled, see delivery.Config

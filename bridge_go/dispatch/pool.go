@@ -38,6 +38,9 @@ func (r *Route) join(w Worker) {
 	h := w.Hello()
 	m := &member{Worker: w, joined: time.Now()}
 	m.core = r.core.Join(r.now, w.ID(), h.PID, h.Model, m)
+	if h.Wants&wire.AnyOrder != 0 {
+		m.core.Abreast(r.cfg.Concurrency)
+	}
 	r.members[w] = m
 	delete(r.hung, w.ID())
 	if r.drain != nil {

@@ -7,7 +7,7 @@ import (
 	"ds-runner.dev/ds-runner/bridge_go/dispatch"
 )
 
-// Route makes the route of this front: c with the front as its source and its outlet, one batch in flight a worker, no order.
+// Route makes the route of this front: c with the front as its source and its outlet, one batch in flight a worker unless c says more, no order.
 // It is watched for readiness from then on.
 func (f *Front) Route(c dispatch.Config) *dispatch.Route { return f.first.Route(c) }
 
@@ -20,6 +20,7 @@ func (l *Lane) Route(c dispatch.Config) *dispatch.Route {
 	c.Open, c.Outlet = l.Open, l.Outlet()
 	c.OneInFlight, c.Adaptive, c.Order, c.Span = true, true, delivery.Unordered, behindStuck
 	route := dispatch.New(c)
+	l.abreast = c.Concurrency
 	l.queue.follow(route.Pace, route.Forget)
 	l.Watch(route.Status)
 	return route

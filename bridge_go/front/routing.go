@@ -36,6 +36,7 @@ type Lane struct {
 	front   *Front
 	name    string // as whoever made it calls it: a version or an alias; "" is the model's only one
 	queue   *queue
+	abreast int // batches that each of its workers may score beside each other
 	types   atomic.Pointer[types]
 	key     atomic.Pointer[string] // the field of events that is their key
 	watched atomic.Pointer[func() dispatch.Status]

@@ -18,7 +18,7 @@ const (
 )
 
 // tooLate says that a request of so many rows would not be answered by its deadline: the batches until its last row is answered, its own
-// among them, over the workers that share them, and the age of the one that is under way, which tells of a model that has become slow
+// among them, over those that workers score at a time, and the age of the one that is under way, which tells of a model that has become slow
 // before any average does. An empty queue refuses nothing: somebody has to find out whether the model has become quick again.
 func (q *queue) tooLate(rows, bytes int, left time.Duration) bool {
 	if q.pace == nil {
@@ -44,7 +44,7 @@ func (q *queue) estimate(p dispatch.Pace, rows, bytes int) time.Duration {
 	if q.batchBytes > 0 && q.rows > 0 {
 		batches = max(batches, (q.bytes/q.rows*waiting+bytes+q.batchBytes-1)/q.batchBytes)
 	}
-	return p.Age + p.Batch*time.Duration(batches)/time.Duration(max(1, p.Workers))
+	return p.Age + p.Batch*time.Duration(batches)/time.Duration(max(1, p.AtOnce))
 }
 
 // wait is what a single row that comes now has to expect, 0 while nobody knows.

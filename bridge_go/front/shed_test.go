@@ -32,7 +32,7 @@ func requestOf(rows int, patience time.Duration) *request {
 }
 
 func TestWhatWouldComeTooLateIsRefusedAtOnce(t *testing.T) {
-	quick := dispatch.Pace{Batch: 20 * time.Millisecond, Batches: 1000, Workers: 1}
+	quick := dispatch.Pace{Batch: 2 * time.Second, Batches: 1000, AtOnce: 1}
 	with := func(change func(p *dispatch.Pace)) dispatch.Pace { p := quick; change(&p); return p }
 	for _, c := range []struct {
 		name     string
@@ -42,20 +42,20 @@ func TestWhatWouldComeTooLateIsRefusedAtOnce(t *testing.T) {
 		patience time.Duration
 		want     refusal
 	}{
-		{"three batches and its own in 100 ms", 3 * 16, quick, 1, 150 * time.Millisecond, admitted},
-		{"five batches of 20 ms are more than 0.8 x 120 ms", 4 * 16, quick, 1, 120 * time.Millisecond, late},
-		{"two workers are twice as quick", 4 * 16, with(func(p *dispatch.Pace) { p.Workers = 2 }), 1, 120 * time.Millisecond, admitted},
-		{"rows with workers wait no more", 4 * 16, with(func(p *dispatch.Pace) { p.Out = 48 }), 1, 120 * time.Millisecond, admitted},
-		{"the batch under way takes long", 16, with(func(p *dispatch.Pace) { p.Age = time.Second }), 1, time.Second, late},
+		{"three batches and its own in 10 s", 3 * 16, quick, 1, 15 * time.Second, admitted},
+		{"five batches of 2 s are more than 0.8 x 12 s", 4 * 16, quick, 1, 12 * time.Second, late},
+		{"two workers are twice as quick", 4 * 16, with(func(p *dispatch.Pace) { p.AtOnce = 2 }), 1, 12 * time.Second, admitted},
+		{"rows with workers wait no more", 4 * 16, with(func(p *dispatch.Pace) { p.Out = 48 }), 1, 12 * time.Second, admitted},
+		{"the batch under way takes long", 16, with(func(p *dispatch.Pace) { p.Age = time.Minute }), 1, time.Minute, late},
 		{"an empty queue refuses nothing", 0, with(func(p *dispatch.Pace) { p.Age = time.Minute }), 1, time.Second, admitted},
 		{"nor one of which all is with workers", 16, with(func(p *dispatch.Pace) { p.Age, p.Out = time.Minute, 16 }), 1, time.Second, admitted},
-		{"19 batches say nothing", 1600, with(func(p *dispatch.Pace) { p.Batches = 19 }), 1, time.Millisecond, admitted},
-		{"20 do", 1600, with(func(p *dispatch.Pace) { p.Batches = 20 }), 1, time.Millisecond, late},
-		{"nor do five quick ones", 1600, with(func(p *dispatch.Pace) { p.Batches = 5 }), 1, time.Millisecond, admitted},
+		{"19 batches say nothing", 1600, with(func(p *dispatch.Pace) { p.Batches, p.Batch = 19, 20*time.Millisecond }), 1, time.Millisecond, admitted},
+		{"20 do", 1600, with(func(p *dispatch.Pace) { p.Batches, p.Batch = 20, 20*time.Millisecond }), 1, time.Millisecond, late},
+		{"nor do five quick ones", 1600, with(func(p *dispatch.Pace) { p.Batches, p.Batch = 5, 20*time.Millisecond }), 1, time.Millisecond, admitted},
 		{"five that took a second do", 1600, with(func(p *dispatch.Pace) { p.Batches, p.Batch = 5, 200*time.Millisecond }), 1, time.Second, late},
 		{"four do not", 1600, with(func(p *dispatch.Pace) { p.Batches, p.Batch = 4, time.Second }), 1, time.Second, admitted},
-		{"a list is as long as its last row", 1, quick, 160, 200 * time.Millisecond, late},
-		{"without live workers the estimate is of one", 16, with(func(p *dispatch.Pace) { p.Workers = 0 }), 1, time.Second, admitted},
+		{"a list is as long as its last row", 1, quick, 160, 20 * time.Second, late},
+		{"without live workers the estimate is of one", 16, with(func(p *dispatch.Pace) { p.AtOnce = 0 }), 1, 100 * time.Second, admitted},
 	} {
 		if got := queueOf(c.waiting, c.pace).admit(requestOf(c.rows, c.patience)); got != c.want {
 			t.Errorf("%s: %v, want %v", c.name, got, c.want)
@@ -64,13 +64,13 @@ func TestWhatWouldComeTooLateIsRefusedAtOnce(t *testing.T) {
 }
 
 func TestBatchesAreBoundByBytesToo(t *testing.T) {
-	q := queueOf(0, dispatch.Pace{Batch: 20 * time.Millisecond, Batches: 1000, Workers: 1})
+	q := queueOf(0, dispatch.Pace{Batch: 2 * time.Second, Batches: 1000, AtOnce: 1})
 	for range 8 {
 		r := requestOf(1, time.Hour)
 		r.body = make([]byte, 200<<10) // one a batch
 		q.admit(r)
 	}
-	if got := q.admit(requestOf(1, 120*time.Millisecond)); got != late {
+	if got := q.admit(requestOf(1, 12*time.Second)); got != late {
 		t.Errorf("%v", got)
 	}
 }
@@ -87,7 +87,7 @@ func TestWhoIsRefusedIsToldWhenToComeAgain(t *testing.T) {
 		until    time.Duration // of the breaker
 		from, to int
 	}{{0, 0, 1, 2}, {8 * time.Second, 0, 8, 13}, {time.Hour, 0, 30, 46}, {0, 20 * time.Second, 20, 31}} {
-		f.queue.follow(func() dispatch.Pace { return dispatch.Pace{Batch: c.batch, Batches: 20, Workers: 1} }, nil)
+		f.queue.follow(func() dispatch.Pace { return dispatch.Pace{Batch: c.batch, Batches: 20, AtOnce: 1} }, nil)
 		f.first.seen.Store(&state{until: now.Add(c.until)})
 		seen := map[int]bool{}
 		for range 200 {

@@ -79,13 +79,14 @@ type Command struct {
 	Rejected   string `json:"rejected"`
 	DeadLetter string `json:"dead_letter"`
 
-	Workers   Workers  `json:"workers"`
-	Batch     Batch    `json:"batch"`
-	Order     string   `json:"order"` // key, partition or none
-	Deadline  Duration `json:"deadline"`
-	Attempts  int      `json:"attempts"`
-	Breaker   Breaker  `json:"breaker"`
-	Guarantee string   `json:"guarantee"`
+	Workers     Workers  `json:"workers"`
+	Concurrency int      `json:"concurrency"` // batches that a worker scores at a time
+	Batch       Batch    `json:"batch"`
+	Order       string   `json:"order"` // key, partition or none
+	Deadline    Duration `json:"deadline"`
+	Attempts    int      `json:"attempts"`
+	Breaker     Breaker  `json:"breaker"`
+	Guarantee   string   `json:"guarantee"`
 
 	Shadow          Setting     `json:"shadow"` // version or alias; none when empty
 	ShadowWorkers   int         `json:"shadow_workers"`

@@ -12,6 +12,8 @@ type leases struct {
 	events uint64 // unanswered
 	bytes  uint64
 	window wire.Ready // the largest granted so far: a smaller one may cross a batch that is under way
+
+	anyOrder bool // the worker scores batches beside each other
 }
 
 // A lease is one batch of which the events before next are answered.
@@ -48,13 +50,14 @@ func (l *leases) open(b *wire.Batch) error {
 	return nil
 }
 
-// settle takes a result. A lease that is open is answered in turn and without gaps, or the worker's bookkeeping cannot be
+// settle takes a result. A lease that is open is answered in turn, unless in any order, and without gaps, or the worker's bookkeeping cannot be
 // trusted with the rest; found is false for one that is not open.
 func (l *leases) settle(p part) (last, found bool, err error) {
-	head, found, err := l.oldest(p.lease, p.frame+".batch")
+	at, found, err := l.turn(p.lease, p.frame+".batch")
 	if !found || err != nil {
 		return false, found, err
 	}
+	head := &l.line[at]
 	switch {
 	case p.first != head.next:
 		return false, true, &wire.Error{Code: wire.ByeOrder, At: p.frame + ".first", Why: fmt.Sprintf("%d, the next is %d", p.first, head.next)}
@@ -63,7 +66,7 @@ func (l *leases) settle(p part) (last, found bool, err error) {
 			Why: fmt.Sprintf("events up to %d of a batch of %d", p.first+p.count, head.end())}
 	}
 	l.answered(head, p.count)
-	return l.retire(), true, nil
+	return l.retire(at), true, nil
 }
 
 // A part is what a RESULT or an ANSWERS says of its batch.
@@ -74,28 +77,29 @@ type part struct {
 }
 
 func (l *leases) giveBack(r *wire.Return) (found bool, err error) {
-	head, found, err := l.oldest(r.Lease, "RETURN.batch")
+	at, found, err := l.turn(r.Lease, "RETURN.batch")
 	if !found || err != nil {
 		return found, err
 	}
+	head := &l.line[at]
 	l.answered(head, head.end()-head.next)
-	l.retire()
+	l.retire(at)
 	return true, nil
 }
 
-// oldest finds an open lease, which must be the oldest.
-func (l *leases) oldest(name wire.Lease, at string) (*lease, bool, error) {
+// turn finds an open lease in the line, which must be the oldest where answers come in order.
+func (l *leases) turn(name wire.Lease, at string) (place int, found bool, err error) {
 	for i := range l.line {
 		if l.line[i].Lease != name {
 			continue
 		}
-		if i > 0 {
-			return nil, true, &wire.Error{Code: wire.ByeOrder, At: at,
+		if i > 0 && !l.anyOrder {
+			return 0, true, &wire.Error{Code: wire.ByeOrder, At: at,
 				Why: fmt.Sprintf("%d is answered before %d", name.Batch, l.line[0].Lease.Batch)}
 		}
-		return &l.line[0], true, nil
+		return i, true, nil
 	}
-	return nil, false, nil
+	return 0, false, nil
 }
 
 func (l *leases) answered(head *lease, n uint64) {
@@ -106,11 +110,12 @@ func (l *leases) answered(head *lease, n uint64) {
 	head.next += n
 }
 
-// retire takes the head off if all of it is answered.
-func (l *leases) retire() bool {
-	if head := l.line[0]; head.next < head.end() {
+// retire takes the lease at this place off if all of it is answered.
+func (l *leases) retire(at int) bool {
+	if head := l.line[at]; head.next < head.end() {
 		return false
 	}
+	copy(l.line[1:at+1], l.line[:at])
 	l.line[0] = lease{} // the payloads are not kept alive by the line
 	l.line = l.line[1:]
 	return true

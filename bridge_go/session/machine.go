@@ -114,6 +114,7 @@ func (m *Machine) hello(msg *wire.Hello) Step {
 	}
 	m.state = Greeted
 	m.columns = msg.Wants&wire.WantColumns != 0
+	m.leases.anyOrder = msg.Wants&wire.AnyOrder != 0
 	return Step{Event: Hello{msg}}
 }
 

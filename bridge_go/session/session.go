@@ -76,7 +76,7 @@ type (
 	Hello struct{ *wire.Hello }
 	// Window is a new one.
 	Window struct{ Events, Bytes uint64 }
-	// Settled is a result of the oldest open lease: its last part, or one before.
+	// Settled is a result of an open lease, of the oldest unless HELLO said any order: its last part, or one before.
 	Settled struct {
 		*wire.Result
 		Last bool

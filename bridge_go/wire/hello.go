@@ -11,6 +11,8 @@ const (
 	WantTimestamps Wants = 4
 	// WantColumns asks for COLUMNS by the plan in Describe. It means something from minor version 1 on.
 	WantColumns Wants = 8
+	// AnyOrder says that the worker scores batches beside each other and answers each when it is ready.
+	AnyOrder Wants = 16
 )
 
 // Hello opens every connection.

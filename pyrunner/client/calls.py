@@ -25,6 +25,7 @@ from pyrunner.protocol.frames import MAX_CALLS
 _GRACE = 0.5  # the bridge keeps the deadline; this is for the way back
 # Of a batch's time: when its calls end, and when nobody waits for them any more.
 _LAST_CALL, _LAST_ANSWER = 0.75, 0.9
+_FOR_EVER = (math.inf, math.inf)
 _LOST = "the connection to the bridge ended before the answer"
 
 
@@ -50,7 +51,7 @@ class Calls:
         self._changed = threading.Condition(self._lock)
         self._connection: Connection | None = None
         self._pending: dict[int, Pending] = {}
-        self._last_call = self._last_answer = math.inf
+        self._until: dict[Lease, tuple[float, float]] = {}  # of batches: the last call, the last answer
         self._thread = threading.Thread(target=self._run, name="ds-runner-calls", daemon=True)
 
     def start(self) -> None:
@@ -67,10 +68,13 @@ class Calls:
         if self._thread.ident is not None:
             self._thread.join(timeout=2)
 
-    def batch_begins(self, seconds: float) -> None:
-        """So long the batch has that is being answered from now on; calls under its lease keep within it."""
+    def batch(self, lease: Lease, seconds: float | None) -> None:
+        """So long a batch has that is being answered from now on; calls under its lease keep within it. None: it is answered."""
+        if seconds is None:
+            self._until.pop(lease, None)
+            return
         now, seconds = time.monotonic(), seconds or math.inf
-        self._last_call, self._last_answer = now + _LAST_CALL * seconds, now + _LAST_ANSWER * seconds
+        self._until[lease] = now + _LAST_CALL * seconds, now + _LAST_ANSWER * seconds
 
     def call(self, method: str, *args: Any, lease: Lease | None = None, deadline: float = 5.0) -> Any:
         """The bridge's answer. Raises CallError; safe from any thread."""
@@ -83,12 +87,12 @@ class Calls:
         """
         now = time.monotonic()
         until, answered = now + deadline, now + deadline + _GRACE
-        if lease is not None:
-            until, answered = min(until, self._last_call), min(answered, self._last_answer)
+        last_call, last_answer = _FOR_EVER if lease is None else self._until.get(lease, _FOR_EVER)
+        until, answered = min(until, last_call), min(answered, last_answer)
         with self._changed:
             if not self._changed.wait_for(self._may_send, max(0.0, until - now)):
                 raise _crowded() if self._connection else Unreachable("no connection to the bridge")
-            if lease is not None and time.monotonic() >= self._last_call:
+            if time.monotonic() >= last_call:
                 raise CallError("deadline", "the batch's deadline is too near for another call", True)
             return Begun(self._send(method, args, lease, until), answered)
 

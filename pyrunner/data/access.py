@@ -46,6 +46,10 @@ class Access:
         """The same for one batch."""
         return Access(self.reach, self.connections, lease=lease, writes=writes, moment=self._moment)
 
+    def beside(self) -> Access:
+        """The same for batches that are scored beside these: each has a time of its own."""
+        return Access(self.reach, self.connections)
+
     def now(self, what: str) -> int:
         """Nanoseconds since 1970 UTC. Under a lease it is the bridge's time of the first who asks, and the same for the whole batch."""
         if self.lease is None or self.reach is None:

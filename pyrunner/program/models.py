@@ -194,6 +194,8 @@ class Command(_Strict):
     """The stream for events that could not be scored. Default: the input's."""
     workers: is_.Workers | None = None
     """Processes that hold the model; auto is one less than there are processors."""
+    concurrency: is_.Concurrency | None = None
+    """Calls of predict that a worker makes at a time, in threads: for models that wait for others, and that two threads may call."""
     batch: Batch | None = None
     order: is_.Order | None = None
     """What keeps its order: events of one key, of one partition, or none."""

@@ -83,12 +83,13 @@ class ByeCode(IntEnum):
 
 
 class Wants(IntFlag):
-    """Metadata that a worker asks for, and events as columns."""
+    """Metadata that a worker asks for, events as columns, and to answer batches in any order."""
 
     KEYS = 1
     HEADERS = 2
     TIMESTAMPS = 4
     COLUMNS = 8
+    ANY_ORDER = 16
 
 
 class Kind(IntEnum):

@@ -85,6 +85,7 @@ class Session:
         self.farewell: Bye | None = None
         self._offered = MAX_FRAME
         self._by_columns = False
+        self._any_order = False
         self._window = (0, 0)  # the largest announced: the bridge may not have read a smaller one yet
         self._leased: dict[Lease, _Leased] = {}  # oldest first
         self._events = 0
@@ -187,6 +188,7 @@ class Session:
             )
         self._offered = hello.max_frame
         self._by_columns = self.minor >= 1 and bool(hello.wants & Wants.COLUMNS)
+        self._any_order = bool(hello.wants & Wants.ANY_ORDER)
         self.state = State.GREETING
         return codec.encode(hello, FIRST_MAX_FRAME)
 
@@ -203,7 +205,7 @@ class Session:
     def result(self, result: Result) -> list[bytearray]:
         """The frames of a result; more than one where it is over the frame limit.
 
-        Results come in the order of the batches, parts of one without gaps. A result whose lease has ended may be sent:
+        Results come in the order of the batches unless HELLO said any order, parts of one without gaps. A result whose lease has ended may be sent:
         the bridge counts and drops it.
         """
         leased = self._covers(result, "RESULT")
@@ -291,10 +293,10 @@ class Session:
     # ---- helpers
 
     def _turn(self, lease: Lease, what: str) -> _Leased | None:
-        """The batch of a lease, which must be the oldest; None when the lease is not, or no longer, ours."""
+        """The batch of a lease, which must be the oldest where they go in order; None when the lease is not, or no longer, ours."""
         self._need(self.role is Role.EVENTS and self.state in (State.READY, State.DRAINING), what)
         leased = self._leased.get(lease)
-        if leased is not None and (oldest := next(iter(self._leased))) != lease:
+        if leased is not None and not self._any_order and (oldest := next(iter(self._leased))) != lease:
             raise LocalError(f"{what} for batch {lease.batch} before that for batch {oldest.batch}")
         return leased
 

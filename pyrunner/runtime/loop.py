@@ -5,13 +5,17 @@ waits is in the socket, not in a queue of ours. When the connection ends, its le
 dropped and the bridge delivers it again. SIGTERM never interrupts a call of the model: the handler only wakes the wait for
 the next frame; then DRAIN is sent, what was leased is answered, and the bridge says goodbye. Nothing here is done per
 event; a batch costs two clock reads and a handful of additions.
+
+With `concurrency` above 1 this thread only reads, and a crew of threads scores and writes (crew.py), each batch when it is ready.
+An answer to a connection that has ended meanwhile is dropped; the next connection's batches wait for a thread that is free.
 """
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -23,12 +27,15 @@ from pyrunner.protocol import (
     ByeCode,
     Columns,
     Drain,
+    Frame,
     Kind,
+    Lease,
     ProtocolError,
     Result,
     RowFailure,
 )
 from pyrunner.protocol.results import failure
+from pyrunner.runtime.crew import Crew
 from pyrunner.runtime.mishaps import Mishaps
 from pyrunner.runtime.waker import Waker
 
@@ -58,6 +65,13 @@ class ScoreColumns(Protocol):
     def __call__(self, columns: Columns, meta: Any) -> Any: ...
 
 
+class Ways(NamedTuple):
+    """How one thread scores: what it calls for payloads, and for columns."""
+
+    score: Score
+    score_columns: ScoreColumns | None
+
+
 class GiveBack(Exception):
     """The surroundings failed: the whole batch goes back."""
 
@@ -73,8 +87,9 @@ class Robbed(Exception):
 class Loop:
     """`run` returns when the worker is to end: drained, replaced by another, or left by its parent.
 
-    `kept` says whether events can be had again by their id; requests over HTTP cannot. `on_batch` hears before each batch of the
-    seconds that it has.
+    `kept` says whether events can be had again by their id; requests over HTTP cannot. `on_batch` hears before each batch of its
+    lease and of the seconds that it has, and afterwards of the lease and None. `beside` are further ways to score: with any, batches are scored by as many threads more
+    as there are, beside each other, and HELLO has to say any order.
     """
 
     def __init__(
@@ -89,16 +104,24 @@ class Loop:
         metrics: WorkerMetrics,
         log: Any,
         on_ready: Callable[[int], None] = lambda bridge: None,
-        on_batch: Callable[[float], None] = lambda seconds: None,
+        on_batch: Callable[[Lease, float | None], None] = lambda lease, seconds: None,
         orphaned: Callable[[], bool] = lambda: False,
         lifeline: int | None = None,
         kept: bool = True,
+        beside: Sequence[Ways] = (),
     ) -> None:
-        self._dialler, self._score, self._score_columns, self._meta = dialler, score, score_columns, meta
+        self._dialler, self._meta = dialler, meta
+        self._ways = Ways(score, score_columns)
         self._window, self._waker, self._metrics, self._log = window, waker, metrics, log
         self._on_ready, self._on_batch = on_ready, on_batch
         self._orphaned, self._lifeline = orphaned, lifeline
         self._mishaps = Mishaps(log, kept)
+        self._sending = (
+            threading.Lock()
+        )  # of the session, the socket and the mishaps; nobody waits for it without a crew
+        self._crew: Crew[tuple[Connection, Batch | Columns], Ways] | None = None
+        if beside:
+            self._crew = Crew([self._ways, *beside], self._answer_beside, waker.set)
         self._ending = False
         self._ended = False
 
@@ -133,25 +156,26 @@ class Loop:
         connection.send(connection.session.ready(*self._window))
         self._on_ready(connection.welcome.nonce)
         draining: float | None = None  # since when nothing has come
+        leaving: Drain | None = None  # the bridge's, while batches are being scored
         while True:
+            if leaving is not None and not self._busy():
+                self._part(connection, leaving)
+                return
             if self._ending and draining is None:
                 draining = time.monotonic()
-                connection.send(connection.session.drain("the worker is to end"))
-            frame = connection.receive(None if draining is None else _PATIENCE)
+                with self._sending:
+                    connection.send(connection.session.drain("the worker is to end"))
+            frame = self._receive(connection, None if draining is None else _PATIENCE)
             if isinstance(frame, Batch | Columns):
-                self._answer(connection, frame)
+                self._take(connection, frame)
                 draining = None if draining is None else time.monotonic()
                 self._dialler.settled()
                 frame = None  # else two batches live at a time, and the next is built in cold memory
             elif isinstance(frame, Drain):
-                # Frames come in order and are answered one by one, so nothing is left to answer.
-                connection.close(ByeCode.DONE, "drained", goodbye=True)
-                self._dialler.parted()
-                self._log.info("bridge drained", reason=frame.reason)
-                return
+                leaving = frame  # frames come in order: what is left to answer is with the crew
             elif frame is None:
                 self._waker.clear()
-                if draining is not None and time.monotonic() >= draining + _PATIENCE:
+                if draining is not None and self._quiet(draining):
                     self._log.warning("the bridge does not say goodbye, ending without it")
                     return
                 if self._orphaned():
@@ -159,21 +183,73 @@ class Loop:
                     self._ended = True
                     return
 
-    def _answer(self, connection: Connection, batch: Batch | Columns) -> None:
+    def _receive(self, connection: Connection, timeout: float | None) -> Frame | None:
+        if self._crew is None:
+            return connection.receive(timeout)
+        self._crew.check()
+        body = connection.receive_body(timeout)
+        if body is None:
+            return None
+        with self._sending:
+            return connection.accept(body)
+
+    def _take(self, connection: Connection, batch: Batch | Columns) -> None:
+        if self._crew is None:
+            self._answer(connection, batch, self._ways)
+        else:
+            self._crew.give((connection, batch))
+
+    def _busy(self) -> bool:
+        return self._crew is not None and self._crew.busy()
+
+    def _quiet(self, draining: float) -> bool:
+        """Whether a bridge that was asked to drain has had nothing to say for too long."""
+        if self._busy():
+            return False
+        last = draining if self._crew is None else max(draining, self._crew.quiet_since)
+        return time.monotonic() >= last + _PATIENCE
+
+    def _part(self, connection: Connection, told: Drain) -> None:
+        connection.close(ByeCode.DONE, "drained", goodbye=True)
+        self._dialler.parted()
+        self._log.info("bridge drained", reason=told.reason)
+
+    def _answer_beside(self, task: tuple[Connection, Batch | Columns], ways: Ways) -> None:
+        """On a thread of the crew. A connection that was lost is the loop's to note, if it is still the loop's."""
+        connection, batch = task
+        try:
+            self._answer(connection, batch, ways)
+        except LinkLost:
+            connection.close()  # the loop's next look at it says so
+
+    def _answer(self, connection: Connection, batch: Batch | Columns, ways: Ways) -> None:
+        try:
+            self._answer_within(connection, batch, ways)
+        finally:
+            self._on_batch(batch.lease, None)
+
+    def _answer_within(self, connection: Connection, batch: Batch | Columns, ways: Ways) -> None:
         began = time.perf_counter()
-        self._on_batch(batch.deadline_ms / 1000)
+        self._on_batch(batch.lease, batch.deadline_ms / 1000)
         n = batch.count if isinstance(batch, Columns) else len(batch.payloads)
         try:
-            scored = self._scored(batch)
+            scored = self._scored(batch, ways)
         except GiveBack as back:
             self._metrics.returned.inc()
             self._log.warning("batch given back", code=back.code, reason=back.reason, retry_ms=back.retry_ms)
-            connection.send(connection.session.give_back(batch.lease, back.code, back.reason, back.retry_ms))
+            with self._sending:
+                self._still_there(connection)
+                connection.send(
+                    connection.session.give_back(batch.lease, back.code, back.reason, back.retry_ms)
+                )
             return
         except ProtocolError as error:
-            raise connection.broken(error) from None
+            with self._sending:
+                raise connection.broken(error) from None
         try:
-            self._send(connection, batch, scored, n)
+            with self._sending:
+                self._still_there(connection)
+                self._send(connection, batch, scored, n)
         except LinkLost:
             self._metrics.unsent.inc()
             raise
@@ -181,11 +257,16 @@ class Loop:
         self._metrics.batches.inc()
         self._metrics.events.inc(n)
 
-    def _scored(self, batch: Batch | Columns) -> Any:
+    def _still_there(self, connection: Connection) -> None:
+        """Another thread may have found the connection ended while this one scored: its leases have ended with it."""
+        if connection.fileno() < 0:
+            raise LinkLost("the connection ended before the answer")
+
+    def _scored(self, batch: Batch | Columns, ways: Ways) -> Any:
         if isinstance(batch, Batch):
-            return self._score(batch.payloads, self._meta_of(batch))
-        assert self._score_columns is not None, "the session lets no columns through that were not asked for"
-        return self._score_columns(batch, self._meta_of(batch))
+            return ways.score(batch.payloads, self._meta_of(batch))
+        assert ways.score_columns is not None, "the session lets no columns through that were not asked for"
+        return ways.score_columns(batch, self._meta_of(batch))
 
     def _send(self, connection: Connection, batch: Batch | Columns, scored: Any, n: int) -> None:
         """As columns where the scorer could, and the frame is not too large; else as lines."""

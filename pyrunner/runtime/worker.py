@@ -101,9 +101,11 @@ class _Loaded:
         *,
         kept: bool,
         describe: bytes,
+        concurrency: int = 1,
     ) -> None:
         self.program, self.version, self.scorer, self.window = program, version, scorer, window
         self.kept = kept  # its events stay in a stream
+        self.concurrency = concurrency  # batches scored beside each other, which may be answered in any order
         self.describe = describe  # schemas and environment, for HELLO
 
     @classmethod
@@ -125,6 +127,8 @@ class _Loaded:
         kept = kind_of(command.name, command.kind or "") != "serve-api"
         grown = _GROWN[scorer.signature.path.plan is not None] if kept else 256
         events, size = (command.batch or Batch()).most(grown)
+        abreast = 1 if kept or options.shadow else command.concurrency or 1
+        ahead = max(_BATCHES_AHEAD, abreast)
         describe = described(scorer.signature.describe(), environment_of(project.folder, trained))
         if not kept:
             describe = with_examples(describe, scorer.signature, trained.sample, answered)
@@ -132,9 +136,10 @@ class _Loaded:
             options.known_as or project.name,
             trained.version,
             scorer,
-            (_BATCHES_AHEAD * events, _BATCHES_AHEAD * max(size, 256 * 1024)),
+            (ahead * events, ahead * max(size, 256 * 1024)),
             kept=kept,
             describe=describe,
+            concurrency=abreast,
         )
 
 
@@ -150,8 +155,8 @@ def _score(
     from pyrunner.client import Dialler, Identity
     from pyrunner.meta import Meta
     from pyrunner.metrics import WorkerMetrics
-    from pyrunner.protocol import Role
-    from pyrunner.runtime.loop import Loop, Robbed
+    from pyrunner.protocol import Role, Wants
+    from pyrunner.runtime.loop import Loop, Robbed, Ways
 
     signature = loaded.scorer.signature
     identity = Identity(
@@ -160,7 +165,7 @@ def _score(
         options.worker,
         options.slot,
         loaded.version,
-        signature.wants,
+        signature.wants | (int(Wants.ANY_ORDER) if loaded.concurrency > 1 else 0),
         loaded.describe,
     )
     waker = Waker()
@@ -177,10 +182,14 @@ def _score(
         metrics=metrics,
         log=log,
         on_ready=lambda bridge: reporter.tell("ready", model=loaded.version, stack_fd=stack, bridge=bridge),
-        on_batch=calls.batch_begins,
+        on_batch=calls.batch,
         orphaned=lambda: lifeline is not None and _at_end(lifeline),
         lifeline=lifeline,
         kept=loaded.kept,
+        beside=[
+            Ways(_scoring(other, other.score, metrics), _scoring(other, other.score_columns, metrics))
+            for other in (loaded.scorer.beside() for _ in range(loaded.concurrency - 1))
+        ],
     )
     waker.on_signals()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -78,7 +78,7 @@ class ScoredColumns(NamedTuple):
 
 
 class Scorer:
-    """Answers batches with one model. One thread at a time; it holds no resource and needs no closing.
+    """Answers batches with one model. One thread at a time (`beside` makes one for another); it holds no resource and needs no closing.
 
     `access` is what the model's `ctx` asks for data; without it a model that asks is told so.
     Raises `UserError` when the class cannot be called, and from `score` only `Surroundings`: the whole batch is to come again.
@@ -102,6 +102,13 @@ class Scorer:
         self._direct = self._direct_call()
         self._answer_columns: AnswerColumns | None = None
         mark_as_users(type(model))
+
+    def beside(self) -> Scorer:
+        """Another one of the same model, for a thread beside this one's. The model itself has to bear both; what is unknown is counted together."""
+        access = None if self.access is None else self.access.beside()
+        other = Scorer(self.model, model_version=self.model_version, access=access)
+        other._decoder.unknown = self._decoder.unknown
+        return other
 
     @property
     def unknown_fields(self) -> UnknownFields:

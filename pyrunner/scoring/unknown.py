@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterable
 
 from pyrunner.schema import EventSchema
@@ -17,24 +18,27 @@ class UnknownFields(dict[str, int]):
     """Name to number of events; one log line a name, with the nearest declared name.
 
     Exact while such events are rare. Where most events have them (a topic with more fields than the class needs)
-    one event a batch is looked at, `sampled` is True, and the numbers are lower bounds.
+    one event a batch is looked at, `sampled` is True, and the numbers are lower bounds. Several threads may note.
     """
 
     def __init__(self, schema: EventSchema) -> None:
         super().__init__()
         self.sampled = False
         self._schema = schema
+        self._lock = threading.Lock()
         self._known = [field.wire for field in schema]
 
     def note(self, names: Iterable[str], n: int = 1) -> None:
         """Count each name once, or for each of n events: they are those of one event."""
         for name in names:
             shown = name[:_LONGEST_NAME]
-            if shown not in self and len(self) >= _MOST_NAMES:
-                shown = OTHERS
-            if shown not in self:
+            with self._lock:
+                if shown not in self and len(self) >= _MOST_NAMES:
+                    shown = OTHERS
+                new = shown not in self
+                self[shown] = self.get(shown, 0) + n
+            if new:
                 _LOG.warning("%s", self.sentence(shown))
-            self[shown] = self.get(shown, 0) + n
 
     def nearest(self, name: str) -> str | None:
         """The declared name that it may have been meant for."""

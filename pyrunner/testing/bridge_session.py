@@ -30,6 +30,7 @@ from pyrunner.protocol.frames import (
     Result,
     Return,
     Role,
+    Wants,
     Welcome,
 )
 
@@ -138,7 +139,8 @@ class BridgeSession:
         held = self.open.get(frame.lease)
         if held is None:
             return "dropped"
-        if next(iter(self.open)) != frame.lease:
+        any_order = self.hello is not None and self.hello.wants & Wants.ANY_ORDER
+        if not any_order and next(iter(self.open)) != frame.lease:
             raise ProtocolError(ByeCode.ORDER, f"{codec.name(frame)} out of turn")
         if isinstance(frame, Return):
             outcome = "returned"

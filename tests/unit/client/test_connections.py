@@ -29,7 +29,7 @@ from pyrunner.client import (
 from pyrunner.client import calls as calls_module
 from pyrunner.client.sockets import host_and_port
 from pyrunner.plain import PlainClient
-from pyrunner.protocol import Batch, Bye, PrefaceError, Refusal, Role
+from pyrunner.protocol import Batch, Bye, Lease, PrefaceError, Refusal, Role
 from pyrunner.protocol.frames import MAX_FRAME
 from pyrunner.testing import FakeBridge
 
@@ -340,7 +340,7 @@ def test_T42_a_call_under_a_lease_ends_before_its_batch_is_over(monkeypatch):
     with FakeBridge(answer_call=lambda call, args: silent.wait(100)) as bridge:
         calls = Calls(dialler(bridge))
         calls.start()
-        calls.batch_begins(60.0)
+        calls.batch(Lease(1, 2, 3), 60.0)
         for _ in range(2):  # the second is not even sent
             began = time.monotonic()
             with pytest.raises(CallError) as refused:
@@ -348,7 +348,8 @@ def test_T42_a_call_under_a_lease_ends_before_its_batch_is_over(monkeypatch):
             assert (refused.value.code, refused.value.retry) == ("deadline", True)
             assert time.monotonic() - began < 55
         monkeypatch.undo()
-        calls.batch_begins(100)
+        calls.batch(Lease(1, 2, 3), None)
+        calls.batch(Lease(1, 2, 4), 100)
         silent.set()
         assert calls.call("kv.get", "features", ["k"], lease=(1, 2, 4), deadline=60.0) is True
         calls.close()

@@ -20,6 +20,8 @@ NOT_ITS_OWN = {
     "a batch after the bridge's own DRAIN",  # it has said goodbye by then
     "a result that runs ahead of its batch is dropped, the batch is still open",
     "a batch goes back after its first part was answered",
+    "a worker that says any order answers and returns batches in that of its own, and their parts in turns",
+    "a worker in any order that drains is said goodbye to when the last of its batches is answered, not the youngest",
 }
 VERBS = {"HELLO", "READY", "RESULT", "RETURN", "DRAIN", "BYE"}
 
