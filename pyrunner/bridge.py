@@ -26,7 +26,7 @@ from pathlib import Path
 from pyrunner.errors import UserError
 from pyrunner.resources import packaged_binary
 
-READY_SECONDS = 30.0  # the embedded store of a large topic is recovered before the bridge is ready
+READY_SECONDS = 60.0  # the embedded store of a large topic is recovered before the bridge is ready
 STOP_SECONDS = (
     30.0  # a drain waits for the batches in flight: the default deadline (5 s) and a flush, with room
 )

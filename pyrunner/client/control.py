@@ -23,7 +23,7 @@ class ControlClient:
         self._token_file = token_file
         self._connection: Connection | None = None
 
-    def call(self, method: str, *args: Any, deadline: float = 5.0) -> Any:
+    def call(self, method: str, *args: Any, deadline: float = 15.0) -> Any:
         """The answer to a call (bridge_go/control/METHODS.md lists them).
 
         Arguments and answer are msgpack without maps: None, bool, int, float, str, bytes and lists of these. Raises CallError;

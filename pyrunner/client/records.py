@@ -61,7 +61,7 @@ def read(
     client: ControlClient, stream: str, cursor: str, most: int, wait_ms: int = 0
 ) -> tuple[list[Record], str]:
     """Up to `most` records from a cursor on, and the cursor behind them (pyrunner/client/cursors.py says what it is)."""
-    found, after = client.call("tail", stream, cursor, most, wait_ms, deadline=5.0 + wait_ms / 1000)
+    found, after = client.call("tail", stream, cursor, most, wait_ms, deadline=15.0 + wait_ms / 1000)
     return [record(stream, r) for r in found], after
 
 
