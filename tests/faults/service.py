@@ -138,7 +138,7 @@ class Posted(threading.Thread):
         except OSError as error:
             self._answer = error
 
-    def answer(self, seconds: float = 120) -> tuple[int, Any]:
+    def answer(self, seconds: float = 300) -> tuple[int, Any]:
         self.join(seconds)
         assert isinstance(self._answer, tuple), f"no answer to {self._rows}: {self._answer!r}"
         return self._answer
