@@ -77,9 +77,9 @@ func (r *rig) ok() {
 // until waits for a condition.
 func (r *rig) until(what string, holds func() bool) {
 	r.Helper()
-	for deadline := time.Now().Add(time.Minute); !holds(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(3 * time.Minute); !holds(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			r.Fatalf("not within a minute: %s: %+v", what, r.Status())
+			r.Fatalf("not within three minutes: %s: %+v", what, r.Status())
 		}
 	}
 }
