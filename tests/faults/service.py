@@ -126,7 +126,7 @@ class Service(WatchedRig):
 class Posted(threading.Thread):
     """One request on a thread of its own, to be asked for its answer later."""
 
-    def __init__(self, service: Service, rows: object, *, seconds: float = 60) -> None:
+    def __init__(self, service: Service, rows: object, *, seconds: float = 300) -> None:
         super().__init__(daemon=True)
         self._service, self._rows, self._seconds = service, rows, seconds
         self._answer: tuple[int, Any] | BaseException | None = None
