@@ -28,7 +28,7 @@ class Counting(Model[Number, Answer]):
         with LOCK:
             HERE.append(1)
             PEAK[0] = max(PEAK[0], len(HERE))
-        time.sleep(0.1)
+        time.sleep(0.5)
         if any(e.n == -1 for e in events):
             ctypes.string_at(0)
         with LOCK:
@@ -48,7 +48,7 @@ def test_T50_a_model_that_waits_has_as_many_calls_at_a_time_as_it_says(
 ) -> None:
     keys = f", concurrency: {concurrency}, batch: {{events: 1}}, request_timeout: 120s"
     pod = service(COUNTING, model="Counting", workers=1, keys=keys).start()
-    posted = [Posted(pod, row(n), seconds=120) for n in range(10 * AT_ONCE)]
+    posted = [Posted(pod, row(n), seconds=120) for n in range(concurrency * AT_ONCE)]
     answers = [post.answer() for post in posted]
     assert {status for status, _ in answers} == {200}
     assert all(said["value"] // 1000 == 1 for _, said in answers), "a batch of more than one row"
