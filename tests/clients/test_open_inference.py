@@ -55,7 +55,7 @@ def verdicts(models: tuple[Served, Served]) -> dict[str, str]:
     return found
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1500)
 @pytest.mark.parametrize(("script", "check"), CHECKS, ids=[check for _, check in CHECKS])
 def test_client(verdicts: dict[str, str], script: str, check: str) -> None:
     assert check in verdicts, f"{script} did not run {check}"

@@ -32,7 +32,7 @@ import yaml
 
 FENCE = re.compile(r"^```(?P<info>[^\n`]+)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 RUNNABLE = {"bash", "console", "python"}
-SECONDS = 180
+SECONDS = 500
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ def blocks_of(page: Path) -> list[Block]:
     return read(page.read_text(), str(page.relative_to(ROOT)))
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1500)
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_example_of_the_page_runs(page: Path, tmp_path: Path) -> None:
     with Page(tmp_path) as shared:

@@ -159,7 +159,7 @@ def test_T61_a_version_that_dies_of_every_row_fails_no_more_than_its_share(servi
         load.end().require_all_right()
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_T61_requests_of_a_version_that_dies_of_every_row_do_not_wait_for_their_deadline(
     service: Services,
 ) -> None:
