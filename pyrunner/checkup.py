@@ -60,6 +60,7 @@ def _findings(project: Project, access: Access) -> Iterator[Finding]:
         yield Finding(_described(signature))
         if signature.container in _OF_COLUMNS:
             yield Finding(_way(signature))
+        yield from _threads(project, signature)
     except UserError as e:
         yield Finding(str(e), MISTAKE)
     faulty = set()
@@ -105,6 +106,16 @@ def _way(s: Signature) -> str:
     if s.path.lines:
         return f"events come as columns, answers go as JSON: {'; '.join(s.path.lines)}"
     return "events come as columns, answers go as columns"
+
+
+def _threads(project: Project, s: Signature) -> Iterator[Finding]:
+    """What `concurrency` asks of the class."""
+    for command in project.program.commands:
+        if (command.concurrency or 1) > 1:
+            yield Finding(
+                f"{command.name} makes up to {command.concurrency} calls of {s.verb} at a time, in threads that share one instance: "
+                f"{s.verb} keeps nothing of a call on self"
+            )
 
 
 def _read_datasets(project: Project) -> list[str]:

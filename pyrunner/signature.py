@@ -122,6 +122,11 @@ def read_signature(cls: type[Model[Any, Any]]) -> Signature:
         raise UserError("\n".join(problems))
     method = getattr(cls, verb)
     place = place_of(method)
+    if inspect.iscoroutinefunction(method):
+        problems.append(
+            f"{place} {cls.__name__}.{verb} is async, and nothing here awaits it. Write def; concurrency: of serve-api has it "
+            "called in several threads at a time"
+        )
     try:
         container, nulls = _container(cls, verb, method, place)
     except UserError as e:

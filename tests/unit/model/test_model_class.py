@@ -186,3 +186,12 @@ def test_all_problems_come_at_once() -> None:
     with pytest.raises(UserError) as e:
         read_signature(Broken)
     assert len(str(e.value).splitlines()) == 3
+
+
+def test_an_async_predict_is_refused_and_says_what_to_write():
+    class Awaits(Model[In, Out]):
+        async def predict(self, events: list[In]) -> list[Out]:
+            return []
+
+    with pytest.raises(UserError, match=r"Awaits\.predict is async.*Write def; concurrency:"):
+        read_signature(Awaits)
