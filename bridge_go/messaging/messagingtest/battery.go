@@ -75,7 +75,7 @@ func Run(t *testing.T, h Harness) {
 	t.Run("keeping", func(t *testing.T) { keeping(t, h) })
 }
 
-const patience = time.Minute
+const patience = 3 * time.Minute
 
 // A bench is one connection and one topic, with helpers that fail the test.
 type bench struct {

@@ -65,13 +65,27 @@ func startShared(t *testing.T, h Harness, transactional bool) *pair {
 	t.Helper()
 	p := &pair{bench: startPartitioned(t, h, 4), taken: map[int32]bool{}}
 	p.write(keyed(0, shared)...)
-	revoked := map[int32]bool{}
+	// The second may have all of a partition before the first is told: each looks whether all that was taken has begun to come.
+	revoked, seen := map[int32]bool{}, map[int32]bool{}
+	until, enough := context.WithCancel(p.ctx)
+	defer enough()
+	look := func() {
+		for partition := range revoked {
+			if !seen[partition] {
+				return
+			}
+		}
+		if len(revoked) > 0 {
+			enough()
+		}
+	}
 	p.first = p.open(p.conn, transactional, func(partitions []int32) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		for _, partition := range partitions {
 			revoked[partition] = true
 		}
+		look()
 	})
 	p.firstRead = p.read(p.first, shared)
 	other := h.Connect(t)
@@ -80,16 +94,22 @@ func startShared(t *testing.T, h Harness, transactional bool) *pair {
 	ctx, stop := context.WithCancel(p.ctx)
 	var reading sync.WaitGroup
 	reading.Go(func() { p.pump(ctx, p.first, func(messaging.Record) bool { return true }) })
-	p.pump(ctx, p.second, func(r messaging.Record) bool { // until all that was taken has begun to come to the second
+	p.pump(until, p.second, func(r messaging.Record) bool {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		if revoked[r.Partition] {
-			p.taken[r.Partition] = true
-		}
-		return len(revoked) == 0 || len(p.taken) < len(revoked)
+		seen[r.Partition] = true
+		look()
+		return until.Err() == nil
 	})
 	stop()
 	reading.Wait()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for partition := range revoked {
+		if seen[partition] {
+			p.taken[partition] = true
+		}
+	}
 	return p
 }
 

@@ -27,7 +27,7 @@ func topicName() string { return fmt.Sprintf("Topic.%s.%d-ds", run, topics.Add(1
 func TestConformance(t *testing.T) {
 	url, state := providers.URL(t, "nats"), t.TempDir()
 	messagingtest.Run(t, messagingtest.Harness{
-		Connect: func(t *testing.T) messaging.Connection { return open(t, url, state, "takeover=1s") },
+		Connect: func(t *testing.T) messaging.Connection { return open(t, url, state, "takeover=3s&timeout=20s") },
 		Topic:   func(*testing.T) string { return topicName() },
 		Partitioned: func(t *testing.T, n int) string {
 			c := open(t, url, state, "partitions="+strconv.Itoa(n))
@@ -48,7 +48,7 @@ func TestConformanceOfTopicsThatShareAStream(t *testing.T) {
 	one := "one-" + run
 	url, state := providers.URL(t, "nats"), t.TempDir()
 	messagingtest.Run(t, messagingtest.Harness{
-		Connect: func(t *testing.T) messaging.Connection { return open(t, url, state, "takeover=1s&stream="+one) },
+		Connect: func(t *testing.T) messaging.Connection { return open(t, url, state, "takeover=3s&timeout=20s&stream="+one) },
 		Topic:   func(*testing.T) string { return topicName() },
 		Can: messagingtest.Capabilities{
 			Persistent: true, Keys: true, Headers: true, Nulls: true, Empty: true, Binary: true, Times: true, Deduplicates: true,
