@@ -60,6 +60,7 @@ class Stage:
     statuses: dict[str, int]
     failed: int
     why: str
+    unsent: int  # due, and not sent before the end, since all connections waited; times leave them out
     p50_ms: float
     p99_ms: float
     late_ms: float
@@ -196,6 +197,7 @@ class _Measurement:
                 statuses=said["statuses"],
                 failed=said["failed"],
                 why=said.get("why", ""),
+                unsent=said.get("unsent", 0),
                 p50_ms=said["p50_ms"],
                 p99_ms=said["p99_ms"],
                 late_ms=said["late_ms"],

@@ -104,6 +104,45 @@ func TestAnOpenLoopDoesNotWaitForAnswersAndCountsFromWhenRequestsWereDue(t *test
 	}
 }
 
+// Those that were still in line at the end were left out, and the latencies of the others looked better than what was asked.
+func TestRequestsThatWereDueAndNotSentAreCounted(t *testing.T) {
+	s := newServer()
+	s.wait = 200 * time.Millisecond
+	up := httptest.NewServer(s)
+	defer up.Close()
+	at := target(t, up, `{}`)
+	if r := at.stage(context.Background(), Stage{Connections: 1}, 200, time.Second); r.Unsent == 0 {
+		t.Errorf("%+v", r)
+	}
+	if r := at.stage(context.Background(), Stage{Connections: 64}, 0, 300*time.Millisecond); r.Unsent != 0 {
+		t.Errorf("in a closed loop nothing is due: %+v", r)
+	}
+}
+
+func TestALateScheduleIsTheSendersOwnThoughNobodyWasFree(t *testing.T) {
+	due := time.Unix(1000, 0)
+	c := &counter{}
+	c.give(due, due.Add(3*time.Millisecond))
+	free := make(chan ticket, 1)
+	if at, waited := c.take(free); !waited || at.due != due || at.calm {
+		t.Errorf("%+v, %v", at, waited)
+	}
+	if _, waited := c.take(free); waited {
+		t.Error("nothing waits")
+	}
+	c.give(due, due.Add(5*time.Millisecond)) // its client says how late it was sent
+	late, unsent := c.left()
+	if len(late) != 1 || late[0] != 3*time.Millisecond || unsent != 0 || !(<-free).calm {
+		t.Errorf("%v, %d", late, unsent)
+	}
+	for range waiting + 2 {
+		c.give(due, due)
+	}
+	if _, unsent = c.left(); unsent != waiting+2 {
+		t.Errorf("%d, of a line of %d", unsent, waiting)
+	}
+}
+
 func TestRefusalsAndFailuresAreCountedAndNoRate(t *testing.T) {
 	s := newServer()
 	s.status.Store(429)

@@ -17,12 +17,14 @@ type ticket struct {
 // A counter gives tickets to clients: to the one that was free last, so that no more connections are used than are needed. Tickets that
 // nobody is free for wait in line, and their latency tells.
 type counter struct {
-	mu   sync.Mutex
-	free []chan ticket
-	line []ticket
+	mu     sync.Mutex
+	free   []chan ticket
+	line   []ticket
+	late   []time.Duration // of tickets that nobody was free for: how late they were given out, which is no client's doing
+	unsent int64           // for which the line had no room
 }
 
-func (c *counter) give(due time.Time) {
+func (c *counter) give(due, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if n := len(c.free); n > 0 {
@@ -30,9 +32,17 @@ func (c *counter) give(due time.Time) {
 		c.free = c.free[:n-1]
 		return
 	}
-	if len(c.line) < waiting {
-		c.line = append(c.line, ticket{due, false})
+	c.late = append(c.late, now.Sub(due))
+	if len(c.line) == waiting {
+		c.unsent++
+		return
 	}
+	c.line = append(c.line, ticket{due, false})
+}
+
+// left is what the counter itself knows when all clients have ended: its lateness, and how many requests nobody has sent.
+func (c *counter) left() (late []time.Duration, unsent int64) {
+	return c.late, c.unsent + int64(len(c.line))
 }
 
 // take is for a client that is free: a ticket from the line, or else the one that will be put into its own channel.
@@ -59,7 +69,7 @@ func schedule(to *counter, rate float64, seed uint64, over <-chan struct{}) {
 		if !sleepUntil(due, over) {
 			return
 		}
-		to.give(due)
+		to.give(due, time.Now())
 	}
 }
 

@@ -18,7 +18,8 @@ type Report struct {
 	Statuses map[string]int64 `json:"statuses"`
 	Failed   int64            `json:"failed"` // no answer
 	Why      string           `json:"why,omitempty"`
-	P50      float64          `json:"p50_ms"` // of answers of status 200; of an open loop from when they were due
+	Unsent   int64            `json:"unsent,omitempty"` // due, and not sent before the end, since all connections waited: latencies leave them out
+	P50      float64          `json:"p50_ms"`           // of answers of status 200; of an open loop from when they were due
 	P99      float64          `json:"p99_ms"`
 	Max      float64          `json:"max_ms"`
 	Late     float64          `json:"late_ms"` // of the sender, p99

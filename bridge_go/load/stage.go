@@ -27,8 +27,15 @@ func (t *Target) stage(ctx context.Context, s Stage, rate float64, length time.D
 		clients.Go(func() { l.ask(&tallies[i]) })
 	}
 	clients.Wait()
-	r := report(tallies, time.Since(began))
-	r.Asked, r.CPU = rate, processorTime()-cpu
+	length = time.Since(began)
+	var unsent int64
+	if l.counter != nil {
+		own := tally{}
+		own.late, unsent = l.counter.left()
+		tallies = append(tallies, own)
+	}
+	r := report(tallies, length)
+	r.Asked, r.Unsent, r.CPU = rate, unsent, processorTime()-cpu
 	return r
 }
 

@@ -106,7 +106,7 @@ def _row(stage: Stage) -> str:
     cost = f"{stage.server_cpu_us:,.0f}" if stage.server_cpu_us is not None else "-"
     asked = f"{stage.asked:,.0f}" if stage.asked else "-"
     p50, p99 = f"{stage.p50_ms:,.2f}", f"{stage.p99_ms:,.2f}"
-    if stage.void or not stage.rate:
+    if stage.void or stage.unsent or not stage.rate:
         p50 = p99 = "-"
     elif stage.name == "full":
         p99 = "-"  # of a closed loop under saturation it says nothing
@@ -121,6 +121,10 @@ def _troubles(found: list[Stage]) -> Iterator[str]:
             yield f"{stage.name}: answered {', '.join(others)}"
         if stage.failed:
             yield f"{stage.name}: {count(stage.failed, 'request')} without an answer, the first: {stage.why}"
+        if stage.unsent:
+            yield (
+                f"{stage.name}: {count(stage.unsent, 'request')} due and not sent, since all connections waited, so latencies are not shown"
+            )
     late = [stage for stage in found if stage.void]
     if late:
         worst = max(stage.late_ms for stage in late)
@@ -135,7 +139,11 @@ def _verdict(found: list[Stage]) -> str:
     if full is None:
         return ""
     said = f"{full.rate:,.0f} requests a second at most"
-    steady = [stage for stage in found if stage.asked and stage.rate >= 0.95 * stage.asked and not stage.void]
+    steady = [
+        stage
+        for stage in found
+        if stage.asked and stage.rate >= 0.95 * stage.asked and not (stage.void or stage.unsent)
+    ]
     if steady:
         best = steady[-1]
         said += f"; of {best.asked:,.0f} a second 99 in 100 are answered within {best.p99_ms:.1f} ms"

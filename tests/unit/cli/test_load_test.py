@@ -27,6 +27,7 @@ def stage(name: str, **changes: object) -> Stage:
         "statuses": {"200": 5000},
         "failed": 0,
         "why": "",
+        "unsent": 0,
         "p50_ms": 1.25,
         "p99_ms": 3.5,
         "late_ms": 0.1,
@@ -74,6 +75,7 @@ def test_the_table_shows_what_may_be_said(capsys: pytest.CaptureFixture[str]) ->
             stage("open 25 %", asked=500.0, rate=498.0, statuses={"200": 4990, "429": 10}),
             stage("open 50 %", asked=1000.0, rate=900.0, failed=2, why="reset"),
             stage("open 75 %", asked=1500.0, rate=1499.0, void=True, late_ms=27.0),
+            stage("open 90 %", asked=1800.0, rate=1795.0, unsent=30),
         ],
         workers=2,
     )
@@ -85,12 +87,14 @@ def test_the_table_shows_what_may_be_said(capsys: pytest.CaptureFixture[str]) ->
     assert lines[2].split() == ["alone", "40", "-", "1,000", "1.25", "3.50"]
     assert lines[3].split() == ["64", "at", "once", "40", "-", "2,000", "1.25", "-"]
     assert lines[6].split()[-4:] == ["1,500", "1,499", "-", "-"]
-    assert lines[7] == (
+    assert lines[7].split()[-4:] == ["1,800", "1,795", "-", "-"]
+    assert lines[8] == (
         "2,000 requests a second at most; of 500 a second 99 in 100 are answered within 3.5 ms."
     )
     assert err.splitlines() == [
         "open 25 %: answered 10 times 429",
         "open 50 %: 2 requests without an answer, the first: reset",
+        "open 90 %: 30 requests due and not sent, since all connections waited, so latencies are not shown",
         "open 75 %: the sender itself was late (p99 up to 27 ms), so latencies are not shown. "
         "Send from another machine: ds-bridge load URL --rows FILE",
     ]
