@@ -8,9 +8,7 @@ package kv
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"maps"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -59,26 +57,15 @@ func Schemes() []string { return slices.Sorted(maps.Keys(connectors)) }
 // Open opens the store of a connection by its URL's scheme. Settings may stand in the URL's query too; the options' own
 // come first.
 func Open(ctx context.Context, o messaging.Options) (Store, error) {
-	base, query, _ := strings.Cut(o.URL, "?")
-	scheme, _, _ := strings.Cut(base, ":")
+	scheme, _, _ := strings.Cut(o.URL, ":")
 	connect := connectors[scheme]
 	if connect == nil {
 		return nil, fmt.Errorf("connection %s: %s keeps no values by key. These do: %s",
 			o.Name, messaging.Mask(o.URL), strings.Join(Schemes(), ", "))
 	}
-	given, err := url.ParseQuery(query)
+	o, err := o.Ready()
 	if err != nil {
-		return nil, fmt.Errorf("connection %s: settings in the URL: %w", o.Name, err)
+		return nil, err
 	}
-	settings := make(map[string]string, len(given)+len(o.Settings))
-	for name, values := range given {
-		settings[name] = values[len(values)-1]
-	}
-	maps.Copy(settings, o.Settings)
-	o.URL, o.Settings = base, settings
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
-	o.Log = o.Log.With("connection", o.Name)
 	return connect(ctx, o)
 }
