@@ -57,6 +57,8 @@ def _machine(root: Path) -> Room | None:
 def _cgroups(root: Path) -> Iterator[Room | None]:
     mount = root / "sys/fs/cgroup"
     for line in (_read(root / "proc/self/cgroup") or "").splitlines():
+        if line.count(":") < 2:
+            continue
         _, controllers, path = line.split(":", 2)
         if not controllers:
             yield from _upwards(

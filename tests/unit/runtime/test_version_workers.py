@@ -306,6 +306,47 @@ def test_room_is_the_tightest_of_machine_and_cgroups(tmp_path: Path) -> None:
     assert room(tmp_path / "nothing") is None
 
 
+V1, UNLIMITED = "sys__fs__cgroup__memory", 9223372036854771712
+V2 = "sys__fs__cgroup"
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "files", "wanted"),
+    [
+        ("0::/\n", {f"{V2}__memoryDOTmax": 600, f"{V2}__memoryDOTcurrent": 100}, Room(600 * MIB, 500 * MIB)),
+        (
+            "0::/pod/box\n",
+            {
+                f"{V2}__pod__memoryDOTmax": 700, f"{V2}__pod__memoryDOTcurrent": 650,
+                f"{V2}__pod__box__memoryDOTmax": 400, f"{V2}__pod__box__memoryDOTcurrent": 100,
+            },
+            Room(700 * MIB, 50 * MIB),
+        ),
+        (
+            "4:memory:/kubepods/pod7/box\n0::/\n",
+            {f"{V1}__memoryDOTlimit_in_bytes": 300, f"{V1}__memoryDOTusage_in_bytes": 20},
+            Room(300 * MIB, 280 * MIB),
+        ),
+        (
+            "9:name=systemd:/\n4:cpu,memory:/a\n0::/\n",
+            {
+                f"{V1}__memoryDOTlimit_in_bytes": UNLIMITED // MIB, f"{V1}__memoryDOTusage_in_bytes": 9000,
+                f"{V1}__a__memoryDOTlimit_in_bytes": 256, f"{V1}__a__memoryDOTusage_in_bytes": 300,
+            },
+            Room(256 * MIB, 0),
+        ),
+        ("0::/../elsewhere\n", {f"{V2}__memoryDOTmax": 500, f"{V2}__memoryDOTcurrent": 0}, Room(500 * MIB, 500 * MIB)),
+        ("nonsense\n\n", {}, Room(8192 * MIB, 4096 * MIB)),
+    ],
+    ids=["2, in a container", "2, the parent is tighter", "1, in a container", "1 and 2, over the limit", "2, of another name space", "nonsense"],
+)  # fmt: skip
+def test_room_is_read_from_either_version_of_cgroups(
+    tmp_path: Path, cgroup: str, files: dict[str, int], wanted: Room
+) -> None:
+    told = {name: f"{mib * MIB}\n" for name, mib in files.items()}
+    assert room(machine(tmp_path / "root", cgroup, **told)) == wanted
+
+
 def test_the_memory_of_a_process_counts_shared_pages_once(tmp_path: Path) -> None:
     (tmp_path / "proc/7").mkdir(parents=True)
     (tmp_path / "proc/7/smaps_rollup").write_text(
