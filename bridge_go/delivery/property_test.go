@@ -37,6 +37,7 @@ func TestEveryEventGetsOneFateWhateverHappens(t *testing.T) {
 
 // A world is the core with all that surrounds it, played by dice.
 type world struct {
+	abreast int // frames that each worker scores beside each other
 	*testing.T
 	*model
 	dice    *rand.Rand
@@ -77,6 +78,10 @@ func play(t *testing.T, order Order, seed uint64) {
 	if w.outages {
 		w.core = New(Config{Nonce: 7, Order: order, Batch: Room{Events: 1 + w.dice.IntN(12), Bytes: 400}, Lanes: 8,
 			Intake: Room{Events: 60, Bytes: 1 << 20}, Breaker: BreakerConfig{Run: 1}})
+	}
+	w.abreast = 1
+	if order == Unordered {
+		w.abreast += w.dice.IntN(3)
 	}
 	w.write(order)
 	for range 600 {
@@ -182,6 +187,7 @@ func (w *world) join() {
 func (w *world) hire(name string, pid uint64) {
 	f := &fake{}
 	f.w = w.core.Join(w.now, name, pid, "1", f)
+	f.w.Abreast(w.abreast)
 	w.workers = append(w.workers, f)
 	w.core.Ready(w.now, f.w, Room{Events: 1 + w.dice.IntN(40), Bytes: 50 + w.dice.IntN(1000)})
 }
@@ -208,7 +214,8 @@ func (w *world) answer() {
 		}
 		return
 	}
-	x := &f.frames[0]
+	at := w.dice.IntN(len(f.begun()))
+	x := &f.frames[at]
 	n := len(x.ids) - x.done
 	if w.dice.IntN(4) == 0 {
 		n = 1 + w.dice.IntN(n)
@@ -235,9 +242,12 @@ func (w *world) answer() {
 	}
 	w.fates()
 	if x.done += n; x.done == len(x.ids) {
-		f.frames = f.frames[1:]
+		f.frames = slices.Delete(f.frames, at, at+1)
 	}
 }
+
+// begun are the frames that it may be scoring.
+func (f *fake) begun() []frame { return f.frames[:min(len(f.frames), f.w.abreast)] }
 
 // killed ends a worker's process; its parent may say so before or after its socket ends, or never.
 func (w *world) killed(f *fake, cause string) {
@@ -256,6 +266,14 @@ func (w *world) killed(f *fake, cause string) {
 		w.tick()
 		w.core.Leave(w.now, f.w, false)
 	}
+}
+
+// held are the events of the frames that it may be scoring.
+func (f *fake) held() (ids []string) {
+	for _, x := range f.begun() {
+		ids = append(ids, x.ids...)
+	}
+	return ids
 }
 
 func (w *world) gone(f *fake) {
@@ -294,7 +312,7 @@ func (w *world) bears(f *fake) bool {
 	if len(f.frames) == 0 {
 		return true
 	}
-	for _, id := range f.frames[0].ids {
+	for _, id := range f.held() {
 		if w.excused[id]++; w.excused[id] > maxExcuses {
 			return false
 		}
