@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"slices"
 
 	"ds-runner.dev/ds-runner/bridge_go/delivery"
 	"ds-runner.dev/ds-runner/bridge_go/messaging"
@@ -71,6 +72,7 @@ func (r *Route) fateOf(f *Fate, d *delivery.Fate, model string) {
 // collect takes the fates that the last call of the core gave; a is the result that it settled, if it was one.
 func (r *Route) collect(a *answer) {
 	decided := r.core.Fates()
+	r.pending = slices.Grow(r.pending, len(decided))
 	for i := range decided {
 		d := &decided[i]
 		r.pending = append(r.pending, Fate{})

@@ -145,7 +145,9 @@ func (r *Route) written(h handover, refused []Refusal, err error) {
 	if r.settled += len(h.fates); r.storedSince == 0 {
 		r.storedSince = h.at
 	}
-	r.pending = append(again, r.pending...)
+	if len(again) > 0 { // else pending stays where it is, in a slice that comes back as spare
+		r.pending = append(again, r.pending...)
+	}
 	clear(h.fates)
 	r.spare = h.fates[:0]
 	r.collect(&answer{})
