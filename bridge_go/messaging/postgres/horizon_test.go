@@ -110,7 +110,7 @@ func TestBrowsingPassesNoRowThatCommitsLate(t *testing.T) {
 	r.sink(c, "dead")
 	late("insert into dead (value) values ('late')")
 	r.must(r.sink(c, "dead").Write(r.ctx, outgoing("early")))
-	ctx, cancel := context.WithTimeout(r.ctx, 100*time.Millisecond)
+	ctx, cancel := context.WithTimeout(r.ctx, 2*time.Second)
 	defer cancel()
 	records, after, err := c.Browse(ctx, "dead", messaging.Oldest, 10)
 	r.must(err)

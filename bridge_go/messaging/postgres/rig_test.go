@@ -25,7 +25,7 @@ type rig struct {
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	r := &rig{T: t, url: providers.URL(t, "postgres"), ctx: ctx, schema: fmt.Sprintf("t%d_%d", time.Now().UnixNano(), schemas.Add(1))}
 	r.exec("create schema " + r.schema)
 	t.Cleanup(func() {
