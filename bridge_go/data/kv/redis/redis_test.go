@@ -70,12 +70,12 @@ func TestAServerThatIsNotThereFailsAtOnceAndIsFoundAgain(t *testing.T) {
 			}
 		}
 	}
-	if took := time.Since(began); took > 2*time.Second { // one of them alone would use up its 5 s
+	if took := time.Since(began); took > 4500*time.Millisecond { // one of them alone would use up its 5 s
 		t.Errorf("12 calls that cannot be made took %v", took)
 	}
 	p.listen()
 	for name, call := range calls {
-		for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		for end := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 			if err = call(t.Context()); err == nil || time.Now().After(end) {
 				break
 			}
@@ -102,7 +102,7 @@ func forward(t *testing.T, server string) *proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &proxy{T: t, own: "127.0.0.1:0", server: u.Host}
+	p := &proxy{T: t, own: fmt.Sprint("127.0.0.1:", providers.FreePort(t)), server: u.Host}
 	p.listen()
 	u.Host = p.own
 	p.url = u.String()

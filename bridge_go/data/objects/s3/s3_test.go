@@ -223,7 +223,7 @@ func TestAHungServiceEndsByItsDeadlineAndIsUnavailable(t *testing.T) {
 	if !errors.As(err, &told) || !told.Retry() || !strings.Contains(told.Reason, "has not answered in time") {
 		t.Error(err)
 	}
-	if took := time.Since(begun); took > 5*time.Second {
+	if took := time.Since(begun); took > 20*time.Second {
 		t.Errorf("took %s", took)
 	}
 }

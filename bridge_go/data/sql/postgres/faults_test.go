@@ -59,7 +59,7 @@ func TestADeadServerHoldsUpNobody(t *testing.T) {
 		t.Errorf("an outage is not to be tried again: %v", err)
 	}
 	server.Restart()
-	for until := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for until := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		if _, err = d.Execute(b.Ctx, "select 1", nil); err == nil {
 			break
 		}
@@ -76,7 +76,7 @@ func late(t *testing.T, what string, do func(ctx context.Context) error) {
 	defer cancel()
 	began := time.Now()
 	err := do(ctx)
-	if took := time.Since(began); err == nil || took > 4*time.Second {
+	if took := time.Since(began); err == nil || took > 20*time.Second {
 		t.Errorf("%s: %v after %v", what, err, took)
 	}
 }
