@@ -54,7 +54,7 @@ func readerOf(t testing.TB, c *connection, topic, group string) messaging.Source
 
 func read(t testing.TB, s messaging.Source, n int) (all []messaging.Record) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
 	defer cancel()
 	for len(all) < n {
 		some, err := s.Read(ctx, messaging.Limit{Events: n - len(all), Bytes: 1 << 20})
