@@ -48,8 +48,10 @@ func TestConformanceOfTopicsThatShareAStream(t *testing.T) {
 	one := "one-" + run
 	url, state := providers.URL(t, "nats"), t.TempDir()
 	messagingtest.Run(t, messagingtest.Harness{
-		Connect: func(t *testing.T) messaging.Connection { return open(t, url, state, "takeover=3s&timeout=20s&stream="+one) },
-		Topic:   func(*testing.T) string { return topicName() },
+		Connect: func(t *testing.T) messaging.Connection {
+			return open(t, url, state, "takeover=3s&timeout=20s&stream="+one)
+		},
+		Topic: func(*testing.T) string { return topicName() },
 		Can: messagingtest.Capabilities{
 			Persistent: true, Keys: true, Headers: true, Nulls: true, Empty: true, Binary: true, Times: true, Deduplicates: true,
 			Deletes: true, Seeks: true, Removes: true, Pauses: true, Fates: true, MaxBytes: 1<<20 - headerRoom,
