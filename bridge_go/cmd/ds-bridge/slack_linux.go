@@ -14,6 +14,10 @@ const (
 	wakeSlack  = 250_000
 )
 
+// The first thread is kept for main until sleepLonger has run: what a parent asked for by PR_SET_PDEATHSIG, to end with it, belongs to
+// that thread, and a process that another thread begins anew has lost it.
+func init() { runtime.LockOSThread() }
+
 // anew is in the environment of a process that has begun anew: where the slack does not survive that, it does so once all the same.
 const anew = "_DS_BRIDGE_ANEW"
 
@@ -23,12 +27,13 @@ const anew = "_DS_BRIDGE_ANEW"
 //
 // sysmon runs before main does, and a thread's slack is its own: only those that are started later inherit it. So this process begins
 // anew, in place, as what it is; the slack survives that. Where that cannot be it goes on as it is.
+//
+// It is called once, by main.
 func sleepLonger() {
+	defer runtime.UnlockOSThread()
 	if os.Getenv(anew) != "" {
 		return
 	}
-	runtime.LockOSThread() // the slack that is set is that of the thread which executes
-	defer runtime.UnlockOSThread()
 	now, err := unix.PrctlRetInt(unix.PR_GET_TIMERSLACK, 0, 0, 0, 0)
 	if err != nil || now != usualSlack {
 		return // somebody else has decided
