@@ -45,13 +45,11 @@ const (
 
 type grpcServer struct {
 	openinference.UnimplementedGRPCInferenceServiceServer
-	front    *Front
-	server   *grpc.Server
-	health   *health.Server
-	listener *listen.Limited
-	served   chan error
-	leaving  chan struct{} // closed when no more calls are to come
-	inside   atomic.Int64  // calls that have not ended
+	front   *Front
+	door    *door
+	health  *health.Server
+	leaving chan struct{} // closed when no more calls are to come
+	inside  atomic.Int64  // calls that have not ended
 }
 
 // ListenGRPC binds the address of gRPC, which has none otherwise. [Front.Close] or [Front.Drain] end it.
@@ -62,17 +60,30 @@ func (f *Front) ListenGRPC(address string) (net.Addr, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &grpcServer{front: f, health: health.NewServer(), listener: listen.Limit(listener, f.cfg.MaxConnections), served: make(chan error, 1)}
-	g.leaving = make(chan struct{})
-	g.server = grpc.NewServer(g.options()...)
-	openinference.RegisterGRPCInferenceServiceServer(g.server, g)
-	healthpb.RegisterHealthServer(g.server, g.health)
+	g := &grpcServer{front: f, health: health.NewServer(), leaving: make(chan struct{})}
 	g.tellHealth()
+	g.door = newDoor(listen.Limit(listener, f.cfg.MaxConnections), g.serverFor)
 	f.grpc = g
 	f.cfg.Log.Info("serving", "url", "grpc://"+listener.Addr().String())
-	f.beside.Go(func() { f.each(lookEvery, func(time.Time) { g.tellHealth() }) })
-	go func() { g.served <- g.server.Serve(g.listener) }()
+	f.beside.Go(func() {
+		f.each(lookEvery, func(time.Time) {
+			g.tellHealth()
+			g.door.turn(f.ending())
+		})
+	})
 	return listener.Addr(), nil
+}
+
+// serverFor makes a server for connections that come; leaving: for those that are to go elsewhere soon.
+func (g *grpcServer) serverFor(leaving bool) *grpc.Server {
+	kept := keepalive.ServerParameters{MaxConnectionIdle: idleTimeout, Time: pingIdle, Timeout: pingTimeout}
+	if leaving {
+		kept.MaxConnectionAge = lastStay
+	}
+	s := grpc.NewServer(append(g.options(), grpc.KeepaliveParams(kept))...)
+	openinference.RegisterGRPCInferenceServiceServer(s, g)
+	healthpb.RegisterHealthServer(s, g.health)
+	return s
 }
 
 func (g *grpcServer) options() []grpc.ServerOption {
@@ -81,7 +92,6 @@ func (g *grpcServer) options() []grpc.ServerOption {
 		grpc.MaxRecvMsgSize(c.MaxBody), grpc.MaxSendMsgSize(math.MaxInt32), grpc.MaxHeaderListSize(maxHeader),
 		grpc.MaxConcurrentStreams(maxStreams), grpc.ConnectionTimeout(headerTimeout),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: leastPing, PermitWithoutStream: true}),
-		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: idleTimeout, Time: pingIdle, Timeout: pingTimeout}),
 		grpc.InTapHandle(g.tap), grpc.ChainUnaryInterceptor(g.unary), grpc.ChainStreamInterceptor(g.stream),
 		grpc.ForceServerCodecV2(boundedCodec{}),
 	}
@@ -213,28 +223,18 @@ func (g *grpcServer) tellHealth() {
 	g.health.SetServingStatus(healthService, is)
 }
 
-// drain ends gRPC as Drain ends HTTP: new connections are refused, those that were made are told by GOAWAY not to send more calls,
-// and the calls that they had sent are answered. When the context ends first, what is left is cut off.
+// drain ends gRPC as Drain ends HTTP: clients have been told by GOAWAY for the drain delay, new connections are refused, those that
+// were made are told now not to send more calls, and the calls that they had sent are answered. When the context ends first, what is
+// left is cut off.
 func (g *grpcServer) drain(ctx context.Context, lastLook time.Duration) error {
-	if err := g.listener.CloseEmpty(ctx); err != nil {
-		g.front.cfg.Log.Warn("connections that nobody had accepted may be lost", "error", err)
+	unseen, err := g.door.drain(ctx, func() {
+		wait(ctx, lastLook)
+		close(g.leaving)
+	})
+	if unseen != nil {
+		g.front.cfg.Log.Warn("connections that nobody had accepted may be lost", "error", unseen)
 	}
-	<-g.served
-	wait(ctx, lastLook)
-	close(g.leaving)
-	ended := make(chan struct{})
-	go func() {
-		g.server.GracefulStop()
-		close(ended)
-	}()
-	select {
-	case <-ended:
-		return nil
-	case <-ctx.Done():
-		g.server.Stop()
-		<-ended
-		return ctx.Err()
-	}
+	return err
 }
 
 // drainGRPC drains gRPC, if there is any, beside HTTP. One answer comes, when it has ended.
@@ -251,6 +251,6 @@ func (f *Front) drainGRPC(ctx context.Context) <-chan error {
 // closeGRPC ends gRPC at once, if there is any.
 func (f *Front) closeGRPC() {
 	if f.grpc != nil {
-		f.grpc.server.Stop()
+		f.grpc.door.cut()
 	}
 }

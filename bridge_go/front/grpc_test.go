@@ -447,7 +447,7 @@ func TestKeepaliveIsEnforced(t *testing.T) {
 }
 
 func TestDrainingLosesNoCallOfClientsThatDoNotTryAgain(t *testing.T) {
-	r := newRig(t, Config{DrainDelay: 200 * time.Millisecond}).ready()
+	r := newRig(t, Config{DrainDelay: 1500 * time.Millisecond}).ready()
 	address, _ := r.listenGRPC()
 	var answers atomic.Int64
 	var clients sync.WaitGroup
@@ -488,6 +488,104 @@ func TestDrainingLosesNoCallOfClientsThatDoNotTryAgain(t *testing.T) {
 	if _, err := net.Dial("tcp", address); !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("listening still: %v", err)
 	}
+}
+
+// goaway reads what a connection of HTTP/2 is told until that is GOAWAY, and answers pings, as clients do.
+func goaway(t *testing.T, address string) <-chan error {
+	t.Helper()
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	framer := http2.NewFramer(conn, conn)
+	if _, err := io.WriteString(conn, http2.ClientPreface); err != nil {
+		t.Fatal(err)
+	}
+	if err := framer.WriteSettings(); err != nil {
+		t.Fatal(err)
+	}
+	told, settled := make(chan error, 1), make(chan struct{})
+	go func() {
+		for settles := false; ; {
+			frame, err := framer.ReadFrame()
+			if err != nil {
+				told <- err
+				return
+			}
+			switch f := frame.(type) {
+			case *http2.GoAwayFrame:
+				told <- nil
+				return
+			case *http2.PingFrame:
+				_ = framer.WritePing(true, f.Data)
+			case *http2.SettingsFrame:
+				if f.IsAck() && !settles {
+					settles = true
+					close(settled)
+				}
+			}
+		}
+	}()
+	select {
+	case <-settled:
+	case err := <-told:
+		t.Fatalf("before anything ended: %v", err)
+	}
+	return told
+}
+
+// SERVING 13. GOAWAY came only when the drain delay was over.
+func TestGoawayComesAtTheStartOfTheDrainDelayWhileConnectionsAreStillAccepted(t *testing.T) {
+	r := newRig(t, Config{DrainDelay: time.Hour}).ready()
+	address, client := r.listenGRPC()
+	if _, err := client.ModelInfer(t.Context(), delays(1)); err != nil {
+		t.Fatal(err)
+	}
+	old := goaway(t, address)
+	ctx, endDelay := context.WithCancel(t.Context())
+	drained := make(chan error, 1)
+	go func() { drained <- r.front.Drain(ctx) }()
+	if err := <-old; err != nil {
+		t.Fatalf("instead of GOAWAY: %v", err)
+	}
+	if _, err := client.ModelInfer(t.Context(), delays(1)); err != nil {
+		t.Errorf("a call in the delay: %v", err)
+	}
+	if _, err := openinference.NewGRPCInferenceServiceClient(r.dial(address)).ModelInfer(t.Context(), delays(1)); err != nil {
+		t.Errorf("a call on a new connection: %v", err)
+	}
+	if err := <-goaway(t, address); err != nil {
+		t.Errorf("a new connection is told, too: %v", err)
+	}
+	endDelay()
+	<-drained
+}
+
+func TestWhenWorkersComeBackGRPCServesAsBefore(t *testing.T) {
+	r := newRig(t, Config{DrainDelay: time.Hour}).ready()
+	address, client := r.listenGRPC()
+	leaving := func() bool {
+		r.front.grpc.door.mu.Lock()
+		defer r.front.grpc.door.mu.Unlock()
+		return r.front.grpc.door.leaving
+	}
+	told := goaway(t, address)
+	r.front.parting.stage.Store(workersLeave)
+	r.until("clients are sent away", leaving)
+	if err := <-told; err != nil {
+		t.Errorf("instead of GOAWAY: %v", err)
+	}
+	r.front.parting.stage.Store(staying)
+	r.until("it stays", func() bool { return !leaving() })
+	if _, err := client.ModelInfer(t.Context(), delays(1)); err != nil {
+		t.Error(err)
+	}
+	r.until("servers that nobody needs are gone", func() bool {
+		r.front.grpc.door.mu.Lock()
+		defer r.front.grpc.door.mu.Unlock()
+		return len(r.front.grpc.door.rooms) == 1
+	})
 }
 
 // refusedDial says that a call never left its client: nobody listens any more, so nothing was accepted.
