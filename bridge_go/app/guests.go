@@ -38,7 +38,7 @@ func (b *bridge) openGuests(c program.Command, host *front.Front) (guests []gues
 			return nil, fmt.Errorf("model %s: %w", model, err)
 		}
 		host.Host(f)
-		guests = append(guests, guest{model, fleet.New(b.fleetConfig(c, name, f, nil), nil, nil)})
+		guests = append(guests, guest{model, fleet.New(b.fleetConfig(c, name, f, dispatch.Config{}), nil, nil)})
 	}
 	return guests, nil
 }
@@ -95,15 +95,15 @@ func (b *bridge) fleetNamed(name string) *fleet.Fleet {
 	return nil
 }
 
-// fleetConfig is how versions behind a front are run; stored, when not nil, is told of their answers.
-func (b *bridge) fleetConfig(c program.Command, name string, f *front.Front, stored func([]dispatch.Fate)) fleet.Config {
+// fleetConfig is how versions behind a front are run; shadowed is what their shadow wants to be told of.
+func (b *bridge) fleetConfig(c program.Command, name string, f *front.Front, shadowed dispatch.Config) fleet.Config {
 	return fleet.Config{
 		Command: name, Front: f, InPlace: c.Swap == "in-place", Settle: c.RequestTimeout.Std() + c.Deadline.Std(), Log: b.Log.With("command", name),
 		Route: func(l *front.Lane, worker string) *dispatch.Route {
 			config := b.config(c)
 			config.Command, config.Stream = worker, name
 			config.Breaker.Off = true // it holds verdicts back until another event succeeds; here a client waits for each
-			config.Stored = stored
+			config.Stored, config.Work = shadowed.Stored, shadowed.Work
 			return l.Route(config)
 		},
 	}

@@ -19,7 +19,7 @@ func (b *bridge) openShadow(c program.Command, primary *dispatch.Config) error {
 	}
 	s, err := shadow.New(shadow.Config{
 		Program: b.program.Name(), Command: c.Name, Stream: c.Input, Model: string(c.Shadow), Nonce: b.nonce,
-		Tolerance: c.ShadowTolerance,
+		Tolerance: c.ShadowTolerance, Share: shareOf(c),
 		Queue:     messaging.Limit{Events: c.ShadowQueue.Events, Bytes: int(c.ShadowQueue.Bytes)},
 		Batch:     primary.Batch, Order: primary.Order, Deadline: primary.Deadline, Log: b.Log, Registerer: b.metrics,
 	})
@@ -27,8 +27,17 @@ func (b *bridge) openShadow(c program.Command, primary *dispatch.Config) error {
 		return fmt.Errorf("shadow: %w", err)
 	}
 	b.shadows[c.Name] = s
-	primary.Stored = s.Offer
+	primary.Stored, primary.Work = s.Offer, s.Work()
 	return nil
+}
+
+// shareOf is the part of the command's work that its shadow may take. Where requests are answered, that is not left to the processors that
+// happen to be idle.
+func shareOf(c program.Command) float64 {
+	if c.Kind == serveAPI {
+		return 0.1
+	}
+	return 0
 }
 
 // runShadows runs every shadow beside the routes, which know nothing of it.

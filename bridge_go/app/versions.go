@@ -43,7 +43,7 @@ func (b *bridge) openFleet(c program.Command, f *front.Front) (*fleet.Fleet, err
 		return nil, err
 	}
 	names := slices.Sorted(maps.Keys(c.Versions))
-	return fleet.New(b.fleetConfig(c, c.Name, f, shadowed.Stored), names, c.Versions), nil
+	return fleet.New(b.fleetConfig(c, c.Name, f, shadowed), names, c.Versions), nil
 }
 
 // versionPool is what workers of a command that serves HTTP join, by the name of HELLO; nil for commands that do not.

@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -87,6 +88,8 @@ type Config struct {
 	Stored func(fates []Fate)
 	// Sinks, when not nil, counts what the outlet had to do.
 	Sinks *SinkCounts
+	// Work, when not nil, gets the nanoseconds for which workers had the batches that they answered.
+	Work *atomic.Int64
 }
 
 func (c Config) withDefaults() Config {

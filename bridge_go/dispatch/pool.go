@@ -107,6 +107,9 @@ func (r *Route) Result(w Worker, x *wire.Result) {
 func (r *Route) serviced() {
 	for _, s := range r.core.Served() {
 		r.count.stages[stageWorker].Observe(s.Nanos, s.Events)
+		if r.cfg.Work != nil {
+			r.cfg.Work.Add(s.Nanos)
+		}
 	}
 }
 

@@ -50,6 +50,7 @@ var table = []metric{
 			}
 		}},
 	counter("ds_shadow_dropped_events_total", "Events that the shadow did not see, because its queue was full or the bridge ended.", func(s *Status) uint64 { return s.Dropped }),
+	counter("ds_shadow_spared_events_total", "Events that the shadow did not see, because its share of the workers' time was used up.", func(s *Status) uint64 { return s.Spared }),
 	counter("ds_shadow_dropped_writes_total", "What the shadow's model has written, which goes nowhere: one for each batch and stream or connection.", func(s *Status) uint64 { return s.DroppedWrites }),
 	counter("ds_shadow_worker_deaths_total", "Workers of the shadow lost.", func(s *Status) uint64 { return s.Deaths }),
 	gauge("ds_shadow_queued_events", "Events that wait for the shadow or are being scored by it.", func(s *Status) int { return s.Queued }),

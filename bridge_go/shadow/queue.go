@@ -15,13 +15,16 @@ import (
 // the shadow's route, and bounded: what does not fit is dropped and counted. Copies are made, so that what it holds is as large
 // as what it counts: a record of the primary may keep a whole fetch in memory.
 type queue struct {
-	limit messaging.Limit
+	limit  messaging.Limit
+	budget budget
 
 	mu       sync.Mutex
 	used     messaging.Limit // waiting and being scored
 	waiting  []*chunk
 	answers  map[*messaging.Record]*answer // the primary's, of what is being scored, by the record that the route was given
+	done     uint64 // events that the shadow has answered
 	dropped  uint64
+	spared   uint64 // that the budget has no room for
 	ended    bool
 	arrivals chan struct{} // has room for one
 }
@@ -71,6 +74,11 @@ func (q *queue) add(c *chunk) {
 func (q *queue) reserve(fates []dispatch.Fate) (n, bytes int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	room := q.budget.room(q.done, q.used.Events)
+	if room < len(fates) && !q.ended {
+		q.spared += uint64(len(fates) - room)
+		fates = fates[:room]
+	}
 	for ; n < len(fates) && !q.ended; n++ {
 		more := size(&fates[n])
 		if q.used.Events == q.limit.Events || q.used.Bytes+more > q.limit.Bytes {
@@ -147,6 +155,7 @@ func (q *queue) answered(r *messaging.Record) *answer {
 	a := q.answers[r]
 	if a != nil {
 		delete(q.answers, r)
+		q.done++
 		q.used.Events--
 		if a.chunk.left--; a.chunk.left == 0 {
 			q.used.Bytes -= a.chunk.bytes
@@ -176,6 +185,13 @@ func (q *queue) figures() (used messaging.Limit, dropped uint64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.used, q.dropped
+}
+
+// sparedEvents are those that the budget had no room for.
+func (q *queue) sparedEvents() uint64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.spared
 }
 
 func (q *queue) tell() {

@@ -37,6 +37,7 @@ type Config struct {
 	Program, Command, Stream string
 	Model                    string // version or alias, as program.yaml has it
 
+	Share     float64 // of the command's work, which the shadow may take; 0: as much as it likes
 	Tolerance float64 // how far two numbers with a fraction may be apart
 
 	Queue    messaging.Limit // events and bytes that wait or are being scored
@@ -61,6 +62,7 @@ type Shadow struct {
 	log   *slog.Logger
 	last  time.Duration
 	done  chan struct{}
+	work  struct{ command, own atomic.Int64 } // nanoseconds for which workers had the batches that they answered
 
 	tolerance atomic.Uint64 // bits of a float
 }
@@ -74,6 +76,7 @@ func New(c Config) (*Shadow, error) {
 		c.Last = lastAnswers
 	}
 	s := &Shadow{model: c.Model, queue: newQueue(c.Queue), tally: newTally(), last: c.Last, done: make(chan struct{})}
+	s.queue.budget = budget{c.Share, &s.work.command, &s.work.own}
 	s.log = c.Log.With("command", c.Command, "shadow", c.Model)
 	s.route = dispatch.New(dispatch.Config{
 		Program: c.Program, Command: c.Command + suffix, Stream: c.Stream, Nonce: c.Nonce,
@@ -82,7 +85,7 @@ func New(c Config) (*Shadow, error) {
 		Batch:  c.Batch, Order: c.Order, Deadline: c.Deadline,
 		// What fails is counted: there is nothing to protect from being dead-lettered.
 		Attempts: 1, Breaker: dispatch.Breaker{Off: true},
-		LeaveAfter: never, Log: c.Log,
+		LeaveAfter: never, Log: c.Log, Work: &s.work.own,
 	})
 	s.tolerance.Store(math.Float64bits(defaultTolerance))
 	s.Leases = &Leases{route: s.route, dropped: &s.tally.writes}
@@ -102,6 +105,9 @@ func (s *Shadow) open(_ context.Context, describe []byte) (messaging.Source, err
 	}
 	return s.queue, nil
 }
+
+// Work is where the routes of the command count the work of their workers, which a share is of.
+func (s *Shadow) Work() *atomic.Int64 { return &s.work.command }
 
 // Offer takes a copy of events that have their fate, as far as there is room; the newest are dropped. It never waits.
 func (s *Shadow) Offer(fates []dispatch.Fate) { s.queue.offer(fates) }
@@ -129,5 +135,5 @@ func (s *Shadow) Drain() {
 	<-s.done
 	s.queue.abandon()
 	n := s.Status()
-	s.log.Info("shadow ended", "compared", n.Compared, "differing", n.Differing, "dropped", n.Dropped)
+	s.log.Info("shadow ended", "compared", n.Compared, "differing", n.Differing, "dropped", n.Dropped, "spared", n.Spared)
 }

@@ -20,6 +20,7 @@ type Status struct {
 	Compared      uint64 `json:"compared"`
 	Differing     uint64 `json:"differing"` // in anything
 	Dropped       uint64 `json:"dropped"`   // events that found the queue full, or were left at the end
+	Spared        uint64 `json:"spared"`    // events that its share of the work had no room for
 	DroppedWrites uint64 `json:"dropped_writes"`
 	Queued        int    `json:"queued"` // waiting or being scored
 	QueuedBytes   int    `json:"queued_bytes"`
@@ -54,7 +55,7 @@ func (s *Shadow) status(r dispatch.Status, examples bool) Status {
 	used, dropped := s.queue.figures()
 	x := Status{
 		Model: s.model, Models: r.Models, Workers: len(r.Workers), Ready: r.Ready, Deaths: r.Deaths,
-		Dropped: dropped, DroppedWrites: s.tally.writes.Load(), Queued: used.Events, QueuedBytes: used.Bytes,
+		Dropped: dropped, Spared: s.queue.sparedEvents(), DroppedWrites: s.tally.writes.Load(), Queued: used.Events, QueuedBytes: used.Bytes,
 	}
 	s.tally.into(&x, examples)
 	return x

@@ -50,8 +50,8 @@ def sentence(shadow: dict[str, Any]) -> str:
         named = [_field(f) for f in shadow["fields"][:_NAMED]]
         more = len(shadow["fields"]) - _NAMED
         said += f" ({'; '.join(named)}{f'; {more} more' if more > 0 else ''})"
-    for what in ("dropped", "worker_deaths"):
-        said += f", {what.replace('_', ' ')} {shadow[what]:,}" if shadow[what] else ""
+    for what in ("dropped", "spared", "worker_deaths"):
+        said += f", {what.replace('_', ' ')} {shadow[what]:,}" if shadow.get(what) else ""
     return said if shadow["ready"] else f"{said}, no worker is ready"
 
 
