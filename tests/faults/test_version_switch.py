@@ -16,7 +16,7 @@ from tests.httpload.run import loading
 
 from .rig import wait_until
 from .science import FITTED
-from .service import ANSWER, ROW, Posted, Service
+from .service import ANSWER, PROTOCOLS, ROW, Posted, Service
 
 Services = Callable[..., Service]
 SAVE = (
@@ -56,9 +56,17 @@ def answered_by(pod: Service, key: str = "a-1") -> str:
         return str(answer.headers["X-Model-Version"])
 
 
-def switched(pod: Service, times: int) -> None:
+# Of the 32 clients of each protocol.
+SHAPE = {
+    "h1": {"connections": 32},
+    "h2c": {"connections": 4, "streams": 8},
+    "grpc": {"connections": 4, "streams": 8},
+}
+
+
+def switched(pod: Service, times: int, protocol: str) -> None:
     """Each version in turn, each time until the one before has ended."""
-    with pod.load(connections=32, seconds=900) as load:
+    with pod.load(protocol=protocol, seconds=900, **SHAPE[protocol]) as load:
         load.await_answers()
         for n in range(times):
             version = str(1 + n % 3)
@@ -69,17 +77,19 @@ def switched(pod: Service, times: int) -> None:
     report.require_all_right()
 
 
-def test_T60_a_switch_of_versions_under_load_loses_no_request(service: Services) -> None:
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_T60_a_switch_of_versions_under_load_loses_no_request(service: Services, protocol: str) -> None:
     pod = serving(service, "2", "2", "2")
-    switched(pod, 3)
+    switched(pod, 3, protocol)
     assert answered_by(pod) == "3"
 
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
-def test_T60_thirty_switches_under_load_lose_no_request(service: Services) -> None:
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_T60_thirty_switches_under_load_lose_no_request(service: Services, protocol: str) -> None:
     pod = serving(service, "2", "2", "2")
-    switched(pod, 30)
+    switched(pod, 30, protocol)
 
 
 def test_T60_weights_of_the_program_give_each_version_its_share_and_a_key_its_version(
@@ -108,9 +118,10 @@ def test_T60_a_bridge_that_begins_anew_gives_requests_out_as_they_were(service: 
     assert answered_by(pod) == "1"
 
 
-def test_T60_a_switch_in_place_of_two_workers_loses_no_request(service: Services) -> None:
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_T60_a_switch_in_place_of_two_workers_loses_no_request(service: Services, protocol: str) -> None:
     pod = serving(service, "2", "2", workers=2, keys=", swap: in-place")
-    with pod.load(connections=32) as load:
+    with pod.load(protocol=protocol, **SHAPE[protocol]) as load:
         load.await_answers()
         give(pod, v1=1)
         report = load.end()
