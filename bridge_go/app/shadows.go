@@ -20,8 +20,8 @@ func (b *bridge) openShadow(c program.Command, primary *dispatch.Config) error {
 	s, err := shadow.New(shadow.Config{
 		Program: b.program.Name(), Command: c.Name, Stream: c.Input, Model: string(c.Shadow), Nonce: b.nonce,
 		Tolerance: c.ShadowTolerance, Share: shareOf(c),
-		Queue:     messaging.Limit{Events: c.ShadowQueue.Events, Bytes: int(c.ShadowQueue.Bytes)},
-		Batch:     primary.Batch, Order: primary.Order, Deadline: primary.Deadline, Log: b.Log, Registerer: b.metrics,
+		Queue: messaging.Limit{Events: c.ShadowQueue.Events, Bytes: int(c.ShadowQueue.Bytes)},
+		Batch: primary.Batch, Order: primary.Order, Deadline: primary.Deadline, Log: b.Log, Registerer: b.metrics,
 	})
 	if err != nil {
 		return fmt.Errorf("shadow: %w", err)

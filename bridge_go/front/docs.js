@@ -1,9 +1,10 @@
 "use strict";
-// Shows the fields of /openapi.json and sends the row that is in the form. It loads nothing from elsewhere.
+// Shows the fields of openapi.json beside it and sends the row that is in the form. It loads nothing from elsewhere.
 
 const at = (id) => document.getElementById(id);
 let schemas = {};
 let token = "";
+const base = location.pathname.replace(/docs$/, ""); // of the pages of this model
 
 function follow(schema) {
   for (let steps = 0; steps < 20 && schema && schema.$ref; steps++) {
@@ -81,7 +82,7 @@ function row(table, cell, texts) {
 function curl() {
   const body = at("row").value.replace(/\s*\n\s*/g, " ").replaceAll("'", "'\\''");
   const secret = token && ` -H "Authorization: Bearer $TOKEN"`;
-  at("curl").textContent = `curl ${location.origin}/predict${secret} -d '${body}'`;
+  at("curl").textContent = `curl ${location.origin}${base}predict${secret} -d '${body}'`;
 }
 
 function headers(more = {}) {
@@ -92,7 +93,7 @@ async function send() {
   at("status").textContent = "…";
   const start = performance.now();
   try {
-    const answer = await fetch("/predict", { method: "POST", body: at("row").value, headers: headers({ "Content-Type": "application/json" }) });
+    const answer = await fetch(base + "predict", { method: "POST", body: at("row").value, headers: headers({ "Content-Type": "application/json" }) });
     const text = await answer.text();
     at("status").textContent = `${answer.status} in ${Math.round(performance.now() - start)} ms`;
     at("answer").hidden = false;
@@ -115,7 +116,7 @@ function offer(examples) {
 function show(api) {
   schemas = api.components.schemas;
   at("title").textContent = document.title = api.info.title;
-  const post = api.paths["/predict"].post;
+  const post = api.paths[base + "predict"].post;
   const asked = post.requestBody.content["application/json"];
   const answered = post.responses["200"].content["application/json"];
   const shape = asked.schema.anyOf[0];
@@ -130,7 +131,7 @@ function show(api) {
 }
 
 async function load() {
-  const answer = await fetch("/openapi.json", { headers: headers() });
+  const answer = await fetch(base + "openapi.json", { headers: headers() });
   at("asked").hidden = answer.status !== 401;
   if (answer.ok) show(await answer.json());
 }

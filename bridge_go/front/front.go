@@ -100,6 +100,8 @@ type Front struct {
 	types   atomic.Pointer[types] // of the version that most requests go to
 
 	guests      map[string]*Front // of other models, by name; see Host
+	base        string            // of the pages of this model
+	guarded     bool              // its requests bring a token
 	routing     atomic.Pointer[routing]
 	routingLock sync.Mutex
 	publishing  sync.Mutex // one at a time tells of a change
@@ -122,7 +124,7 @@ type Front struct {
 // New makes a front. It takes requests when it listens, or by [Front.ServeHTTP], and answers them once a source is open.
 func New(c Config) (_ *Front, err error) {
 	c = c.withDefaults()
-	f := &Front{cfg: c, slow: patient, served: make(chan error, 1), stop: make(chan struct{}), ids: newRequestIDs()}
+	f := &Front{cfg: c, base: "/", guarded: c.Tokens != "", slow: patient, served: make(chan error, 1), stop: make(chan struct{}), ids: newRequestIDs()}
 	f.budget = newBudget(c.Bytes, c.MaxBody)
 	f.first = f.newLane("")
 	f.queue = f.first.queue

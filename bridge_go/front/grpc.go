@@ -62,7 +62,7 @@ func (f *Front) ListenGRPC(address string) (net.Addr, error) {
 	}
 	g := &grpcServer{front: f, health: health.NewServer(), leaving: make(chan struct{})}
 	g.tellHealth()
-	g.door = newDoor(listen.Limit(listener, f.cfg.MaxConnections), g.serverFor)
+	g.door = newDoor(listen.Limit(listener, f.cfg.MaxConnections), &f.numbers.callers, g.serverFor)
 	f.grpc = g
 	f.cfg.Log.Info("serving", "url", "grpc://"+listener.Addr().String())
 	f.beside.Go(func() {

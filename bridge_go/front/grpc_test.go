@@ -562,6 +562,27 @@ func TestGoawayComesAtTheStartOfTheDrainDelayWhileConnectionsAreStillAccepted(t 
 	<-drained
 }
 
+func TestConnectionsOfGRPCAreCounted(t *testing.T) {
+	r := newRig(t, Config{}).ready()
+	address, err := r.front.ListenGRPC("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	callers := &r.front.numbers.callers
+	spoken := r.dial(address.String())
+	if _, err := openinference.NewGRPCInferenceServiceClient(spoken).ServerLive(t.Context(), &openinference.ServerLiveRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	silent, err := net.Dial("tcp", address.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.until("both are counted", func() bool { return callers.Load() == 2 })
+	spoken.Close()
+	silent.Close()
+	r.until("none is", func() bool { return callers.Load() == 0 })
+}
+
 func TestWhenWorkersComeBackGRPCServesAsBefore(t *testing.T) {
 	r := newRig(t, Config{DrainDelay: time.Hour}).ready()
 	address, client := r.listenGRPC()

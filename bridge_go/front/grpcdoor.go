@@ -6,6 +6,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -27,6 +28,7 @@ const halfMade = time.Second
 // A door gives connections to the server whose turn it is.
 type door struct {
 	listener *listen.Limited
+	count    *atomic.Int64 // of connections that are open
 	build    func(leaving bool) *grpc.Server
 
 	mu      sync.Mutex
@@ -38,8 +40,8 @@ type door struct {
 	ended   chan struct{}  // closed when nothing is accepted any more
 }
 
-func newDoor(l *listen.Limited, build func(leaving bool) *grpc.Server) *door {
-	d := &door{listener: l, build: build, rooms: map[*room]bool{}, ended: make(chan struct{})}
+func newDoor(l *listen.Limited, count *atomic.Int64, build func(leaving bool) *grpc.Server) *door {
+	d := &door{listener: l, count: count, build: build, rooms: map[*room]bool{}, ended: make(chan struct{})}
 	d.now = d.open(false)
 	go d.accept()
 	return d
@@ -60,6 +62,8 @@ func (d *door) accept() {
 		if err != nil {
 			return
 		}
+		d.count.Add(1)
+		conn = &counted{Conn: conn, count: d.count}
 		for handed := false; !handed; {
 			d.mu.Lock()
 			r := d.now
@@ -205,6 +209,19 @@ func (r *room) Close() error {
 
 // Addr implements net.Listener.
 func (r *room) Addr() net.Addr { return r.at }
+
+// A counted connection is one less when it is closed.
+type counted struct {
+	net.Conn
+	count *atomic.Int64
+	once  sync.Once
+}
+
+// Close implements net.Conn.
+func (c *counted) Close() error {
+	c.once.Do(func() { c.count.Add(-1) })
+	return c.Conn.Close()
+}
 
 // A newcomer is a connection that tells its room how far its server is with it: the server gives it a deadline when it begins with the
 // handshake, and takes that away afterwards.

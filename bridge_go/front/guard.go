@@ -85,9 +85,16 @@ var unguarded = map[string]bool{
 	"/livez": true, "/readyz": true, "/v2/health/live": true, "/v2/health/ready": true, "/": true, "/docs": true, "/docs.js": true,
 }
 
+// docsOfModel says whether a path is that of the page of a further model.
+func docsOfModel(path string) bool {
+	rest, is := strings.CutPrefix(path, modelsPath)
+	_, page, _ := strings.Cut(rest, "/")
+	return is && page == "docs"
+}
+
 // admits says whether a request may go on.
 func (g *guard) admits(r *http.Request) bool {
-	if g.file == nil || unguarded[r.URL.Path] {
+	if g.file == nil || unguarded[r.URL.Path] || docsOfModel(r.URL.Path) {
 		return true
 	}
 	given := r.Header["Authorization"]

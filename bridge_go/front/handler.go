@@ -79,7 +79,7 @@ func (f *Front) other(w http.ResponseWriter, r *http.Request, start time.Time) (
 	case "/readyz":
 		return pageHealth, f.readyz(w)
 	case "/openapi.json":
-		return pageOther, f.show(w, http.StatusOK, "application/json", f.types.Load().openAPI(f.cfg.Program, f.guard.file != nil))
+		return pageOther, f.show(w, http.StatusOK, "application/json", f.types.Load().openAPI(f.cfg.Program, f.base, f.guarded))
 	case "/docs":
 		w.Header().Set("Content-Security-Policy", docsPolicy)
 		return pageOther, f.show(w, http.StatusOK, "text/html; charset=utf-8", docsPage)

@@ -12,12 +12,15 @@ import (
 // Several models behind one listener: each is a front of its own, with lanes, limits, types and metrics of its own, but for what belongs to
 // the listener (connections, TLS, tokens, the end), which is the host's. By path a request comes to the front of its model:
 //
-//	/models/NAME/predict           as /predict; of the program's own model, too
+//	/models/NAME/predict           as /predict; of the program's own model, too. Those of others have docs and openapi.json besides
 //	/v2/models/NAME/...            as ever
 //
 // and by the name in the message over gRPC. The program's own model answers at both /predict and /v2/models/PROGRAM.
 
 const modelsPath = "/models/"
+
+// Pages that each model has.
+var pagesOfModels = map[string]bool{"predict": true, "docs": true, "openapi.json": true}
 
 // Host has requests that name the other front's model answered by it. It is called before Listen; the other one never listens, and ends
 // with this one.
@@ -26,6 +29,7 @@ func (f *Front) Host(other *Front) {
 		f.guests = map[string]*Front{}
 	}
 	f.guests[other.cfg.Program] = other
+	other.base, other.guarded = modelsPath+other.cfg.Program+"/", f.guarded
 }
 
 // guestOf is the front of the model that a path names, with the request as that one knows it; nil when it is this one's.
@@ -38,9 +42,9 @@ func (f *Front) guestOf(r *http.Request) (*Front, *http.Request) {
 		return f.guests[name], r
 	}
 	if rest, ok := strings.CutPrefix(r.URL.Path, modelsPath); ok {
-		if name, page, _ := strings.Cut(rest, "/"); f.guests[name] != nil && page == "predict" {
+		if name, page, _ := strings.Cut(rest, "/"); f.guests[name] != nil && pagesOfModels[page] {
 			inner := *r
-			inner.URL = &url.URL{Path: "/predict", RawQuery: r.URL.RawQuery}
+			inner.URL = &url.URL{Path: "/" + page, RawQuery: r.URL.RawQuery}
 			return f.guests[name], &inner
 		}
 	}
@@ -68,7 +72,7 @@ func (f *Front) answerAs(w http.ResponseWriter, r *http.Request, start time.Time
 		if f.guests[name] == nil && name != f.cfg.Program {
 			return pageOther, f.fail(w, f.noModel(name))
 		}
-		return pageOther, f.fail(w, &problem{http.StatusNotFound, "not_found", "no page " + page + " of a model, but predict"})
+		return pageOther, f.fail(w, &problem{http.StatusNotFound, "not_found", "no page " + page + " of this model, but predict; further models have docs and openapi.json, too"})
 	}
 	return f.other(w, r, start)
 }

@@ -2,6 +2,7 @@ package front
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 )
 
@@ -39,9 +40,34 @@ func TestModelsBehindOneListenerAreAskedByTheirNames(t *testing.T) {
 			t.Errorf("%s: %d by %q %s", c.path, status, header.Get("X-Model-Version"), text)
 		}
 	}
-	for _, path := range []string{"/models/trains/predict", "/models/fares/docs", "/models/fares", "/models/", "/v2/models/trains/infer", "/v2/models/fares/versions/3/infer"} {
+	for _, path := range []string{"/models/trains/predict", "/models/fares/metrics", "/models/fares", "/models/", "/v2/models/trains/infer", "/v2/models/fares/versions/3/infer"} {
 		if status, _, text := v.ask(http.MethodPost, path, `{}`); status != 404 {
 			t.Errorf("%s: %d %s", path, status, text)
+		}
+	}
+}
+
+func TestModelsBesideHaveDocsOfTheirOwn(t *testing.T) {
+	v := hosted(t)
+	v.until("ready", func() bool { status, _, _ := v.ask(http.MethodGet, "/readyz", ""); return status == 200 })
+	for path, want := range map[string]string{
+		"/models/fares/docs": "openapi.json", "/models/fares/openapi.json": `"/models/fares/predict":{"post"`, "/openapi.json": `"/predict":{"post"`,
+	} {
+		if status, _, text := v.ask(http.MethodGet, path, ""); status != 200 || !strings.Contains(text, want) {
+			t.Errorf("%s: %d %s", path, status, text)
+		}
+	}
+	if status, _, text := v.ask(http.MethodGet, "/models/fares/openapi.json", ""); !strings.Contains(text, `"title":"fares"`) || strings.Contains(text, `"/predict"`) {
+		t.Errorf("%d %s", status, text)
+	}
+	if status, _, _ := v.ask(http.MethodPost, "/models/fares/docs", ""); status != http.StatusMethodNotAllowed {
+		t.Errorf("POST to docs: %d", status)
+	}
+	guarded := &guard{file: &watched{}}
+	for path, open := range map[string]bool{"/models/fares/docs": true, "/models/fares/openapi.json": false, "/models/fares/predict": false, "/models/a/b/docs": false} {
+		request, _ := http.NewRequest(http.MethodGet, path, nil)
+		if guarded.admits(request) != open {
+			t.Errorf("%s without a token: %v", path, !open)
 		}
 	}
 }

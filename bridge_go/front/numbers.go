@@ -34,7 +34,7 @@ var Table = []metrics.Metric{
 	{Name: "ds_http_rows_total", Type: "counter", Labels: []string{"fate"}, Help: "Rows answered, by fate: scored, rejected, failed."},
 	{Name: "ds_http_queue_rows", Type: "gauge", Help: "Rows that wait or are being scored."},
 	{Name: "ds_http_queue_bytes", Type: "gauge", Help: "Bytes of requests that wait or are being scored."},
-	{Name: "ds_http_connections", Type: "gauge", Help: "Connections that are open."},
+	{Name: "ds_http_connections", Type: "gauge", Labels: []string{"protocol"}, Help: "Connections that are open, by protocol: http (HTTP/1.1 and HTTP/2), grpc."},
 	{Name: "ds_http_shed_total", Type: "counter", Labels: []string{"reason"},
 		Help: "Requests that were not taken in, by reason: queue_full, overloaded (they would have come too late), not_ready, draining, too_many_rows."},
 	{Name: "ds_http_arriving_bytes", Type: "gauge", Help: "Bytes of bodies that are being read, above 4 KiB each."},
@@ -42,6 +42,7 @@ var Table = []metrics.Metric{
 	{Name: "ds_http_logged_total", Type: "counter", Help: "Requests written to the stream of the request log."},
 	{Name: "ds_http_log_dropped_total", Type: "counter", Labels: []string{"reason"},
 		Help: "Requests drawn for the log and not written, by reason: full, refused by the stream."},
+	{Name: "ds_http_version_weight", Type: "gauge", Labels: []string{"version"}, Help: "Weight of a version that is loaded, beside those of the others: its share of the requests. 0: only requests that name it."},
 }
 
 var fateNames = [...]string{pending: "none", scored: "scored", rejected: "rejected", failed: "failed"}
@@ -56,7 +57,8 @@ type numbers struct {
 	rows        [len(fateNames)]atomic.Uint64
 	shed        [len(shedReasons)]atomic.Uint64
 	front       *Front
-	connections atomic.Int64
+	connections atomic.Int64 // of HTTP
+	callers     atomic.Int64 // connections of gRPC
 }
 
 func newNumbers(f *Front) (*numbers, error) {
@@ -135,7 +137,8 @@ func (n *numbers) Collect(ch chan<- prometheus.Metric) {
 	rows, bytes := n.front.load()
 	send(3, prometheus.GaugeValue, float64(rows))
 	send(4, prometheus.GaugeValue, float64(bytes))
-	send(5, prometheus.GaugeValue, float64(n.connections.Load()))
+	send(5, prometheus.GaugeValue, float64(n.connections.Load()), "http")
+	send(5, prometheus.GaugeValue, float64(n.callers.Load()), "grpc")
 	for i, reason := range shedReasons {
 		send(6, prometheus.CounterValue, float64(n.shed[i].Load()), reason)
 	}
@@ -152,6 +155,9 @@ func (f *Front) collect(send func(metric int, kind prometheus.ValueType, value f
 		}
 	})
 	send(8, prometheus.GaugeValue, float64(open))
+	for version, weight := range f.routing.Load().weights() {
+		send(11, prometheus.GaugeValue, float64(weight), version)
+	}
 	if l := f.log; l != nil {
 		send(9, prometheus.CounterValue, float64(l.written.Load()))
 		send(10, prometheus.CounterValue, float64(l.full.Load()), "full")

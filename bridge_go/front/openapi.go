@@ -7,9 +7,9 @@ import (
 	"ds-runner.dev/ds-runner/bridge_go/plainjson"
 )
 
-// openAPI is the document of GET /openapi.json, built once for the types of a worker.
-func (t *types) openAPI(program string, guarded bool) []byte {
-	t.once.Do(func() { t.openapi = buildOpenAPI(program, t, guarded) })
+// openAPI is the document of GET /openapi.json, built once for the types of a worker. base is where the pages of the model are.
+func (t *types) openAPI(program, base string, guarded bool) []byte {
+	t.once.Do(func() { t.openapi = buildOpenAPI(program, base, t, guarded) })
 	return t.openapi
 }
 
@@ -18,14 +18,14 @@ type examples struct{ Input, Output []json.RawMessage }
 
 type object = map[string]any
 
-func buildOpenAPI(program string, t *types, guarded bool) []byte {
+func buildOpenAPI(program, base string, t *types, guarded bool) []byte {
 	c := components{schemas: object{"Problem": problemSchema, "FieldErrors": fieldErrorsSchema, "Rejected": rejectedSchema, "Failure": failureSchema}}
 	row, prediction := c.add("Row", t.input, t.examples.Input), c.add("Prediction", t.output, t.examples.Output)
 	whole := object{
 		"openapi": "3.1.0",
 		"info": object{"title": program, "version": "1",
 			"description": "Predictions of " + program + ", by ds-runner. Bodies may be sent with Content-Encoding gzip or deflate."},
-		"paths":      paths(program, row, prediction, t.examples),
+		"paths":      paths(program, base, row, prediction, t.examples),
 		"components": object{"schemas": c.schemas},
 	}
 	if guarded {
@@ -132,7 +132,7 @@ func problemResponse(description string, headers ...string) object {
 	return told
 }
 
-func paths(program string, row, prediction object, e examples) object {
+func paths(program, base string, row, prediction object, e examples) object {
 	several := object{"anyOf": []any{prediction, object{"type": "array", "items": prediction}}}
 	list := object{"type": "object", "required": []string{"predictions", "errors"}, "properties": object{
 		"predictions": object{"type": "array", "items": orNull(several),
@@ -169,8 +169,8 @@ func paths(program string, row, prediction object, e examples) object {
 		},
 	}
 	return object{
-		"/predict": object{"post": predict},
-		"/livez":   object{"get": open("Whether the server is up", object{"200": object{"description": "It is."}})},
+		base + "predict": object{"post": predict},
+		"/livez":         object{"get": open("Whether the server is up", object{"200": object{"description": "It is."}})},
 		"/readyz": object{"get": open("Whether a model answers", object{
 			"200": object{"description": "It does."}, "503": problemResponse("It does not; the text says why.", "Retry-After")})},
 		"/v2":                   object{"get": ofProtocol("The server, by the Open Inference Protocol")},

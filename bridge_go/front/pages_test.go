@@ -65,7 +65,7 @@ func TestTheDocumentOfAGuardedServerNamesTheToken(t *testing.T) {
 		Paths      map[string]map[string]struct{ Security []any }
 		Components struct{ SecuritySchemes map[string]any }
 	}
-	if err := json.Unmarshal(buildOpenAPI("flights", &types{}, true), &document); err != nil {
+	if err := json.Unmarshal(buildOpenAPI("flights", "/", &types{}, true), &document); err != nil {
 		t.Fatal(err)
 	}
 	if len(document.Security) != 1 || document.Components.SecuritySchemes["token"] == nil {
@@ -118,6 +118,8 @@ func TestMetricsCountRequestsAndRowsAndAreAllInTheTable(t *testing.T) {
 		`ds_http_rows_total{command="serve-api",fate="failed",program="flights"} 1`,
 		`ds_http_request_seconds_count{command="serve-api",page="predict",program="flights"} 2`,
 		`ds_http_queue_rows{command="serve-api",program="flights"} 0`,
+		`ds_http_connections{command="serve-api",program="flights",protocol="grpc"} 0`,
+		`ds_http_version_weight{command="serve-api",program="flights",version="3"} 1`,
 	} {
 		if !strings.Contains(string(data), want+"\n") {
 			t.Errorf("no %s in\n%s", want, data)

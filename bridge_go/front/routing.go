@@ -279,6 +279,22 @@ func (t *routing) number(s Share, key uint64) float64 {
 	return -math.Log(uniform) / float64(s.Weight)
 }
 
+// weights are those of the versions that are loaded. In a switch two lanes may have one version for a moment.
+func (t *routing) weights() map[string]int {
+	weights := map[string]int{}
+	for _, l := range t.lanes {
+		if model := l.Model(); model != "" {
+			weights[model] = 0
+		}
+	}
+	for _, s := range t.shares {
+		if model := s.Lane.Model(); model != "" {
+			weights[model] += s.Weight
+		}
+	}
+	return weights
+}
+
 // tellVersion names the version that has answered in a header.
 func (l *Lane) tellVersion(h http.Header, model string) {
 	if model == "" {

@@ -20,7 +20,7 @@ func TestABudgetLeavesRoomForWhatItsSharePaysFor(t *testing.T) {
 		room         int
 	}{
 		{0, 0, 0, 0, trial}, {0, 0, 0, trial, 0}, // nobody knows its pace
-		{0, time.Second, 100, 0, 0},               // the advance is used up
+		{0, time.Second, 100, 0, 0}, // the advance is used up
 		{10 * time.Second, time.Second, 100, 0, 100},
 		{10 * time.Second, time.Second, 100, 60, 40},
 		{10 * time.Second, time.Second, 100, 200, 0},

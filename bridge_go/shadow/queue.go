@@ -22,7 +22,7 @@ type queue struct {
 	used     messaging.Limit // waiting and being scored
 	waiting  []*chunk
 	answers  map[*messaging.Record]*answer // the primary's, of what is being scored, by the record that the route was given
-	done     uint64 // events that the shadow has answered
+	done     uint64                        // events that the shadow has answered
 	dropped  uint64
 	spared   uint64 // that the budget has no room for
 	ended    bool

@@ -160,7 +160,9 @@ def test_T53_clients_that_come_and_go_for_a_minute_leave_nothing_behind(service:
         report = load.end()
     require_unharmed(pod, report, before)
     wait_until(
-        lambda: pod.queued() == 0 and pod.metric("ds_http_connections") < 5, seconds=120, what="nothing left"
+        lambda: pod.queued() == 0 and pod.metric("ds_http_connections", protocol="http") < 5,
+        seconds=120,
+        what="nothing left",
     )
 
 
