@@ -72,7 +72,7 @@ func (f *Front) answerAs(w http.ResponseWriter, r *http.Request, start time.Time
 		if f.guests[name] == nil && name != f.cfg.Program {
 			return pageOther, f.fail(w, f.noModel(name))
 		}
-		return pageOther, f.fail(w, &problem{http.StatusNotFound, "not_found", "no page " + page + " of this model, but predict; further models have docs and openapi.json, too"})
+		return pageOther, f.fail(w, &problem{http.StatusNotFound, "not_found", "no page " + page + " of a model, but predict; further ones have docs and openapi.json, too"})
 	}
 	return f.other(w, r, start)
 }
