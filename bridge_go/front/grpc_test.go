@@ -507,16 +507,20 @@ func goaway(t *testing.T, address string) <-chan error {
 	}
 	told, settled := make(chan error, 1), make(chan struct{})
 	go func() {
-		for settles := false; ; {
+		for settles, away := false, false; ; {
 			frame, err := framer.ReadFrame()
 			if err != nil {
-				told <- err
+				if !away {
+					told <- err
+				}
 				return
 			}
 			switch f := frame.(type) {
 			case *http2.GoAwayFrame:
-				told <- nil
-				return
+				if !away {
+					away = true
+					told <- nil
+				}
 			case *http2.PingFrame:
 				_ = framer.WritePing(true, f.Data)
 			case *http2.SettingsFrame:

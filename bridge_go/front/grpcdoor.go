@@ -2,6 +2,7 @@ package front
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"net"
 	"slices"
@@ -59,8 +60,12 @@ func (d *door) accept() {
 	defer close(d.ended)
 	for {
 		conn, err := d.listener.Accept()
-		if err != nil {
+		if errors.Is(err, net.ErrClosed) {
 			return
+		}
+		if err != nil { // for now: too many files are open
+			wait(context.Background(), 10*time.Millisecond)
+			continue
 		}
 		d.count.Add(1)
 		conn = &counted{Conn: conn, count: d.count}
