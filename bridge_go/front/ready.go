@@ -14,6 +14,7 @@ type state struct {
 	refuse string    // why they are refused at once, or nothing: a worker that has just died is waited for
 	model  string    // the versions that answer
 	until  time.Time // when an open breaker closes
+	served bool      // requests could be answered once: until then it is not ready since it has only begun
 }
 
 // look asks the routes of all lanes, and tells of a change once.
@@ -62,6 +63,8 @@ func (l *Lane) judge(is *state, now *dispatch.Status, at time.Time) {
 func (f *Front) tellState(was, is *state) {
 	switch {
 	case was.cause == is.cause:
+	case is.cause != "" && !was.served:
+		f.cfg.Log.Info("not ready yet", "cause", is.cause)
 	case is.cause != "":
 		f.cfg.Log.Warn("not ready", "cause", is.cause)
 	default:

@@ -175,7 +175,10 @@ func (f *Front) publish() {
 		f.types.Store(main.Lane.types.Load())
 	}
 	f.parting.look(is.cause == "", time.Now())
-	f.tellState(f.seen.Swap(is), is)
+	was := f.seen.Load()
+	is.served = was.served || is.cause == ""
+	f.seen.Store(is)
+	f.tellState(was, is)
 }
 
 func (t *routing) ready() bool {
