@@ -35,7 +35,7 @@ class Row:
         if self.floor is not None:
             text += f" floor {self.floor:,.3f} (x{self.value / self.floor:.2f})"
         for name, value in self.peers.items():
-            text += f"  {name} {value:,.3f} (x{self.value / value:.2f})"
+            text += f"  {name} {value:,.3f}" + (f" (x{self.value / value:.2f})" if value else "")
         if self.goal and self.met is not None:
             text += f"  [{'met' if self.met else 'NOT MET'}: {self.goal}]"
         elif self.goal:
