@@ -26,7 +26,11 @@ def table(report: dict[str, Any]) -> str:
     machine = report["machine"]
     where = f"{machine['cores']} cores ({machine['cpu']}), Python {machine['python']}, {machine['go']}"
     return "\n".join(
-        [*lines, "", f"`make bench` on {where}; medians of five runs, CPU time of the process named."]
+        [
+            *lines,
+            "",
+            f"`make bench` on {where}; medians of one to five runs (`n` in the results), CPU time of the process named.",
+        ]
     )
 
 
