@@ -127,23 +127,12 @@ Setting = leaf(
     anyOf=[{"type": "string", "pattern": r"[^\x00]*"}, {"type": "number"}, {"type": "boolean"}],
 )
 Time = leaf(Duration, "a duration such as 200ms, 5s or 1m", type="string", pattern=_DURATION)
-Bytes = leaf(
-    Size,
-    "a size such as 512B, 256KiB or 4MiB",
-    anyOf=[
-        {"type": "string", "pattern": "[0-9]{1,12}(B|KiB|MiB|GiB)"},
-        {"type": "integer", "minimum": 0, "maximum": 10**12},
-    ],
-)
-BatchBytes = leaf(
-    Size,
-    "a size such as 512B, 256KiB or 4MiB, or auto",
-    anyOf=[
-        {"type": "string", "pattern": "[0-9]{1,12}(B|KiB|MiB|GiB)"},
-        {"type": "integer", "minimum": 0, "maximum": 10**12},
-        {"const": "auto"},
-    ],
-)
+_SIZES = [
+    {"type": "string", "pattern": "[0-9]{1,12}(B|KiB|MiB|GiB)"},
+    {"type": "integer", "minimum": 0, "maximum": 10**12},
+]
+Bytes = leaf(Size, "a size such as 512B, 256KiB or 4MiB", anyOf=_SIZES)
+BatchBytes = leaf(Size, "a size such as 512B, 256KiB or 4MiB, or auto", anyOf=[*_SIZES, {"const": "auto"}])
 Workers = leaf(
     int | str,
     "a number from 1 to 1024, or auto",
