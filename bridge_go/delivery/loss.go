@@ -82,6 +82,7 @@ func (c *Core) Died(now int64, id, cause, detail string) bool {
 	for _, w := range c.workers {
 		if w.ID == id && w.died == "" {
 			w.died, w.detail, w.judgeBy = cause, detail, now+settleSocket
+			c.relieve(w)
 			c.chargeIdle(cause, len(w.line) > 0)
 			break
 		}
@@ -127,6 +128,7 @@ func (c *Core) handBack(w *Worker) {
 // others go back as they were.
 func (c *Core) lose(w *Worker) {
 	c.remove(w)
+	c.relieve(w)
 	begun, line := w.begun(), w.line
 	w.line = nil
 	if len(line) == 0 || w.died != "" && w.judgeBy == 0 {

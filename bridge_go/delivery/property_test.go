@@ -177,16 +177,25 @@ func (w *world) offer() {
 }
 
 func (w *world) join() {
-	if len(w.workers) >= 3 {
+	if w.core.places() == 0 && len(w.workers) > 0 { // a parent gives the place that a goodbye left to its standby
+		w.core.Ready(w.now, w.any().w, Room{Events: 20, Bytes: 500})
+	}
+	if len(w.workers) >= 4 {
 		return
 	}
 	w.names++
-	w.hire(fmt.Sprintf("w%d", w.names), uint64(w.names))
+	name, standby := fmt.Sprintf("w%d", w.names), w.core.places() > 0 && w.dice.IntN(4) == 0
+	w.sign(name, uint64(w.names), standby)
 }
 
-func (w *world) hire(name string, pid uint64) {
+func (w *world) hire(name string, pid uint64) { w.sign(name, pid, false) }
+
+func (w *world) sign(name string, pid uint64, standby bool) {
 	f := &fake{}
 	f.w = w.core.Join(w.now, name, pid, "1", f)
+	if standby {
+		f.w.Standby()
+	}
 	f.w.Abreast(w.abreast)
 	w.workers = append(w.workers, f)
 	w.core.Ready(w.now, f.w, Room{Events: 1 + w.dice.IntN(40), Bytes: 50 + w.dice.IntN(1000)})
@@ -367,6 +376,9 @@ func (w *world) tick() {
 	}
 	for _, l := range e.Leases {
 		f := l.Worker.Handle.(*fake)
+		if l.Worker.Held() {
+			w.Fatalf("the standby %s was given a batch", l.Worker.ID)
+		}
 		x := frame{id: wire.Lease{Nonce: 7, Batch: l.Batch, Epoch: l.Epoch}}
 		for _, ev := range l.Events() {
 			x.events = append(x.events, ev)

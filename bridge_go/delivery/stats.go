@@ -24,6 +24,7 @@ type Stats struct {
 	Forgotten         uint64 // events that nobody waited for any more
 	Charged           uint64 // deaths that are not excused, without those of a bisection
 	Barren            uint64 // deaths that are not excused, those of a bisection too, since a worker answered or a culprit was found
+	Relieved          uint64 // lost workers whose place a standby took at once
 	LaneFull          uint64 // events that came for a lane at its cap
 	BreakerOpened     uint64
 	BreakerClosed     uint64
@@ -44,7 +45,7 @@ func (c *Core) Stats() Stats {
 type Gauges struct {
 	Live           Room // offered and not settled
 	InFlight       Room // with workers
-	Window         Room // of all workers
+	Window         Room // of all workers but standbys
 	Queued         int
 	Parked         int
 	Held           int // verdicts that the breaker doubts
@@ -66,8 +67,10 @@ func (c *Core) Gauges() Gauges {
 	for _, w := range c.workers {
 		g.InFlight.Events += w.used.Events
 		g.InFlight.Bytes += w.used.Bytes
-		g.Window.Events += w.window.Events
-		g.Window.Bytes += w.window.Bytes
+		if !w.held {
+			g.Window.Events += w.window.Events
+			g.Window.Bytes += w.window.Bytes
+		}
 		g.Queued += w.mine.events
 	}
 	for _, p := range c.partitions {

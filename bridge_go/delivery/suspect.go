@@ -123,7 +123,7 @@ func (s *suspicion) then(units ...*unit) {
 // isolate gives suspects to workers that have nothing else in flight, or keeps workers from getting more until they
 // have not. At most half of the workers are used for it, so that the others go on.
 func (c *Core) isolate() {
-	most := max(1, len(c.workers)/2)
+	most := max(1, c.places()/2)
 	for _, s := range c.cases {
 		if s.worker != nil {
 			most--
@@ -141,7 +141,7 @@ func (c *Core) isolate() {
 			continue
 		}
 		if s.worker == nil && most > 0 {
-			if w := c.standby(s.last); w != nil {
+			if w := c.forSuspects(s.last); w != nil {
 				s.reserve(w)
 				most--
 			}
@@ -161,8 +161,8 @@ func (s *suspicion) release() {
 	}
 }
 
-// standby chooses a worker for suspects: rather one that did not just die, with as little in flight as may be.
-func (c *Core) standby(last string) (best *Worker) {
+// forSuspects chooses a worker for suspects: rather one that did not just die, with as little in flight as may be.
+func (c *Core) forSuspects(last string) (best *Worker) {
 	worse := func(a, b *Worker) bool {
 		if (a.ID == last) != (b.ID == last) {
 			return a.ID == last

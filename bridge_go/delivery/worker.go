@@ -29,6 +29,11 @@ type Worker struct {
 	closeAt int64 // when a worker that was cut is closed
 	stuck   bool  // had nothing that fits, in this tick
 	apart   *suspicion
+
+	ready     bool   // has granted something
+	held      bool   // a standby without a place, see standby.go
+	standsFor string // the worker whose place it has, as long as that may come back
+	relieved  bool   // is lost, and a standby was looked for
 }
 
 // Join takes a worker in. A worker of the same name that is still there is replaced: its connection is closed, and its
@@ -47,11 +52,14 @@ func (c *Core) Join(now int64, id string, pid uint64, model string, handle any) 
 	return w
 }
 
-// Ready sets a worker's window. Leases are given from the first one on.
+// Ready sets a worker's window. Leases are given from the first one on, to a standby from the second one on or when it takes another's place.
 func (c *Core) Ready(now int64, w *Worker, window Room) {
 	c.now = now
 	w.granted = window
 	w.window = c.windowOf(w)
+	if window.Events > 0 {
+		c.arrived(w)
+	}
 }
 
 // Abreast says that a worker scores so many batches beside each other, and answers them in any order. It is given no more than
@@ -117,7 +125,10 @@ func (c *Core) ReadyWorkers() (n int) {
 	return n
 }
 
-func (w *Worker) usable() bool { return w.window.Events > 0 && w.died == "" && !w.gone }
+func (w *Worker) usable() bool { return w.able() && !w.held }
+
+// able says that a worker could be given leases if it had a place.
+func (w *Worker) able() bool { return w.window.Events > 0 && w.died == "" && !w.gone }
 
 // remove takes a worker out; its leases have been taken back or will be.
 func (c *Core) remove(w *Worker) {
