@@ -41,12 +41,15 @@ func (r *Route) join(w Worker) {
 	if h.Wants&wire.AnyOrder != 0 {
 		m.core.Abreast(r.cfg.Concurrency)
 	}
+	if h.Wants&wire.Standby != 0 {
+		m.core.Standby()
+	}
 	r.members[w] = m
 	delete(r.hung, w.ID())
 	if r.drain != nil {
 		w.Drain(errDraining.Error())
 	}
-	r.log.Info("worker joined", "worker", w.ID(), "pid", h.PID, "model", h.Model, "sdk", h.SDK, "workers", len(r.members))
+	r.log.Info("worker joined", "worker", w.ID(), "pid", h.PID, "model", h.Model, "sdk", h.SDK, "standby", m.core.Held(), "workers", len(r.members))
 }
 
 // Ready implements [Pool].

@@ -53,7 +53,8 @@ type WorkerStatus struct {
 	Slot           uint64  `json:"slot"`
 	PID            uint64  `json:"pid"`
 	Model          string  `json:"model"`
-	Joined         string  `json:"joined"` // RFC 3339
+	Standby        bool    `json:"standby"` // gets nothing until another is lost
+	Joined         string  `json:"joined"`  // RFC 3339
 	Answered       int     `json:"answered"`
 	Frames         int     `json:"frames"`
 	Events         int     `json:"events"`
@@ -131,7 +132,7 @@ func (r *Route) table() []WorkerStatus {
 		h := w.Hello()
 		frames, used := m.core.InFlight()
 		row := WorkerStatus{
-			ID: w.ID(), Slot: h.Slot, PID: h.PID, Model: h.Model, Joined: m.joined.UTC().Format(time.RFC3339),
+			ID: w.ID(), Slot: h.Slot, PID: h.PID, Model: h.Model, Standby: m.core.Held(), Joined: m.joined.UTC().Format(time.RFC3339),
 			Answered: m.answered, Frames: frames, Events: used.Events, Bytes: used.Bytes, Window: m.core.Window().Events,
 		}
 		if frames > 0 {
@@ -145,10 +146,23 @@ func (r *Route) table() []WorkerStatus {
 	return rows
 }
 
+// Places is how many workers there are that are not standbys.
+func (s *Status) Places() (n int) {
+	for i := range s.Workers {
+		if !s.Workers[i].Standby {
+			n++
+		}
+	}
+	return n
+}
+
+// models are the versions that answer, not those of standbys.
 func models(rows []WorkerStatus) []string {
 	seen := map[string]bool{}
 	for _, w := range rows {
-		seen[w.Model] = true
+		if !w.Standby {
+			seen[w.Model] = true
+		}
 	}
 	return slices.Sorted(maps.Keys(seen))
 }
@@ -170,7 +184,7 @@ func (r *Route) report() {
 func (r *Route) publish() {
 	s := &metrics.Snapshot{
 		Stats: r.core.Stats(), Gauges: r.core.Gauges(), Now: r.now,
-		Workers: len(r.members), ReadyWorkers: r.core.ReadyWorkers(), Lag: r.count.lag, Outputs: r.count.outputs,
+		Workers: len(r.members), ReadyWorkers: r.core.ReadyWorkers(), Standbys: r.core.HeldWorkers(), Lag: r.count.lag, Outputs: r.count.outputs,
 		Unsettled: len(r.pending) + r.writing, Commits: r.count.commits, CommitErrors: r.count.commitErrors,
 		SourceErrors: r.count.sourceErrors, TapedEvents: r.count.taped, TapeDropped: r.count.tapeDropped, Stages: r.count.stages,
 	}
@@ -186,6 +200,9 @@ func (r *Route) narrate(was, is delivery.Stats) {
 	}
 	if is.BreakerClosed > was.BreakerClosed {
 		r.log.Info("breaker closed: events succeed again")
+	}
+	if n := is.Relieved - was.Relieved; n > 0 {
+		r.log.Warn("a standby has taken the place of a lost worker", "times", n)
 	}
 	if n := is.Suspects - was.Suspects; n > 0 {
 		r.log.Warn("workers died of batches, which are tried again alone", "batches", n)

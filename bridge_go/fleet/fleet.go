@@ -252,10 +252,10 @@ func (f *Fleet) Versions() []Version {
 	for i := range rows {
 		row := &rows[i]
 		s := lanes[row.Name].route.Status() // waits for the route's loop
-		row.Workers, row.In, row.P50, row.P99 = len(s.Workers), s.In, s.P50, s.P99
+		row.Workers, row.In, row.P50, row.P99 = s.Places(), s.In, s.P50, s.P99
 		switch {
 		case row.State == "ending":
-		case row.Why != "" && !s.Answered && len(s.Workers) == 0:
+		case row.Why != "" && !s.Answered && s.Places() == 0:
 			row.State = "loading"
 		case row.Why != "":
 			row.State = "unready"

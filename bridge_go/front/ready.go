@@ -34,7 +34,7 @@ func (l *Lane) look() {
 		is.cause = "the route is " + now.State
 	}
 	l.judge(is, &now, time.Now())
-	l.queue.lend(max(1, l.abreast) * len(now.Workers))
+	l.queue.lend(max(1, l.abreast) * now.Places())
 	l.seen.Store(is)
 	if is.until != (time.Time{}) {
 		l.queue.refuse(notReady(is.refuse)) // those that were let in before

@@ -13,6 +13,8 @@ const (
 	WantColumns Wants = 8
 	// AnyOrder says that the worker scores batches beside each other and answers each when it is ready.
 	AnyOrder Wants = 16
+	// Standby says that the worker is to be held until another of its version is lost, or until it says READY again.
+	Standby Wants = 32
 )
 
 // Hello opens every connection.

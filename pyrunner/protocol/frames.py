@@ -83,13 +83,14 @@ class ByeCode(IntEnum):
 
 
 class Wants(IntFlag):
-    """Metadata that a worker asks for, events as columns, and to answer batches in any order."""
+    """Metadata that a worker asks for, events as columns, to answer batches in any order, and to be held for the loss of another."""
 
     KEYS = 1
     HEADERS = 2
     TIMESTAMPS = 4
     COLUMNS = 8
     ANY_ORDER = 16
+    STANDBY = 32
 
 
 class Kind(IntEnum):

@@ -32,8 +32,17 @@ type Worker struct {
 
 // Hire has a worker join with a window of four batches of 256.
 func Hire(pool dispatch.Pool, name string, pid uint64, score Score) *Worker {
+	return hire(pool, name, pid, wire.WantKeys, score)
+}
+
+// HireStandby has a worker join that is to be held until another is lost.
+func HireStandby(pool dispatch.Pool, name string, pid uint64, score Score) *Worker {
+	return hire(pool, name, pid, wire.WantKeys|wire.Standby, score)
+}
+
+func hire(pool dispatch.Pool, name string, pid uint64, wants wire.Wants, score Score) *Worker {
 	w := &Worker{pool: pool, score: score, done: make(chan struct{}),
-		hello: &wire.Hello{Program: "p", Command: "c", Worker: name, PID: pid, Model: "1", Wants: wire.WantKeys}}
+		hello: &wire.Hello{Program: "p", Command: "c", Worker: name, PID: pid, Model: "1", Wants: wants}}
 	w.arrived = sync.NewCond(&w.mu)
 	if _, err := pool.Join(w); err != nil {
 		close(w.done)
