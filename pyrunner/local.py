@@ -227,7 +227,9 @@ def worker_specs(
     ]
     if command.shadow is None:
         return specs
-    beside = replace(own, model_ref=str(command.shadow), workers=command.shadow_workers or 1, shadow=True)
+    beside = replace(
+        own, model_ref=str(command.shadow), workers=command.shadow_workers or 1, shadow=True, standby=0
+    )
     return [*specs, beside]
 
 
@@ -285,6 +287,7 @@ def worker_spec(
         model_ref=model,
         name=project.name,
         secrets=project.secrets,
+        standby=command.standby or 0,
     )
 
 

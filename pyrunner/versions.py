@@ -150,7 +150,7 @@ class Versions:
     def _spec(self, name: str, model: str) -> WorkerSpec:
         """What to run; UserError for what is not in the model store, has changed there, or finds no room."""
         version = self._checked(model or name or "latest")
-        if why := refusal(self._base.workers, self._largest(), self._left()):
+        if why := refusal(self._base.workers + self._base.standby, self._largest(), self._left()):
             raise UserError(
                 f"no room for version {version} beside the others: {why}. Give it more memory, or write swap: in-place"
             )

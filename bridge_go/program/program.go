@@ -80,6 +80,7 @@ type Command struct {
 	DeadLetter string `json:"dead_letter"`
 
 	Workers     Workers  `json:"workers"`
+	Standby     int      `json:"standby"`     // further workers, held until another is lost
 	Concurrency int      `json:"concurrency"` // batches that a worker scores at a time
 	Batch       Batch    `json:"batch"`
 	Order       string   `json:"order"` // key, partition or none

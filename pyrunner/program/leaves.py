@@ -154,6 +154,7 @@ Swap = _choice("beside", "in-place")
 Distance = leaf(int | float, "a number from 0", type="number", minimum=0)
 Part = leaf(int | float, "a part from 0 to 1", type="number", minimum=0, maximum=1)
 Processes = _count(1, 1024, "a number from 1 to 1024")
+Standby = _count(0, 1, "0 or 1")
 Concurrency = _count(1, 256, "a number from 1 to 256")
 Port = _count(0, 65535, "a port from 0 to 65535")
 Events = leaf(

@@ -194,6 +194,8 @@ class Command(_Strict):
     """The stream for events that could not be scored. Default: the input's."""
     workers: is_.Workers | None = None
     """Processes that hold the model; auto is one less than there are processors."""
+    standby: is_.Standby | None = None
+    """Further processes that hold the model, and get nothing until a worker dies: its place is then taken at once."""
     concurrency: is_.Concurrency | None = None
     """Calls of predict that a worker makes at a time, in threads: for models that wait for others, and that two threads may call."""
     batch: Batch | None = None

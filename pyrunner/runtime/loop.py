@@ -8,6 +8,9 @@ event; a batch costs two clock reads and a handful of additions.
 
 With `concurrency` above 1 this thread only reads, and a crew of threads scores and writes (crew.py), each batch when it is ready.
 An answer to a connection that has ended meanwhile is dropped; the next connection's batches wait for a thread that is free.
+
+A standby says so in HELLO, and the bridge gives it nothing until another worker is lost. When its parent calls it, over the lifeline, it says
+READY again, and is no standby for any later connection.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -33,9 +37,11 @@ from pyrunner.protocol import (
     ProtocolError,
     Result,
     RowFailure,
+    Wants,
 )
 from pyrunner.protocol.results import failure
 from pyrunner.runtime.crew import Crew
+from pyrunner.runtime.lifeline import Lifeline
 from pyrunner.runtime.mishaps import Mishaps
 from pyrunner.runtime.waker import Waker
 
@@ -105,8 +111,7 @@ class Loop:
         log: Any,
         on_ready: Callable[[int], None] = lambda bridge: None,
         on_batch: Callable[[Lease, float | None], None] = lambda lease, seconds: None,
-        orphaned: Callable[[], bool] = lambda: False,
-        lifeline: int | None = None,
+        lifeline: Lifeline | None = None,
         kept: bool = True,
         beside: Sequence[Ways] = (),
     ) -> None:
@@ -114,7 +119,8 @@ class Loop:
         self._ways = Ways(score, score_columns)
         self._window, self._waker, self._metrics, self._log = window, waker, metrics, log
         self._on_ready, self._on_batch = on_ready, on_batch
-        self._orphaned, self._lifeline = orphaned, lifeline
+        self._lifeline = lifeline
+        self._standby = bool(dialler.identity.wants & Wants.STANDBY)
         self._mishaps = Mishaps(log, kept)
         self._sending = (
             threading.Lock()
@@ -132,6 +138,7 @@ class Loop:
 
     def run(self) -> None:
         while not self._is_over():
+            self._heed()
             connection = self._dialler.dial_until(self._pause)
             if connection is None:
                 return
@@ -152,7 +159,8 @@ class Loop:
     def _serve(self, connection: Connection) -> None:
         connection.watch(self._waker.fileno())
         if self._lifeline is not None:
-            connection.watch(self._lifeline)
+            connection.watch(self._lifeline.fileno())
+        held = self._standby  # as HELLO said
         connection.send(connection.session.ready(*self._window))
         self._on_ready(connection.welcome.nonce)
         draining: float | None = None  # since when nothing has come
@@ -178,10 +186,25 @@ class Loop:
                 if draining is not None and self._quiet(draining):
                     self._log.warning("the bridge does not say goodbye, ending without it")
                     return
-                if self._orphaned():
+                self._heed()
+                if self._ended:
                     connection.close(ByeCode.DONE, "the parent is gone", goodbye=True)
-                    self._ended = True
                     return
+                if held and not self._standby:
+                    held = False
+                    with self._sending:
+                        connection.send(connection.session.ready(*self._window))
+
+    def _heed(self) -> None:
+        """See whether the parent is gone, or gives this standby the place of another."""
+        if self._lifeline is None:
+            return
+        self._lifeline.look()
+        self._ended = self._ended or self._lifeline.closed
+        if self._standby and self._lifeline.called:
+            self._standby = False
+            identity = self._dialler.identity
+            self._dialler.identity = replace(identity, wants=identity.wants & ~Wants.STANDBY)
 
     def _receive(self, connection: Connection, timeout: float | None) -> Frame | None:
         if self._crew is None:
@@ -314,9 +337,9 @@ class Loop:
 
     def _pause(self, seconds: float) -> bool:
         """Wait; whether the worker is to end."""
-        self._waker.wait(seconds, *([] if self._lifeline is None else [self._lifeline]))
+        self._waker.wait(seconds, *([] if self._lifeline is None else [self._lifeline.fileno()]))
         self._waker.clear()
-        self._ended = self._ended or self._orphaned()
+        self._heed()
         return self._is_over()
 
 

@@ -21,7 +21,9 @@ from pyrunner.runtime.stacks import StackFile
 class WorkerProcess:
     """Spawned by the constructor; `bury` after its death, exactly once. Nothing here blocks but `bury`, for a dead process."""
 
-    def __init__(self, spec: WorkerSpec, slot: int, worker: str, arguments: Sequence[str]) -> None:
+    def __init__(
+        self, spec: WorkerSpec, slot: int, worker: str, arguments: Sequence[str], *, standby: bool = False
+    ) -> None:
         self.worker = worker
         self.failure: str | None = None
         self.ready = False
@@ -36,7 +38,7 @@ class WorkerProcess:
         self._reports = ReportReader()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "pyrunner.runtime.worker", *_arguments(spec, slot, worker), *arguments,
-             "--supervised", "--report-fd", str(self._reports.inherited), "--stack-fd", str(self._stack.descriptor)],
+             "--supervised", *(["--standby"] if standby else []), "--report-fd", str(self._reports.inherited), "--stack-fd", str(self._stack.descriptor)],
             stdin=subprocess.PIPE,
             stdout=2,  # what it prints is no result of ours
             pass_fds=(self._reports.inherited, self._stack.descriptor),
@@ -77,6 +79,12 @@ class WorkerProcess:
         """Ask it to drain."""
         with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGTERM)
+
+    def call(self) -> None:
+        """Tell a standby that the place of another is its own."""
+        if self._process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                os.write(self._process.stdin.fileno(), b"!")
 
     def ask_for_stack(self) -> bool:
         self.stack_asked = self._stack.ask(self.pid, self._stack_fd)

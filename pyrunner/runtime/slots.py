@@ -12,8 +12,11 @@ _STEADY = 10.0  # a worker that was ready for so long has nothing to do with the
 class Slot:
     """A slot is empty until `due`; a death makes it empty again, for longer each time when deaths follow each other."""
 
-    def __init__(self, spec: WorkerSpec, number: int) -> None:
+    def __init__(self, spec: WorkerSpec, number: int, *, spare: bool = False) -> None:
         self.spec = spec
+        self.spare = (
+            spare  # its worker is a standby, until another of the spec dies: then the two slots change places
+        )
         self.number = number
         self.process: WorkerProcess | None = None
         self.due = 0.0

@@ -17,6 +17,7 @@ class WorkerSpec:
     `secrets` are environment variables that workers must not have. A `shadow` scores beside the command's own workers, and
     nothing depends on it. `version` is what the bridge calls one of several versions that answer side by side. `served_by` is, for a
     program whose model another program's server answers for, what that one calls it: COMMAND:MODEL; `name` is then the other's.
+    `standby` is how many more are loaded, and get nothing until one of the workers dies.
     """
 
     program: Path
@@ -30,6 +31,7 @@ class WorkerSpec:
     shadow: bool = False
     version: str = ""
     served_by: str = ""
+    standby: int = 0
 
     @property
     def served(self) -> str:

@@ -15,6 +15,10 @@ later each time, and the end does not wait for them.
 Versions come and go while others run (`change`): a new one gets slots of its own; one that goes drains, its slots go with
 its workers, and at last its connection to the bridge.
 
+A standby is a slot like any other, whose worker has been told that it is one. When a worker dies and not by our will, the two slots change
+places: the standby is called, and what is started in the dead one's slot is the next standby. The bridge, which sees the death first, has
+let it in by then; the call is for what only the parent can know: that a goodbye was a death, and who is what when the bridge starts anew.
+
 A cut: SIGUSR1, so that the worker dumps its stacks; 200 ms; SIGKILL for the group; the user's part of the stack to the log.
 Signals: the first SIGTERM or SIGINT drains (each worker says DRAIN, answers what it has and ends), the second kills.
 """
@@ -38,7 +42,7 @@ from pyrunner.runtime.deaths import EXIT_OK, Death, name_death
 from pyrunner.runtime.line import Line
 from pyrunner.runtime.memory import OomCounter
 from pyrunner.runtime.process import WorkerProcess, wait_any
-from pyrunner.runtime.room import memory_of
+from pyrunner.runtime.room import MIB, memory_of
 from pyrunner.runtime.slots import Slot
 from pyrunner.runtime.specs import WorkerEvent, WorkerSpec
 from pyrunner.runtime.stacks import WAIT, users_stack
@@ -82,13 +86,12 @@ class Supervisor:
         self._arguments = ["--bridge", bridge, "--token-file", str(token_file), "--log-level", log_level]
         if log_json is not None:
             self._arguments.append("--log-json" if log_json else "--no-log-json")
-        pairs = [(spec, number) for spec in specs for number in range(spec.workers)]
-        self._slots = [Slot(spec, number) for number, (spec, _) in enumerate(pairs)]
+        self._numbers = itertools.count()
+        self._slots = [slot for spec in specs for slot in self._slots_of(spec)]
         self._name = f"{os.uname().nodename}-{os.getpid()}"
         self._waker = Waker()
         self._cuts: SimpleQueue[tuple[str, str]] = SimpleQueue()
         self._changes: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        self._numbers = itertools.count(len(pairs))
         # By command: the life of its bridge, since when it is known here, until when workers may come.
         self._bridges: dict[str, tuple[int, float, float]] = {}
         self._stops = 0
@@ -216,6 +219,10 @@ class Supervisor:
 
     # ---- the life of a worker
 
+    def _slots_of(self, spec: WorkerSpec) -> list[Slot]:
+        wanted = range(spec.workers + spec.standby)
+        return [Slot(spec, next(self._numbers), spare=place >= spec.workers) for place in wanted]
+
     def _start_due(self, now: float) -> None:
         for slot in self._slots:
             if slot.process is None and not self._stops and now >= slot.due and not slot.leaving:
@@ -224,19 +231,21 @@ class Supervisor:
     def _start(self, slot: Slot) -> None:
         slot.starts += 1
         name = f"{self._name}-{slot.number}.{slot.starts}"
-        slot.process = WorkerProcess(slot.spec, slot.number, name, self._arguments)
+        slot.process = WorkerProcess(slot.spec, slot.number, name, self._arguments, standby=slot.spare)
         self._count(lambda m: m.starts.labels(slot.spec.route).inc())
         self._tell("started", slot, slot.process.pid)
 
     def _take_report(self, slot: Slot, process: WorkerProcess, report: dict[str, Any]) -> None:
         if report["kind"] == "ready":
             slot.ready(time.monotonic())
+            memory = {"memory": f"{memory_of(process.pid) // MIB} MiB"} if slot.spare else {}
             self._log.info(
-                "worker ready",
+                "standby ready" if slot.spare else "worker ready",
                 command=slot.spec.route,
                 slot=slot.number,
                 pid=process.pid,
                 model=report.get("model"),
+                **memory,
             )
             self._tell("ready", slot, process.pid, detail=str(report.get("model", "")))
         elif report["kind"] == "unknown":
@@ -279,8 +288,25 @@ class Supervisor:
             self._tell("ended", slot, process.pid)
         else:
             self._note_death(slot, process, death, stack, now)
+            self._relieve(slot)
         if slot.leaving:
             self._take_out(slot)
+
+    def _relieve(self, slot: Slot) -> None:
+        """Give the place of a worker that has died to a standby of the same spec, loaded or about to be."""
+        if slot.spare or slot.leaving or self._stops:
+            return
+        for other in self._slots:
+            if other.spare and other.spec == slot.spec and other.process is not None and not other.turning:
+                slot.spare, other.spare = True, False
+                other.process.call()
+                self._log.info(
+                    "standby takes its place",
+                    command=slot.spec.route,
+                    slot=other.number,
+                    pid=other.process.pid,
+                )
+                return
 
     def _note_death(self, slot: Slot, process: WorkerProcess, death: Death, stack: str, now: float) -> None:
         self._count(lambda m: m.deaths.labels(slot.spec.route, death.cause).inc())
@@ -326,8 +352,7 @@ class Supervisor:
 
     def _add(self, specs: Sequence[WorkerSpec]) -> None:
         for spec in specs:
-            for _ in range(spec.workers):
-                slot = Slot(spec, next(self._numbers))
+            for slot in self._slots_of(spec):
                 slot.added = True
                 self._slots.append(slot)
             if spec.route not in self._lines:

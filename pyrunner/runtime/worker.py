@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import os
-import select
 import signal
 import sys
 from collections.abc import Sequence
@@ -28,6 +27,7 @@ from pyrunner.runtime.environment import (
     stand_back,
     thread_settings,
 )
+from pyrunner.runtime.lifeline import Lifeline
 from pyrunner.runtime.reports import Reporter
 from pyrunner.runtime.stacks import dump_on_request
 from pyrunner.runtime.waker import Waker
@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     lifeline = None
     if options.supervised:
         die_with_parent()
-        lifeline = protect_descriptors()
+        lifeline = Lifeline(protect_descriptors())
     reporter = Reporter(options.report_fd)
     stack = None if options.stack_fd is None else dump_on_request(options.stack_fd)
     logs.configure(json=options.log_json, level=options.log_level)
@@ -149,7 +149,7 @@ def _score(
     calls: Calls,
     reporter: Reporter,
     stack: int | None,
-    lifeline: int | None,
+    lifeline: Lifeline | None,
     log: Any,
 ) -> int:
     from pyrunner.client import Dialler, Identity
@@ -165,7 +165,9 @@ def _score(
         options.worker,
         options.slot,
         loaded.version,
-        signature.wants | (int(Wants.ANY_ORDER) if loaded.concurrency > 1 else 0),
+        signature.wants
+        | (int(Wants.ANY_ORDER) if loaded.concurrency > 1 else 0)
+        | (int(Wants.STANDBY) if options.standby else 0),
         loaded.describe,
     )
     waker = Waker()
@@ -183,7 +185,6 @@ def _score(
         log=log,
         on_ready=lambda bridge: reporter.tell("ready", model=loaded.version, stack_fd=stack, bridge=bridge),
         on_batch=calls.batch,
-        orphaned=lambda: lifeline is not None and _at_end(lifeline),
         lifeline=lifeline,
         kept=loaded.kept,
         beside=[
@@ -257,11 +258,6 @@ class _Quiet:
     def warning(self, event: str, **values: object) -> None: ...
 
 
-def _at_end(lifeline: int) -> bool:
-    """Whether the parent is gone. Nothing is ever written to the lifeline, so readable means closed."""
-    return bool(select.select([lifeline], [], [], 0)[0])
-
-
 def _explain(error: Exception) -> str:
     if isinstance(error, UserError):
         return str(error)
@@ -299,6 +295,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--log-level", default="info")
     parser.add_argument("--log-json", action=argparse.BooleanOptionalAction, default=None)
     parser.add_argument("--supervised", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--standby", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--report-fd", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--stack-fd", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)

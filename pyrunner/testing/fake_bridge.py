@@ -40,6 +40,7 @@ from pyrunner.protocol.frames import (
     Frame,
     Hello,
     Lease,
+    Ready,
     Result,
     Return,
     Role,
@@ -219,7 +220,7 @@ class FakeBridge:
     def _feed(self) -> None:
         with self._changed:
             for link in self._ready():
-                while events := self._take_batch(link.session):
+                while not link.held and (events := self._take_batch(link.session)):
                     self._lease(link, events)
 
     def _take_batch(self, session: BridgeSession) -> list[Given]:
@@ -330,6 +331,8 @@ class FakeBridge:
         if isinstance(frame, Hello) and link.session.state is not BridgeState.CLOSED:
             self.hellos.append(frame)
             link.send(Welcome(self.nonce, "fake", self._max_frame, self._deadline_ms, self._heartbeat_ms))
+        elif isinstance(frame, Ready):
+            link.readies += frame.events > 0
         elif isinstance(frame, Result | Answers):
             self._settle(link, frame, outcome)
         elif isinstance(frame, Return) and outcome == "returned":
@@ -394,11 +397,18 @@ class _Link:
         self.sock = sock
         self.session = session
         self.leased: dict[Lease, list[Given]] = {}
+        self.readies = 0  # that granted something
 
     @property
     def wants_columns(self) -> bool:
         hello = self.session.hello
         return self.session.minor >= 1 and hello is not None and bool(hello.wants & Wants.COLUMNS)
+
+    @property
+    def held(self) -> bool:
+        """Whether it is a standby that has not said READY again: this bridge gives it nothing, whoever dies."""
+        hello = self.session.hello
+        return hello is not None and bool(hello.wants & Wants.STANDBY) and self.readies < 2
 
     def send(self, frame: Frame) -> None:
         self.send_bytes(self.session.send(frame))
