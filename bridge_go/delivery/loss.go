@@ -35,6 +35,7 @@ type departure struct {
 	at    int64
 	clean bool // it had said goodbye: that its process has ended is no death
 	had   bool // a batch, which has been judged
+	held  bool // was a standby without a place
 }
 
 // A loss is what a lost worker had begun: one frame, or those that it scored beside each other. It waits for the cause.
@@ -76,26 +77,27 @@ func (c *Core) Died(now int64, id, cause, detail string) bool {
 		}
 	}
 	if known {
-		c.chargeIdle(cause, left.had)
+		c.chargeIdle(cause, left.had || left.held)
 		return true
 	}
 	for _, w := range c.workers {
 		if w.ID == id && w.died == "" {
 			w.died, w.detail, w.judgeBy = cause, detail, now+settleSocket
 			c.relieve(w)
-			c.chargeIdle(cause, len(w.line) > 0)
+			c.chargeIdle(cause, len(w.line) > 0 || w.held)
 			break
 		}
 	}
 	return true
 }
 
-// chargeIdle counts the death of a worker without a batch against its version; those with one are counted when it is judged.
-func (c *Core) chargeIdle(cause string, had bool) {
+// chargeIdle counts the death of a worker without a batch against its version; those with one are counted when it is judged. That of a standby
+// says nothing of those that answer.
+func (c *Core) chargeIdle(cause string, exempt bool) {
 	switch cause {
 	case CauseKilled, CauseLoad, CauseLink:
 	default:
-		if !had {
+		if !exempt {
 			c.stats.Charged++
 		}
 	}
@@ -132,7 +134,7 @@ func (c *Core) lose(w *Worker) {
 	begun, line := w.begun(), w.line
 	w.line = nil
 	if len(line) == 0 || w.died != "" && w.judgeBy == 0 {
-		c.left = append(c.left, departure{id: w.ID, at: c.now, had: len(line) > 0})
+		c.left = append(c.left, departure{id: w.ID, at: c.now, had: len(line) > 0, held: w.held})
 	}
 	if len(line) == 0 {
 		return

@@ -108,6 +108,23 @@ func TestADeathOfTheStandbyHarmsNothing(t *testing.T) {
 	p.want("nobody is left", p.ReadyWorkers(), 0)
 }
 
+func TestDeathsOfStandbysOpenNoBreaker(t *testing.T) {
+	p := stage(t, Config{})
+	p.hire("w", 64)
+	for _, sooner := range []bool{true, false} {
+		s := p.spare("s", "1", 64)
+		if sooner {
+			p.Died(p.now, "s", CauseOOM, "")
+		}
+		p.Leave(p.now, s, false)
+		if !sooner {
+			p.Died(p.now, "s", CauseOOM, "")
+		}
+	}
+	p.want("deaths", p.Stats().Deaths[CauseOOM], 2)
+	p.want("charged", p.Stats().Charged, 0)
+}
+
 func TestEachStandbyTakesOnePlace(t *testing.T) {
 	p := stage(t, Config{})
 	v, w := p.hire("v", 64), p.hire("w", 64)
