@@ -18,7 +18,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,6 +77,7 @@ def run(
     """Serve, measure, end. `on_stage` is told from another thread what is being done."""
     project.require_trained(request.model, verb="serve-api --load-test")
     specs = local.worker_specs(project, request.command, model=request.model, workers=request.workers)
+    specs = [replace(spec, standby=0) for spec in specs]  # they answer nothing that is measured
     with tempfile.TemporaryDirectory(prefix="ds-runner-load-") as folder:
         state = Path(folder)
         options = bridges.Options(

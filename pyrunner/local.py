@@ -208,6 +208,7 @@ def worker_specs(
     when one of them is not in the model store.
     """
     own = worker_spec(project, command, model=model, workers=workers)
+    own = replace(own, standby=command.standby or 0)
     if command.versions and model is not None:
         raise UserError(
             f"--model {model}: program.yaml names the versions of {command.name}. Leave one of the two out"
@@ -287,7 +288,6 @@ def worker_spec(
         model_ref=model,
         name=project.name,
         secrets=project.secrets,
-        standby=command.standby or 0,
     )
 
 

@@ -74,9 +74,11 @@ def _cells(name: str, c: dict[str, Any], rates: Rates, now: float) -> list[str]:
 
 
 def _workers(c: dict[str, Any]) -> str:
-    """How many there are; what the command waits for when it does not run."""
-    n = len(c.get("workers") or ())
-    return f"{n}, {c['why']}" if c.get("why") else str(n)
+    """How many there are, and how many stand by; what the command waits for when it does not run."""
+    workers = c.get("workers") or ()
+    held = sum(bool(worker.get("standby")) for worker in workers)
+    n = f"{len(workers) - held}" + (f" + {held}" if held else "")
+    return f"{n}, {c['why']}" if c.get("why") else n
 
 
 def _ms(value: float | None) -> str:

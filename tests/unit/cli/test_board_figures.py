@@ -41,6 +41,11 @@ def test_why_it_does_not_run_is_said() -> None:
     assert cells(status)["workers"] == "0, no worker is ready"
 
 
+def test_a_standby_is_shown_beside_the_workers() -> None:
+    status = {**COMMAND, "workers": [{"standby": False}, {"standby": True}]}
+    assert cells(status)["workers"] == "1 + 1"
+
+
 def test_a_line_leaves_out_what_is_not_known() -> None:
     text = line(rows({"commands": {"score-stream": COMMAND}}, Rates(), 0.0))
     assert text == (

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,8 @@ from pyrunner.runtime import WorkerSpec
 from pyrunner.runtime.lifeline import Lifeline
 from pyrunner.runtime.process import wait_any
 from pyrunner.testing import FakeBridge
-from tests.unit.runtime.project import MODEL, Running, project, running
-from tests.unit.runtime.test_workers import until
+
+from .project import MODEL, Running, project, running
 
 
 @pytest.fixture
@@ -47,6 +48,13 @@ def both(bridge: FakeBridge, number: int = 2) -> tuple[list[Hello], list[Hello]]
 def greeted(bridge: FakeBridge) -> list[Hello]:
     """The greetings of all workers so far; the calls connection of each comes as the same one."""
     return [hello for hello in bridge.hellos if hello.model]
+
+
+def until(condition: Callable[[], object]) -> None:
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end, "not in time"
+        time.sleep(0.01)
 
 
 def number(x: int, do: str = "") -> bytes:
@@ -144,6 +152,17 @@ def test_a_standby_that_is_called_while_it_loads_comes_as_a_worker(
         gate.touch()
         [working], [held] = both(bridge)
         assert held.slot == worker.slot != working.slot
+        assert run.stop() == 0
+
+
+def test_where_there_is_memory_for_one_alone_it_is_the_standby_that_works(
+    tmp_path: Path, bridge: FakeBridge
+) -> None:
+    fails = f'{MODEL}\n\nif "--standby" not in sys.argv:\n    raise MemoryError("one is all that fits")\n'
+    with project(tmp_path, fails) as program, running(program, bridge, 0, more=[spec(program)]) as run:
+        bridge.give([number(1)])
+        bridge.answers(1)
+        assert run.logged("standby takes")
         assert run.stop() == 0
 
 
