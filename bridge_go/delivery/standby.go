@@ -53,6 +53,9 @@ func (c *Core) relieve(w *Worker) {
 // parent's word for it that the place is its own.
 func (c *Core) arrived(w *Worker) {
 	if w.ready {
+		if w.held {
+			c.stats.Relieved++ // its parent was sooner than the end of the dead one's socket
+		}
 		w.held, w.standsFor = false, ""
 		return
 	}

@@ -159,9 +159,21 @@ func TestAStandbyThatSaysReadyAgainHasItsParentsWord(t *testing.T) {
 	p.Leave(p.now, w, true) // a goodbye here, a death for its parent
 	p.Ready(p.now, s, Room{64, 1 << 20})
 	p.want("it is used", s.Held(), false)
+	p.want("relieved", p.Stats().Relieved, 1)
 	p.Ready(p.now, s, Room{})
 	p.Ready(p.now, s, Room{64, 1 << 20})
 	p.want("a pause does not make it one again", s.Held(), false)
+}
+
+func TestAParentThatIsSoonerThanTheEndOfTheSocketGivesOnePlace(t *testing.T) {
+	p := stage(t, Config{})
+	w := p.hire("w", 64)
+	s := p.spare("s", "1", 64)
+	p.Ready(p.now, s, Room{64, 1 << 20})
+	p.want("ready", p.ReadyWorkers(), 2)
+	p.Leave(p.now, w, false)
+	p.want("ready", p.ReadyWorkers(), 1)
+	p.want("relieved", p.Stats().Relieved, 1)
 }
 
 func TestAStandbyWhosePlaceIsItsOwnDoesNotGiveItBack(t *testing.T) {

@@ -24,7 +24,7 @@ type Stats struct {
 	Forgotten         uint64 // events that nobody waited for any more
 	Charged           uint64 // deaths that are not excused, without those of a bisection
 	Barren            uint64 // deaths that are not excused, those of a bisection too, since a worker answered or a culprit was found
-	Relieved          uint64 // lost workers whose place a standby took at once
+	Relieved          uint64 // lost workers whose place a standby took
 	LaneFull          uint64 // events that came for a lane at its cap
 	BreakerOpened     uint64
 	BreakerClosed     uint64

@@ -80,7 +80,7 @@ var Table = []Metric{
 	gauge("ds_workers", "Workers that are connected.", func(s *Snapshot) float64 { return float64(s.Workers) }),
 	gauge("ds_workers_ready", "Workers that take events.", func(s *Snapshot) float64 { return float64(s.ReadyWorkers) }),
 	gauge("ds_workers_standby", "Workers that are ready, and held until another is lost.", func(s *Snapshot) float64 { return float64(s.Standbys) }),
-	counter("ds_standby_taken_total", "Lost workers whose place a standby took at once.", func(s *Snapshot) uint64 { return s.Relieved }),
+	counter("ds_standby_taken_total", "Lost workers whose place a standby took.", func(s *Snapshot) uint64 { return s.Relieved }),
 	gauge("ds_in_flight_events", "Events with workers.", func(s *Snapshot) float64 { return float64(s.InFlight.Events) }),
 	gauge("ds_in_flight_bytes", "Bytes of events with workers.", func(s *Snapshot) float64 { return float64(s.InFlight.Bytes) }),
 	gauge("ds_in_flight_frames", "Batches with workers.", func(s *Snapshot) float64 { return float64(s.InFlightFrames) }),
