@@ -320,6 +320,9 @@ const (
 	keepEvery = 10 * time.Second
 )
 
+// How long the end of a source waits for the server to read its goodbye: it may be in the midst of a long transaction.
+const leaveWithin = 3 * time.Second
+
 func (r *receiver) run() {
 	defer close(r.done)
 	defer close(r.records)
@@ -343,10 +346,11 @@ func (r *receiver) run() {
 
 // leave tells the server what was settled, and waits until it has let go of the slot, if it answers.
 func (r *receiver) leave() {
+	if r.stream.confirm(r.source.confirmed(), time.Second) == nil {
+		_ = r.stream.goodbye(min(r.source.c.dial.Timeout, leaveWithin))
+	}
 	ctx, cancel := r.source.c.limit(context.Background())
 	defer cancel()
-	_ = r.stream.conn.Conn().SetReadDeadline(time.Time{})
-	_ = r.stream.confirm(r.source.confirmed(), time.Second)
 	_ = r.stream.conn.Close(ctx)
 }
 
@@ -414,10 +418,8 @@ func (r *receiver) change(body []byte) error {
 		r.inside, r.time, r.commit = true, (e.time+epoch*1_000_000)*1000, int64(e.lsn)
 	case 'C':
 		r.inside = false
-		if err := r.push(); err != nil {
-			return err
-		}
-		r.source.note(mark{r.last, lsn(e.lsn)})
+		r.source.note(mark{r.last, lsn(e.lsn)}) // first: what is handed out may be settled at once
+		return r.push()
 	case 'T':
 		for _, oid := range e.oids {
 			if r.source.members[oid] {

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"time"
@@ -103,4 +104,18 @@ func (s *stream) confirm(at lsn, within time.Duration) error {
 	}
 	s.conn.Frontend().Send(&pgproto3.CopyData{Data: append(out, 0)})
 	return s.conn.Frontend().Flush()
+}
+
+// goodbye ends the stream and waits until the server has read all that was sent to it, let go of the slot and hung up. Whoever hangs up
+// himself, with changes in the socket that he has not read, resets the connection, and what he confirmed last may not be heard.
+func (s *stream) goodbye(within time.Duration) error {
+	if err := s.conn.Conn().SetDeadline(time.Now().Add(within)); err != nil {
+		return err
+	}
+	s.conn.Frontend().Send(&pgproto3.Terminate{})
+	if err := s.conn.Frontend().Flush(); err != nil {
+		return err
+	}
+	_, err := io.Copy(io.Discard, s.conn.Conn())
+	return err
 }
