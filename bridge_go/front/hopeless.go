@@ -17,7 +17,7 @@ func (f *Front) hopeless(r *http.Request, start time.Time) *problem {
 	if p != nil {
 		return p
 	}
-	why := shares[0].Lane.queue.hopeless(time.Until(deadline))
+	why := shares[0].Lane.queue.wouldRefuse(time.Until(deadline))
 	if why == admitted {
 		return nil
 	}
@@ -26,8 +26,8 @@ func (f *Front) hopeless(r *http.Request, start time.Time) *problem {
 	return p
 }
 
-// hopeless is what admit would say to a single row; a queue that has been closed says nothing here.
-func (q *queue) hopeless(left time.Duration) refusal {
+// wouldRefuse is what admit would say to a single row; a queue that has been closed says nothing here.
+func (q *queue) wouldRefuse(left time.Duration) refusal {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	switch {

@@ -62,7 +62,7 @@ func TestAFullQueueIsKnownBeforeTheBody(t *testing.T) {
 	if q.refusing.Load() {
 		t.Error("nothing was refused yet")
 	}
-	if got := q.admit(requestOf(1, time.Hour)); got != full || !q.refusing.Load() || q.hopeless(time.Hour) != full {
+	if got := q.admit(requestOf(1, time.Hour)); got != full || !q.refusing.Load() || q.wouldRefuse(time.Hour) != full {
 		t.Errorf("%v", got)
 	}
 	q.cutOff(q.all.after, problemTimeout)
