@@ -142,30 +142,37 @@ func (q *inference) readInput(item, binary []byte) (left []byte, p *problem) {
 	case p == nil:
 		p = in.known(&given)
 	}
-	if p != nil {
-		return nil, p
+	if p == nil {
+		left, p = in.fill(data, binary, &given)
 	}
+	if p == nil {
+		q.inputs = append(q.inputs, in)
+	}
+	return left, p
+}
+
+// fill gives a tensor its elements: those of its list, or the next of the binary tensor data. It returns what is left of that.
+func (in *input) fill(list, binary []byte, given *parameters) (left []byte, p *problem) {
 	size, isBinary, p := given.size(in.name)
 	fits := true
 	switch {
 	case p != nil:
 		return nil, p
-	case isBinary && data != nil:
+	case isBinary && list != nil:
 		return nil, badTensor("tensor %s has data and binary_data_size, and is sent as one of both", in.name)
 	case isBinary && size > uint64(len(binary)):
 		return nil, badTensor("tensor %s has binary_data_size %d, and %d bytes are left", in.name, size, len(binary))
 	case isBinary:
 		in.values, in.elements, fits = newRawColumn(binary[:size:size], in.datatype)
 		binary = binary[size:]
-	case data == nil:
+	case list == nil:
 		return nil, badTensor("tensor %s has no data", in.name)
 	default:
-		in.values, in.elements, fits = newJSONColumn(data, in.shape)
+		in.values, in.elements, fits = newJSONColumn(list, in.shape)
 	}
 	if !fits {
 		return nil, in.misfit(isBinary)
 	}
-	q.inputs = append(q.inputs, in)
 	return binary, nil
 }
 

@@ -28,6 +28,7 @@ from pyrunner.runtime.environment import (
     thread_settings,
 )
 from pyrunner.runtime.lifeline import Lifeline
+from pyrunner.runtime.loaded import Loaded
 from pyrunner.runtime.reports import Reporter
 from pyrunner.runtime.stacks import dump_on_request
 from pyrunner.runtime.waker import Waker
@@ -36,13 +37,10 @@ if TYPE_CHECKING:
     from pyrunner.client import Calls
     from pyrunner.data import Access
     from pyrunner.metrics import WorkerMetrics
-    from pyrunner.project import Project
+    from pyrunner.runtime.loop import Loop, Ways
     from pyrunner.scoring import Scorer
 
 _UNKNOWN_EVERY = 16  # batches: the first that has them is told at once
-# What a batch of a stream may grow to: by payloads (False), where the objects of more than 1,024 events leave the processor's cache, and by columns.
-_GROWN = {False: 1024, True: 4096}
-_BATCHES_AHEAD = 4  # the window, in batches: one scored, one on its way, two to balance bridge and model
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -68,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         project = open_project(options.program, options.env, options.param)
         calls = _calls(options, options.known_as or project.name)
-        loaded = _Loaded.load(options, project, calls)
+        loaded = Loaded.load(options, project, calls)
     except Exception as error:
         if calls is not None:
             calls.close()
@@ -89,110 +87,20 @@ def _calls(options: argparse.Namespace, program: str) -> Calls:
     return Calls(Dialler(options.bridge, options.token_file, Role.CALLS, identity, _Quiet()))
 
 
-class _Loaded:
-    """A program with its model behind a scorer, warm."""
-
-    def __init__(
-        self,
-        program: str,
-        version: str,
-        scorer: Scorer,
-        window: tuple[int, int],
-        *,
-        kept: bool,
-        describe: bytes,
-        concurrency: int = 1,
-    ) -> None:
-        self.program, self.version, self.scorer, self.window = program, version, scorer, window
-        self.kept = kept  # its events stay in a stream
-        self.concurrency = concurrency  # batches scored beside each other, which may be answered in any order
-        self.describe = describe  # schemas and environment, for HELLO
-
-    @classmethod
-    def load(cls, options: argparse.Namespace, project: Project, calls: Calls) -> _Loaded:
-        from pyrunner.data import Access
-        from pyrunner.examples import with_examples
-        from pyrunner.program.kinds import kind_of
-        from pyrunner.program.models import Batch
-        from pyrunner.scoring import Scorer
-        from pyrunner.tape.environment import described, environment_of
-
-        access = Access(calls, project.connections)
-        if project.program.spec.model_store is not None:
-            calls.start()
-        trained = project.reaching(access).trained(options.model)
-        scorer = Scorer(trained.model, model_version=trained.version, access=access)
-        answered = scorer.warm_up(trained.sample)
-        command = project.program.command(options.command)
-        kept = kind_of(command.name, command.kind or "") != "serve-api"
-        grown = _GROWN[scorer.signature.path.plan is not None] if kept else 256
-        events, size = (command.batch or Batch()).most(grown)
-        abreast = 1 if kept or options.shadow else command.concurrency or 1
-        ahead = max(_BATCHES_AHEAD, abreast)
-        describe = described(scorer.signature.describe(), environment_of(project.folder, trained))
-        if not kept:
-            describe = with_examples(describe, scorer.signature, trained.sample, answered)
-        return cls(
-            options.known_as or project.name,
-            trained.version,
-            scorer,
-            (ahead * events, ahead * max(size, 256 * 1024)),
-            kept=kept,
-            describe=describe,
-            concurrency=abreast,
-        )
-
-
 def _score(
     options: argparse.Namespace,
-    loaded: _Loaded,
+    loaded: Loaded,
     calls: Calls,
     reporter: Reporter,
     stack: int | None,
     lifeline: Lifeline | None,
     log: Any,
 ) -> int:
-    from pyrunner.client import Dialler, Identity
-    from pyrunner.meta import Meta
     from pyrunner.metrics import WorkerMetrics
-    from pyrunner.protocol import Role, Wants
-    from pyrunner.runtime.loop import Loop, Robbed, Ways
+    from pyrunner.runtime.loop import Robbed
 
-    signature = loaded.scorer.signature
-    identity = Identity(
-        loaded.program,
-        options.route,
-        options.worker,
-        options.slot,
-        loaded.version,
-        signature.wants
-        | (int(Wants.ANY_ORDER) if loaded.concurrency > 1 else 0)
-        | (int(Wants.STANDBY) if options.standby else 0),
-        loaded.describe,
-    )
-    waker = Waker()
     metrics = WorkerMetrics(loaded.program, options.route)
-    loop = Loop(
-        dialler=Dialler(
-            options.bridge, options.token_file, Role.EVENTS, identity, _Quiet() if options.supervised else log
-        ),
-        score=_scoring(loaded.scorer, loaded.scorer.score, metrics),
-        score_columns=_scoring(loaded.scorer, loaded.scorer.score_columns, metrics),
-        meta=Meta,
-        window=loaded.window,
-        waker=waker,
-        metrics=metrics,
-        log=log,
-        on_ready=lambda bridge: reporter.tell("ready", model=loaded.version, stack_fd=stack, bridge=bridge),
-        on_batch=calls.batch,
-        lifeline=lifeline,
-        kept=loaded.kept,
-        beside=[
-            Ways(_scoring(other, other.score, metrics), _scoring(other, other.score_columns, metrics))
-            for other in (loaded.scorer.beside() for _ in range(loaded.concurrency - 1))
-        ],
-    )
-    waker.on_signals()
+    loop = _loop(options, loaded, calls, reporter, stack, lifeline, log, metrics)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: loop.end())
     calls.start()
@@ -206,6 +114,45 @@ def _score(
         metrics.unknown(loaded.scorer.unknown_fields)
         _report_unknown(loaded.scorer, reporter)
     return EXIT_OK
+
+
+def _loop(
+    options: argparse.Namespace,
+    loaded: Loaded,
+    calls: Calls,
+    reporter: Reporter,
+    stack: int | None,
+    lifeline: Lifeline | None,
+    log: Any,
+    metrics: WorkerMetrics,
+) -> Loop:
+    from pyrunner.client import Dialler
+    from pyrunner.meta import Meta
+    from pyrunner.protocol import Role
+    from pyrunner.runtime.loop import Loop, Ways
+
+    def ways(scorer: Scorer) -> Ways:
+        return Ways(_scoring(scorer, scorer.score, metrics), _scoring(scorer, scorer.score_columns, metrics))
+
+    first = ways(loaded.scorer)
+    waker = Waker()
+    waker.on_signals()
+    quiet = _Quiet() if options.supervised else log
+    return Loop(
+        dialler=Dialler(options.bridge, options.token_file, Role.EVENTS, loaded.identity(options), quiet),
+        score=first.score,
+        score_columns=first.score_columns,
+        meta=Meta,
+        window=loaded.window,
+        waker=waker,
+        metrics=metrics,
+        log=log,
+        on_ready=lambda bridge: reporter.tell("ready", model=loaded.version, stack_fd=stack, bridge=bridge),
+        on_batch=calls.batch,
+        lifeline=lifeline,
+        kept=loaded.kept,
+        beside=[ways(loaded.scorer.beside()) for _ in range(loaded.concurrency - 1)],
+    )
 
 
 def _scoring(scorer: Scorer, score: Any, metrics: WorkerMetrics) -> Any:
