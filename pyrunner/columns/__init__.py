@@ -3,6 +3,7 @@
     the bridge parses JSON -> COLUMNS -> read.py -> containers -> the model -> answers.py -> ANSWERS -> the bridge writes JSON
 
 plan.py says from an event class whether that can be, and tells the bridge how; what cannot be goes as payloads, with reasons that
-`check` prints. read.py wraps a body without a copy. compose.py and render.py are the bridge's part in Python, for tests and
-`check_model`: slow, and held to the same answers.
+`check` prints. read.py wraps a body without a copy. Of an answer values.py makes numpy's arrays, whatever library it came from, and
+encode.py the buffers. compose.py and render.py are the bridge's part in Python, for tests and `check_model`: slow, and held to the
+same answers.
 """
