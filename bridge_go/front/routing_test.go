@@ -185,7 +185,7 @@ func TestASwitchUnderLoadLosesNoRequest(t *testing.T) {
 		v.serve(next, fmt.Sprint(n), keyed)
 		before := asked.Load()
 		v.front.Share([]Share{{next, 1}})
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		v.front.Retire(ctx, lane)
 		cancel()
 		v.until("requests go on", func() bool { return asked.Load() > before+20 })

@@ -48,7 +48,7 @@ func served(t *testing.T) map[string]*fleet.Fleet {
 	t.Cleanup(func() {
 		cancel()
 		door.Close()
-		end, done := context.WithTimeout(context.Background(), 5*time.Second)
+		end, done := context.WithTimeout(context.Background(), time.Minute)
 		defer done()
 		_ = f.Drain(end)
 		<-ended

@@ -15,7 +15,7 @@ import (
 
 const group = "program/command"
 
-const patience = time.Minute
+const patience = 3 * time.Minute
 
 func within(t testing.TB) context.Context {
 	t.Helper()

@@ -21,7 +21,7 @@ func newTopic(t *testing.T) string {
 
 func open(t *testing.T, url, state string, settings map[string]string) *connection {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	c, err := messaging.Open(ctx, messaging.Options{Name: "events", URL: url, StateDir: state, Settings: settings})
 	if err != nil {

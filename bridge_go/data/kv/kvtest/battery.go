@@ -22,7 +22,7 @@ type Harness struct {
 	Persistent bool
 }
 
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // Run is the battery.
 func Run(t *testing.T, h Harness) {

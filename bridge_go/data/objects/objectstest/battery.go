@@ -27,7 +27,7 @@ type Harness struct {
 	Leftovers func(t *testing.T) int
 }
 
-const patience = 60 * time.Second
+const patience = 2 * time.Minute
 
 // Run is the battery.
 func Run(t *testing.T, h Harness) {

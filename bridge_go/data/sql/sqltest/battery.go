@@ -46,7 +46,7 @@ func Run(t *testing.T, h Harness) {
 	t.Run("mistakes", func(t *testing.T) { mistakes(t, h) })
 }
 
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // A Bench is one database with helpers that fail the test.
 type Bench struct {
@@ -60,10 +60,12 @@ func Start(t *testing.T, d sql.Database) *Bench {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	t.Cleanup(func() {
-		if err := d.Close(ctx); err != nil {
+		cancel()
+		end, cancel := context.WithTimeout(context.Background(), patience) // of its own: a long test has used up the other
+		defer cancel()
+		if err := d.Close(end); err != nil {
 			t.Error(err)
 		}
-		cancel()
 	})
 	return &Bench{t, d, ctx}
 }
