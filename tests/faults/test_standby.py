@@ -19,7 +19,7 @@ def working(pod: Rig) -> set[int]:
     found: list[set[int]] = []
 
     def both() -> bool:
-        rows = pod.status()["workers"]
+        rows = [w for w in pod.status()["workers"] if w["window"]]  # it has said READY
         found[:] = [{w["pid"] for w in rows if not w["standby"]}, {w["pid"] for w in rows if w["standby"]}]
         return [len(pids) for pids in found] == [1, 1]
 
@@ -40,7 +40,7 @@ def test_T2_a_standby_takes_over_again_and_again_also_of_a_new_bridge(rig: Calla
         give(pod, chunk)
         os.kill(pid, signal.SIGKILL)
         wait_until(lambda pid=pid: pid not in working(pod), seconds=120, what="the standby to work")  # type: ignore[misc]
-    assert pod.metric("ds_standby_taken_total") == 3
+    wait_until(lambda: pod.metric("ds_standby_taken_total") == 3, seconds=30, what="metrics that count them")
     before = working(pod)
     pod.kill_bridge()
     assert working(pod) == before, "each is what it was"
