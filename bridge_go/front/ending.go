@@ -6,6 +6,9 @@ import (
 	"ds-runner.dev/ds-runner/bridge_go/messaging"
 )
 
+// How a request ends: by the fate of its last row, its deadline, its client leaving, or a refusal. What the route still has of it is
+// dropped, or settled into the void.
+
 // end takes a request out of the count. What the route still knows of it is settled into the void.
 func (q *queue) end(r *request) {
 	q.rows, q.bytes = q.rows-len(r.rows), q.bytes-r.bytes()

@@ -10,6 +10,9 @@ import (
 	"ds-runner.dev/ds-runner/bridge_go/messaging"
 )
 
+// What the route has of the queue: rows of requests go to it as records, a chunk of each in turns, and come back as fates, or are given
+// back when the route leaves the source.
+
 // follow names who knows the pace of the batches, and who drops rows that have been lent.
 func (q *queue) follow(pace func() dispatch.Pace, forget forgetter) {
 	q.mu.Lock()

@@ -15,7 +15,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pyrunner import logs
 from pyrunner.errors import UserError
@@ -75,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             log.error("model not loaded", reason=_explain(error))
         return EXIT_LOAD
     calm_collector()
-    return _score(options, loaded, calls, reporter, stack, lifeline, log)
+    return _score(options, loaded, calls, _Ties(reporter, stack, lifeline, log))
 
 
 def _calls(options: argparse.Namespace, program: str) -> Calls:
@@ -87,44 +87,38 @@ def _calls(options: argparse.Namespace, program: str) -> Calls:
     return Calls(Dialler(options.bridge, options.token_file, Role.CALLS, identity, _Quiet()))
 
 
-def _score(
-    options: argparse.Namespace,
-    loaded: Loaded,
-    calls: Calls,
-    reporter: Reporter,
-    stack: int | None,
-    lifeline: Lifeline | None,
-    log: Any,
-) -> int:
+class _Ties(NamedTuple):
+    """What ties a worker to whoever started it; alone it has a log only."""
+
+    reporter: Reporter
+    stack: int | None  # a file for stacks
+    lifeline: Lifeline | None
+    log: Any
+
+
+def _score(options: argparse.Namespace, loaded: Loaded, calls: Calls, ties: _Ties) -> int:
     from pyrunner.metrics import WorkerMetrics
     from pyrunner.runtime.loop import Robbed
 
     metrics = WorkerMetrics(loaded.program, options.route)
-    loop = _loop(options, loaded, calls, reporter, stack, lifeline, log, metrics)
+    loop = _loop(options, loaded, calls, ties, metrics)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: loop.end())
     calls.start()
     try:
         loop.run()
     except Robbed as error:
-        log.error("user code closed descriptors that the wire needs", reason=str(error))
+        ties.log.error("user code closed descriptors that the wire needs", reason=str(error))
         return EXIT_ROBBED
     finally:
         calls.close()
         metrics.unknown(loaded.scorer.unknown_fields)
-        _report_unknown(loaded.scorer, reporter)
+        _report_unknown(loaded.scorer, ties.reporter)
     return EXIT_OK
 
 
 def _loop(
-    options: argparse.Namespace,
-    loaded: Loaded,
-    calls: Calls,
-    reporter: Reporter,
-    stack: int | None,
-    lifeline: Lifeline | None,
-    log: Any,
-    metrics: WorkerMetrics,
+    options: argparse.Namespace, loaded: Loaded, calls: Calls, ties: _Ties, metrics: WorkerMetrics
 ) -> Loop:
     from pyrunner.client import Dialler
     from pyrunner.meta import Meta
@@ -137,7 +131,7 @@ def _loop(
     first = ways(loaded.scorer)
     waker = Waker()
     waker.on_signals()
-    quiet = _Quiet() if options.supervised else log
+    quiet = _Quiet() if options.supervised else ties.log
     return Loop(
         dialler=Dialler(options.bridge, options.token_file, Role.EVENTS, loaded.identity(options), quiet),
         score=first.score,
@@ -146,10 +140,12 @@ def _loop(
         window=loaded.window,
         waker=waker,
         metrics=metrics,
-        log=log,
-        on_ready=lambda bridge: reporter.tell("ready", model=loaded.version, stack_fd=stack, bridge=bridge),
+        log=ties.log,
+        on_ready=lambda bridge: ties.reporter.tell(
+            "ready", model=loaded.version, stack_fd=ties.stack, bridge=bridge
+        ),
         on_batch=calls.batch,
-        lifeline=lifeline,
+        lifeline=ties.lifeline,
         kept=loaded.kept,
         beside=[ways(loaded.scorer.beside()) for _ in range(loaded.concurrency - 1)],
     )
